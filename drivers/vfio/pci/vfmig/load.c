@@ -1,0 +1,661 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Writing a VF's stream.  The records are taken apart as they arrive, cut
+ * anywhere; device memory goes from the user's pages into pages that the PF
+ * driver keeps.  Nothing of it shows in the VF before the closing record, whose
+ * write() applies it all or fails.
+ *
+ * What is written is hostile.  A record is refused for its header where that is
+ * possible, before any of its payload is taken; what is allocated is bounded by
+ * the VF's own memory and VFMIG_STATE_MAX.  After a refusal the file stays so.
+ *
+ * The file can outlive the transition that made it, the device fd and the VF.
+ * It then has no vfdev any more, and writes fail with -ENODEV.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/cleanup.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+
+#include "device.h"
+#include "load.h"
+#include "stream.h"
+#include "trace.h"
+
+enum vfmig_load_stage {
+	VFMIG_LOAD_IDENTITY,	/* nothing but the identity record may come */
+	VFMIG_LOAD_MEMORY,	/* memory, holes or the state may come */
+	VFMIG_LOAD_STATE,	/* the state was read; the closing record may come */
+	VFMIG_LOAD_DONE,	/* applied; nothing may come */
+	VFMIG_LOAD_FAILED,
+};
+
+/* What the bytes that come next are */
+enum vfmig_load_part {
+	VFMIG_PART_HEADER,	/* of the record, into @rec */
+	VFMIG_PART_FIXED,	/* of the payload, into @fixed */
+	VFMIG_PART_MEMORY,	/* into @page */
+	VFMIG_PART_STATE,	/* into @state */
+	VFMIG_PART_SKIP,	/* into @fixed, over and over */
+};
+
+/**
+ * struct vfmig_load - a data fd that is written to
+ * @filp: its file, with the driver's own reference while @vfdev is set
+ * @write_lock: serialises writers, held while user memory is touched, and protects
+ *	all from @part to @records.  Taken by writers only, so that nobody else ever
+ *	waits for user memory.
+ * @part: what comes next
+ * @pos: bytes of it that came
+ * @len: bytes that it has
+ * @rec: header of the record under way
+ * @crc: CRC32C of its payload so far
+ * @fixed: the payload, or its part before the bulk
+ * @offset: where in device memory the next granule goes
+ * @page: the granule that is being filled, or NULL
+ * @state: the model's state, or NULL
+ * @state_len: bytes in @state
+ * @model_version: version of @state, from the identity record
+ * @bytes: bytes of the stream before the record under way
+ * @records: records before it
+ * @lock: protects @vfdev and @stage.  Nests in the state_mutex and in @write_lock;
+ *	nothing that waits for the user is done under it.
+ * @vfdev: the VF, or NULL when RESUMING was left
+ * @stage: what may come
+ */
+struct vfmig_load {
+	struct file *filp;
+
+	struct mutex write_lock;	/* writers; part to records */
+	enum vfmig_load_part part;
+	u64 pos;
+	u64 len;
+	struct vfmig_record rec;
+	u32 crc;
+	u8 fixed[VFMIG_IDENTITY_MAX];
+	u64 offset;
+	struct page *page;
+	void *state;
+	size_t state_len;
+	u32 model_version;
+	u64 bytes;
+	u64 records;
+
+	struct mutex lock;		/* vfdev and stage */
+	struct vfmig_device *vfdev;
+	enum vfmig_load_stage stage;
+};
+
+static void vfmig_expect(struct vfmig_load *load, enum vfmig_load_part part, u64 len)
+{
+	load->part = part;
+	load->pos = 0;
+	load->len = len;
+}
+
+static u32 vfmig_rec_type(const struct vfmig_load *load)
+{
+	return le32_to_cpu(load->rec.type);
+}
+
+static u64 vfmig_rec_length(const struct vfmig_load *load)
+{
+	return le64_to_cpu(load->rec.length);
+}
+
+/* Says in the log why the stream is refused.  Under @lock. */
+static int __printf(2, 3) vfmig_refuse(struct vfmig_load *load, const char *fmt, ...)
+{
+	struct va_format vaf;
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	dev_err_ratelimited(&load->vfdev->core.pdev->dev,
+			    "migration stream refused at record %llu, byte %llu: %pV\n",
+			    load->records, load->bytes, &vaf);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* Which types may come at which stage */
+static bool vfmig_type_due(enum vfmig_load_stage stage, u32 type)
+{
+	switch (type) {
+	case VFMIG_RECORD_IDENTITY:
+		return stage == VFMIG_LOAD_IDENTITY;
+	case VFMIG_RECORD_MEMORY:
+	case VFMIG_RECORD_HOLE:
+	case VFMIG_RECORD_STATE:
+		return stage == VFMIG_LOAD_MEMORY;
+	case VFMIG_RECORD_END:
+		return stage == VFMIG_LOAD_STATE;
+	default:
+		return stage == VFMIG_LOAD_MEMORY || stage == VFMIG_LOAD_STATE;
+	}
+}
+
+/* Bounds of the payload of a type, in bytes */
+static void vfmig_type_bounds(u32 type, u64 *min, u64 *max)
+{
+	switch (type) {
+	case VFMIG_RECORD_IDENTITY:
+		*min = sizeof(struct vfmig_identity);
+		*max = VFMIG_IDENTITY_MAX;
+		break;
+	case VFMIG_RECORD_MEMORY:
+		*min = sizeof(struct vfmig_extent) + VFMIG_GRANULE;
+		*max = sizeof(struct vfmig_extent) + VFMIG_MEMORY_MAX;
+		break;
+	case VFMIG_RECORD_HOLE:
+		*min = sizeof(struct vfmig_extent);
+		*max = sizeof(struct vfmig_extent);
+		break;
+	case VFMIG_RECORD_STATE:
+		*min = 1;
+		*max = VFMIG_STATE_MAX;
+		break;
+	case VFMIG_RECORD_END:
+		*min = sizeof(struct vfmig_end);
+		*max = sizeof(struct vfmig_end);
+		break;
+	default:
+		*min = 0;
+		*max = VFMIG_OPTIONAL_MAX;
+	}
+}
+
+/* Every type of ours but MEMORY must carry a CRC of its payload */
+static bool vfmig_type_needs_crc(u32 type)
+{
+	return type >= VFMIG_RECORD_IDENTITY && type <= VFMIG_RECORD_END &&
+	       type != VFMIG_RECORD_MEMORY;
+}
+
+static int vfmig_check_header(struct vfmig_load *load)
+{
+	u32 flags = le32_to_cpu(load->rec.flags);
+	u64 length = vfmig_rec_length(load);
+	u32 type = vfmig_rec_type(load);
+	u64 min, max;
+
+	if (!vfmig_record_valid(&load->rec))
+		return vfmig_refuse(load, "bad header CRC");
+	if (flags & ~(VFMIG_RECORD_MANDATORY | VFMIG_RECORD_PAYLOAD_CRC))
+		return vfmig_refuse(load, "unknown flags %#x", flags);
+	if ((type < VFMIG_RECORD_IDENTITY || type > VFMIG_RECORD_END) &&
+	    flags & VFMIG_RECORD_MANDATORY)
+		return vfmig_refuse(load, "unknown mandatory record type %u", type);
+	if (!vfmig_type_due(load->stage, type))
+		return vfmig_refuse(load, "record type %u out of order", type);
+	if (vfmig_type_needs_crc(type) && !(flags & VFMIG_RECORD_PAYLOAD_CRC))
+		return vfmig_refuse(load, "record type %u without payload CRC", type);
+	vfmig_type_bounds(type, &min, &max);
+	if (length < min || length > max)
+		return vfmig_refuse(load, "record type %u with %llu bytes, not %llu to %llu",
+				    type, length, min, max);
+	return 0;
+}
+
+/* The header came: what does the payload begin with? */
+static int vfmig_header_done(struct vfmig_load *load)
+{
+	u64 length = vfmig_rec_length(load);
+	int ret;
+
+	ret = vfmig_check_header(load);
+	if (ret)
+		return ret;
+	load->crc = 0;
+	trace_vfmig_load_record(&load->vfdev->core.pdev->dev, vfmig_rec_type(load), 0, length);
+
+	switch (vfmig_rec_type(load)) {
+	case VFMIG_RECORD_IDENTITY:
+	case VFMIG_RECORD_HOLE:
+	case VFMIG_RECORD_END:
+		vfmig_expect(load, VFMIG_PART_FIXED, length);
+		return 0;
+	case VFMIG_RECORD_MEMORY:
+		vfmig_expect(load, VFMIG_PART_FIXED, sizeof(struct vfmig_extent));
+		return 0;
+	case VFMIG_RECORD_STATE:
+		load->state = kvmalloc(length, GFP_KERNEL_ACCOUNT);
+		if (!load->state)
+			return -ENOMEM;
+		load->state_len = length;
+		vfmig_expect(load, VFMIG_PART_STATE, length);
+		return 0;
+	default:
+		vfmig_expect(load, VFMIG_PART_SKIP, length);
+		return 0;
+	}
+}
+
+/* A record is complete */
+static int vfmig_record_done(struct vfmig_load *load)
+{
+	load->bytes += sizeof(load->rec) + vfmig_rec_length(load);
+	load->records++;
+	vfmig_expect(load, VFMIG_PART_HEADER, sizeof(load->rec));
+	return 0;
+}
+
+static int vfmig_check_crc(struct vfmig_load *load)
+{
+	if (!(le32_to_cpu(load->rec.flags) & VFMIG_RECORD_PAYLOAD_CRC))
+		return 0;
+	if (le32_to_cpu(load->rec.payload_crc) != load->crc)
+		return vfmig_refuse(load, "bad payload CRC of record type %u",
+				    vfmig_rec_type(load));
+	return 0;
+}
+
+static int vfmig_check_identity(struct vfmig_load *load, const struct vfmig_vf_identity *id)
+{
+	const struct vfmig_identity *in = (const void *)load->fixed;
+	struct vfmig_device *vfdev = load->vfdev;
+	struct vfmig_vf_identity own = {};
+	const char *why;
+
+	vfdev->ops->identity(vfdev->vf, &own);
+	if (le64_to_cpu(in->magic) != VFMIG_STREAM_MAGIC)
+		return vfmig_refuse(load, "no vfmig stream: magic %#llx", le64_to_cpu(in->magic));
+	if (le16_to_cpu(in->version_major) != VFMIG_STREAM_VERSION_MAJOR)
+		return vfmig_refuse(load, "format version %u, not %u",
+				    le16_to_cpu(in->version_major), VFMIG_STREAM_VERSION_MAJOR);
+	if (le32_to_cpu(in->granule) != VFMIG_GRANULE)
+		return vfmig_refuse(load, "granule of %u bytes, not %u",
+				    le32_to_cpu(in->granule), VFMIG_GRANULE);
+	if (le32_to_cpu(in->model_data_length) != id->data_length)
+		return vfmig_refuse(load, "%u bytes of model data in a record that has %u",
+				    le32_to_cpu(in->model_data_length), id->data_length);
+	if (memcmp(id->model, own.model, sizeof(own.model)))
+		return vfmig_refuse(load, "device model \"%.16s\", not \"%.16s\"",
+				    id->model, own.model);
+	if (id->model_version > own.model_version)
+		return vfmig_refuse(load, "version %u of the device model, newer than %u",
+				    id->model_version, own.model_version);
+	if (id->memory_size != own.memory_size)
+		return vfmig_refuse(load, "%llu bytes of device memory, not %llu",
+				    id->memory_size, own.memory_size);
+	why = vfdev->ops->identity_check(vfdev->vf, id);
+	if (why)
+		return vfmig_refuse(load, "%s", why);
+	return 0;
+}
+
+static int vfmig_identity_done(struct vfmig_load *load)
+{
+	const struct vfmig_identity *in = (const void *)load->fixed;
+	struct vfmig_vf_identity id = {
+		.model_version = le32_to_cpu(in->model_version),
+		.memory_size = le64_to_cpu(in->memory_size),
+		.data_length = vfmig_rec_length(load) - sizeof(*in),
+	};
+	int ret;
+
+	memcpy(id.model, in->model, sizeof(id.model));
+	memcpy(id.data, in->model_data, id.data_length);
+	ret = vfmig_check_identity(load, &id);
+	if (ret)
+		return ret;
+	load->model_version = id.model_version;
+	load->stage = VFMIG_LOAD_MEMORY;
+	return vfmig_record_done(load);
+}
+
+static int vfmig_check_extent(struct vfmig_load *load, u64 offset, u64 length)
+{
+	struct vfmig_device *vfdev = load->vfdev;
+	struct vfmig_vf_identity own = {};
+
+	vfdev->ops->identity(vfdev->vf, &own);
+	if (!length || !IS_ALIGNED(offset | length, VFMIG_GRANULE) ||
+	    offset >= own.memory_size || length > own.memory_size - offset)
+		return vfmig_refuse(load, "extent at %#llx of %#llx bytes in %#llx bytes of memory",
+				    offset, length, own.memory_size);
+	return 0;
+}
+
+/* The extent of a MEMORY record came, its data follows */
+static int vfmig_memory_extent_done(struct vfmig_load *load)
+{
+	const struct vfmig_extent *extent = (const void *)load->fixed;
+	u64 length = le64_to_cpu(extent->length);
+	int ret;
+
+	if (length != vfmig_rec_length(load) - sizeof(*extent))
+		return vfmig_refuse(load, "extent of %#llx bytes in a record of %#llx", length,
+				    vfmig_rec_length(load));
+	load->offset = le64_to_cpu(extent->offset);
+	ret = vfmig_check_extent(load, load->offset, length);
+	if (ret)
+		return ret;
+	vfmig_expect(load, VFMIG_PART_MEMORY, length);
+	return 0;
+}
+
+static int vfmig_hole_done(struct vfmig_load *load)
+{
+	const struct vfmig_extent *extent = (const void *)load->fixed;
+	u64 offset = le64_to_cpu(extent->offset);
+	u64 length = le64_to_cpu(extent->length);
+	int ret;
+
+	ret = vfmig_check_extent(load, offset, length);
+	if (ret)
+		return ret;
+	load->vfdev->ops->load_hole(load->vfdev->vf, offset, length);
+	return vfmig_record_done(load);
+}
+
+/* The closing record came: apply it all, or refuse it */
+static int vfmig_end_done(struct vfmig_load *load)
+{
+	const struct vfmig_end *end = (const void *)load->fixed;
+	struct vfmig_device *vfdev = load->vfdev;
+	const char *why = "";
+	int ret;
+
+	if (le64_to_cpu(end->bytes) != load->bytes || le64_to_cpu(end->records) != load->records)
+		return vfmig_refuse(load, "closed after %llu bytes in %llu records",
+				    le64_to_cpu(end->bytes), le64_to_cpu(end->records));
+	ret = vfdev->ops->load_commit(vfdev->vf, load->model_version, load->state, load->state_len,
+				      &why);
+	if (ret) {
+		vfmig_refuse(load, "bad device state: %s", why);
+		return ret;
+	}
+	load->stage = VFMIG_LOAD_DONE;
+	return vfmig_record_done(load);
+}
+
+static int vfmig_fixed_done(struct vfmig_load *load)
+{
+	int ret;
+
+	if (vfmig_rec_type(load) == VFMIG_RECORD_MEMORY)
+		return vfmig_memory_extent_done(load);
+
+	ret = vfmig_check_crc(load);
+	if (ret)
+		return ret;
+	switch (vfmig_rec_type(load)) {
+	case VFMIG_RECORD_IDENTITY:
+		return vfmig_identity_done(load);
+	case VFMIG_RECORD_HOLE:
+		return vfmig_hole_done(load);
+	default:
+		return vfmig_end_done(load);
+	}
+}
+
+/* A granule is complete: it belongs to the PF driver now */
+static int vfmig_granule_done(struct vfmig_load *load)
+{
+	struct vfmig_device *vfdev = load->vfdev;
+	int ret;
+
+	ret = vfdev->ops->load_page(vfdev->vf, load->offset, load->page);
+	if (ret)
+		return ret;
+	load->page = NULL;
+	load->offset += VFMIG_GRANULE;
+	return 0;
+}
+
+static int vfmig_memory_done(struct vfmig_load *load)
+{
+	int ret = vfmig_check_crc(load);
+
+	return ret ? ret : vfmig_record_done(load);
+}
+
+static int vfmig_state_done(struct vfmig_load *load)
+{
+	int ret = vfmig_check_crc(load);
+
+	if (ret)
+		return ret;
+	load->stage = VFMIG_LOAD_STATE;
+	return vfmig_record_done(load);
+}
+
+/* A granule or a part is complete, as far as it goes without user memory */
+static int vfmig_load_step(struct vfmig_load *load)
+{
+	int ret;
+
+	if (load->part == VFMIG_PART_MEMORY && load->page) {
+		ret = vfmig_granule_done(load);
+		if (ret)
+			return ret;
+	}
+	if (load->pos < load->len)
+		return 0;
+	switch (load->part) {
+	case VFMIG_PART_HEADER:
+		return vfmig_header_done(load);
+	case VFMIG_PART_FIXED:
+		return vfmig_fixed_done(load);
+	case VFMIG_PART_MEMORY:
+		return vfmig_memory_done(load);
+	case VFMIG_PART_STATE:
+		return vfmig_state_done(load);
+	default:
+		return vfmig_check_crc(load) ?: vfmig_record_done(load);
+	}
+}
+
+/* Copies as much as there is and fits; returns bytes, -ENOMEM or -EFAULT */
+static ssize_t vfmig_take_memory(struct vfmig_load *load, struct iov_iter *from)
+{
+	size_t offset = load->pos % VFMIG_GRANULE;
+	size_t copied;
+
+	if (!load->page) {
+		load->page = alloc_page(GFP_HIGHUSER | __GFP_ACCOUNT);
+		if (!load->page)
+			return -ENOMEM;
+	}
+	copied = copy_page_from_iter(load->page, offset, VFMIG_GRANULE - offset, from);
+	if (copied && le32_to_cpu(load->rec.flags) & VFMIG_RECORD_PAYLOAD_CRC) {
+		void *data = kmap_local_page(load->page);
+
+		load->crc = vfmig_crc(load->crc, data + offset, copied);
+		kunmap_local(data);
+	}
+	return copied ? copied : -EFAULT;
+}
+
+static void *vfmig_part_buffer(struct vfmig_load *load, size_t *room)
+{
+	*room = load->len - load->pos;
+	switch (load->part) {
+	case VFMIG_PART_HEADER:
+		return (u8 *)&load->rec + load->pos;
+	case VFMIG_PART_FIXED:
+		return load->fixed + load->pos;
+	case VFMIG_PART_STATE:
+		return load->state + load->pos;
+	default:
+		*room = min(*room, sizeof(load->fixed));
+		return load->fixed;
+	}
+}
+
+static ssize_t vfmig_take_bytes(struct vfmig_load *load, struct iov_iter *from)
+{
+	size_t room, copied;
+	void *buf;
+
+	buf = vfmig_part_buffer(load, &room);
+	copied = copy_from_iter(buf, room, from);
+	if (load->part != VFMIG_PART_HEADER)
+		load->crc = vfmig_crc(load->crc, buf, copied);
+	return copied ? copied : -EFAULT;
+}
+
+/* Is anybody still interested, and is anything due? */
+static int vfmig_load_check(struct vfmig_load *load)
+{
+	guard(mutex)(&load->lock);
+	if (!load->vfdev)
+		return -ENODEV;
+	if (load->stage == VFMIG_LOAD_FAILED)
+		return -EINVAL;
+	if (load->stage == VFMIG_LOAD_DONE)
+		return vfmig_refuse(load, "more data after the closing record");
+	return 0;
+}
+
+/* Does the part of the work that needs the VF; a stream that fails stays failed */
+static int vfmig_load_advance(struct vfmig_load *load)
+{
+	int ret;
+
+	guard(mutex)(&load->lock);
+	if (!load->vfdev)
+		return -ENODEV;
+	/* A payload without bytes is complete as it begins */
+	do
+		ret = vfmig_load_step(load);
+	while (!ret && !load->len);
+	if (ret)
+		load->stage = VFMIG_LOAD_FAILED;
+	return ret;
+}
+
+static void vfmig_load_fail(struct vfmig_load *load)
+{
+	guard(mutex)(&load->lock);
+	load->stage = VFMIG_LOAD_FAILED;
+}
+
+/* One copy from the user and what follows from it; bytes taken or a negative errno */
+static ssize_t vfmig_write_piece(struct vfmig_load *load, struct iov_iter *from)
+{
+	ssize_t copied;
+	int ret;
+
+	ret = vfmig_load_check(load);
+	if (ret)
+		return ret;
+	if (load->part == VFMIG_PART_MEMORY)
+		copied = vfmig_take_memory(load, from);
+	else
+		copied = vfmig_take_bytes(load, from);
+	if (copied == -ENOMEM)
+		vfmig_load_fail(load);
+	if (copied < 0)
+		return copied;
+	load->pos += copied;
+	if (load->pos < load->len &&
+	    (load->part != VFMIG_PART_MEMORY || !IS_ALIGNED(load->pos, VFMIG_GRANULE)))
+		return copied;
+	ret = vfmig_load_advance(load);
+	return ret ? ret : copied;
+}
+
+/*
+ * A refusal fails the write() that brought it about, whatever that had taken
+ * before: a caller must not take a short count for success.
+ */
+static ssize_t vfmig_load_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct vfmig_load *load = iocb->ki_filp->private_data;
+	ssize_t done = 0, ret = 0;
+
+	if (iocb->ki_filp->f_flags & O_NONBLOCK) {
+		if (!mutex_trylock(&load->write_lock))
+			return -EAGAIN;
+	} else if (mutex_lock_interruptible(&load->write_lock)) {
+		return -ERESTARTSYS;
+	}
+	while (iov_iter_count(from)) {
+		ret = vfmig_write_piece(load, from);
+		if (ret < 0)
+			break;
+		done += ret;
+		if (signal_pending(current))
+			break;
+		cond_resched();
+	}
+	mutex_unlock(&load->write_lock);
+	/* The user's fault leaves the stream as good as it was: what was taken counts */
+	if (ret == -EFAULT && done)
+		return done;
+	return ret < 0 ? ret : done;
+}
+
+static int vfmig_load_release(struct inode *inode, struct file *filp)
+{
+	struct vfmig_load *load = filp->private_data;
+
+	mutex_destroy(&load->lock);
+	mutex_destroy(&load->write_lock);
+	if (load->page)
+		__free_page(load->page);
+	kvfree(load->state);
+	kfree(load);
+	return 0;
+}
+
+static const struct file_operations vfmig_load_fops = {
+	.owner = THIS_MODULE,
+	.write_iter = vfmig_load_write_iter,
+	.release = vfmig_load_release,
+};
+
+/*
+ * The data fd of RESUMING; the PF driver's load is on already.  Under the
+ * state_mutex.  Ended by vfmig_load_end(), which drops the driver's reference.
+ */
+struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev)
+{
+	struct vfmig_load *load;
+	struct file *filp;
+
+	load = kzalloc(sizeof(*load), GFP_KERNEL_ACCOUNT);
+	if (!load)
+		return ERR_PTR(-ENOMEM);
+	filp = anon_inode_getfile("[vfmig-load]", &vfmig_load_fops, load, O_WRONLY);
+	if (IS_ERR(filp)) {
+		kfree(load);
+		return ERR_CAST(filp);
+	}
+	stream_open(filp->f_inode, filp);
+	load->filp = filp;
+	load->vfdev = vfdev;
+	mutex_init(&load->write_lock);
+	mutex_init(&load->lock);
+	vfmig_expect(load, VFMIG_PART_HEADER, sizeof(load->rec));
+	return load;
+}
+
+struct file *vfmig_load_file(struct vfmig_load *load)
+{
+	return load->filp;
+}
+
+/* Was a closing record accepted? */
+bool vfmig_load_complete(struct vfmig_load *load)
+{
+	guard(mutex)(&load->lock);
+	return load->stage == VFMIG_LOAD_DONE;
+}
+
+/* RESUMING was left: writes fail with -ENODEV.  Under the state_mutex. */
+void vfmig_load_end(struct vfmig_load *load)
+{
+	scoped_guard(mutex, &load->lock)
+		load->vfdev = NULL;
+	fput(load->filp);
+}

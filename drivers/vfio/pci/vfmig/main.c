@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfmig_vfio_pci: VFIO variant driver that live-migrates the VFs of PF drivers
+ * which register with vfmig_register_pf().  This file is what the PCI and VFIO
+ * cores see of it; migration.c holds the state machine.
+ */
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/vfio.h>
+
+#include "compat.h"
+#include "device.h"
+
+static struct vfmig_device *vfmig_drvdata(struct pci_dev *pdev)
+{
+	struct vfio_pci_core_device *core = dev_get_drvdata(&pdev->dev);
+
+	return container_of(core, struct vfmig_device, core);
+}
+
+static int vfmig_init_dev(struct vfio_device *vdev)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+	int ret;
+
+	ret = vfmig_find_vf(to_pci_dev(vdev->dev), &vfdev->ops, &vfdev->vf);
+	if (ret)
+		return ret;
+	ret = vfio_pci_core_init_dev(vdev);
+	if (ret)
+		return ret;
+	vfmig_migration_init(vfdev);
+	return 0;
+}
+
+static void vfmig_release_dev(struct vfio_device *vdev)
+{
+	mutex_destroy(&vfmig_device_of(vdev)->state_mutex);
+	vfio_pci_core_release_dev(vdev);
+}
+
+static int vfmig_open_device(struct vfio_device *vdev)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+	int ret;
+
+	if (!try_module_get(vfdev->ops->owner))
+		return -ENODEV;
+	/* Resets the VF, so that this user finds nothing of the previous one */
+	ret = vfio_pci_core_enable(&vfdev->core);
+	if (ret)
+		goto err_put;
+	ret = vfmig_migration_open(vfdev);
+	if (ret)
+		goto err_disable;
+	vfio_pci_core_finish_enable(&vfdev->core);
+	memset(vfdev->core.bar_mmap_supported, 0, sizeof(vfdev->core.bar_mmap_supported));
+	return 0;
+
+err_disable:
+	vfio_pci_core_disable(&vfdev->core);
+err_put:
+	module_put(vfdev->ops->owner);
+	return ret;
+}
+
+static void vfmig_close_device(struct vfio_device *vdev)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	/* DMA stops here: the IOMMU is detached next */
+	vfmig_migration_close(vfdev);
+	vfio_pci_core_close_device(vdev);
+	module_put(vfdev->ops->owner);
+}
+
+static const struct vfio_device_ops vfmig_device_ops = {
+	.name = "vfmig-vfio-pci",
+	.init = vfmig_init_dev,
+	.release = vfmig_release_dev,
+	.open_device = vfmig_open_device,
+	.close_device = vfmig_close_device,
+	.ioctl = vfmig_region_ioctl,
+	.device_feature = vfio_pci_core_ioctl_feature,
+	.read = vfmig_region_read,
+	.write = vfmig_region_write,
+	.mmap = vfio_pci_core_mmap,
+	.request = vfio_pci_core_request,
+	.match = vfio_pci_core_match,
+	.bind_iommufd = vfio_iommufd_physical_bind,
+	.unbind_iommufd = vfio_iommufd_physical_unbind,
+	.attach_ioas = vfio_iommufd_physical_attach_ioas,
+	.detach_ioas = vfio_iommufd_physical_detach_ioas,
+	VFMIG_COMPAT_DEVICE_OPS
+};
+
+static int vfmig_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct vfmig_device *vfdev;
+	int ret;
+
+	vfdev = vfio_alloc_device(vfmig_device, core.vdev, &pdev->dev, &vfmig_device_ops);
+	if (IS_ERR(vfdev))
+		return PTR_ERR(vfdev);
+	dev_set_drvdata(&pdev->dev, &vfdev->core);
+	ret = vfio_pci_core_register_device(&vfdev->core);
+	if (ret)
+		vfio_put_device(&vfdev->core.vdev);
+	return ret;
+}
+
+static void vfmig_remove(struct pci_dev *pdev)
+{
+	struct vfmig_device *vfdev = vfmig_drvdata(pdev);
+
+	vfio_pci_core_unregister_device(&vfdev->core);
+	vfio_put_device(&vfdev->core.vdev);
+}
+
+/*
+ * The PF driver tells us of every reset that it sees; one for real hardware
+ * does not see a VF's FLR, so take the PCI core's word too.
+ */
+static void vfmig_reset_done(struct pci_dev *pdev)
+{
+	vfmig_migration_reset(vfmig_drvdata(pdev));
+}
+
+static const struct pci_error_handlers vfmig_err_handlers = {
+	.reset_done = vfmig_reset_done,
+	.error_detected = vfio_pci_core_aer_err_detected,
+};
+
+/* Other PF drivers bring other IDs: probe asks the registry, not the table */
+static const struct pci_device_id vfmig_pci_table[] = {
+	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(VFMIG_PCI_VENDOR_ID, VFMIG_PCI_DEVICE_ID_VF) },
+	{}
+};
+MODULE_DEVICE_TABLE(pci, vfmig_pci_table);
+
+static struct pci_driver vfmig_pci_driver = {
+	.name = KBUILD_MODNAME,
+	.id_table = vfmig_pci_table,
+	.probe = vfmig_probe,
+	.remove = vfmig_remove,
+	.err_handler = &vfmig_err_handlers,
+	.driver_managed_dma = true,
+};
+module_pci_driver(vfmig_pci_driver);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("VFIO variant driver that live-migrates vfmig VFs");
+MODULE_AUTHOR("The vfmig developers");

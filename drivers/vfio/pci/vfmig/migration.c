@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VFIO migration v2 state machine (include/uapi/linux/vfio.h, "enum
+ * vfio_device_mig_state"), and what a reset does to it.
+ *
+ * A reset finds the VF at any moment and must not wait for @state_mutex: VFIO
+ * holds locks around it under which the holder of @state_mutex may be waited
+ * for.  So it leaves a note, and who holds @state_mutex does the work before
+ * letting go of it.
+ */
+#include <linux/fs.h>
+#include <linux/vfio.h>
+
+#include "device.h"
+#include "load.h"
+#include "save.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+static void vfmig_set_save(struct vfmig_device *vfdev, struct vfmig_save *save)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&vfdev->save_lock, flags);
+	vfdev->save = save;
+	spin_unlock_irqrestore(&vfdev->save_lock, flags);
+}
+
+static void vfmig_end_save(struct vfmig_device *vfdev)
+{
+	struct vfmig_save *save = vfdev->save;
+
+	if (!save)
+		return;
+	vfmig_set_save(vfdev, NULL);
+	vfmig_save_end(save);
+	vfdev->ops->mem_stop(vfdev->vf);
+}
+
+static void vfmig_end_load(struct vfmig_device *vfdev)
+{
+	if (!vfdev->load)
+		return;
+	vfmig_load_end(vfdev->load);
+	vfdev->load = NULL;
+	vfdev->ops->load_abort(vfdev->vf);
+}
+
+static struct file *vfmig_begin_save(struct vfmig_device *vfdev, bool precopy)
+{
+	struct vfmig_save *save;
+	int ret;
+
+	ret = vfdev->ops->mem_start(vfdev->vf);
+	if (ret)
+		return ERR_PTR(ret);
+	save = vfmig_save_create(vfdev);
+	if (IS_ERR(save)) {
+		vfdev->ops->mem_stop(vfdev->vf);
+		return ERR_CAST(save);
+	}
+	vfmig_set_save(vfdev, save);
+	if (precopy)
+		return get_file(vfmig_save_file(save));
+
+	ret = vfmig_save_enter_stop_copy(save);
+	if (ret) {
+		vfmig_end_save(vfdev);
+		return ERR_PTR(ret);
+	}
+	return get_file(vfmig_save_file(save));
+}
+
+static struct file *vfmig_begin_load(struct vfmig_device *vfdev)
+{
+	struct vfmig_load *load;
+	int ret;
+
+	ret = vfdev->ops->load_start(vfdev->vf);
+	if (ret)
+		return ERR_PTR(ret);
+	load = vfmig_load_create(vfdev);
+	if (IS_ERR(load)) {
+		vfdev->ops->load_abort(vfdev->vf);
+		return ERR_CAST(load);
+	}
+	vfdev->load = load;
+	return get_file(vfmig_load_file(load));
+}
+
+/* The stream goes on from the same fd, so there is no new one */
+static int vfmig_precopy_to_stop_copy(struct vfmig_device *vfdev)
+{
+	int ret;
+
+	vfdev->ops->freeze(vfdev->vf);
+	ret = vfmig_save_enter_stop_copy(vfdev->save);
+	if (ret)
+		vfdev->ops->thaw(vfdev->vf);
+	return ret;
+}
+
+#define ARC(from, to) ((VFIO_DEVICE_STATE_##from) << 8 | (VFIO_DEVICE_STATE_##to))
+
+/*
+ * Takes one arc.  Returns the data fd's file where the arc makes one, with a
+ * reference for the caller, else NULL.  On error the state is what it was.
+ */
+static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_mig_state next)
+{
+	const struct vfmig_vf_ops *ops = vfdev->ops;
+	void *vf = vfdev->vf;
+
+	switch (vfdev->state << 8 | next) {
+	case ARC(RUNNING, RUNNING_P2P):
+	case ARC(PRE_COPY, PRE_COPY_P2P):
+		ops->quiesce(vf);
+		return NULL;
+
+	case ARC(RUNNING_P2P, RUNNING):
+	case ARC(PRE_COPY_P2P, PRE_COPY):
+		ops->resume(vf);
+		return NULL;
+
+	case ARC(RUNNING_P2P, STOP):
+		ops->freeze(vf);
+		return NULL;
+
+	case ARC(STOP, RUNNING_P2P):
+		ops->thaw(vf);
+		return NULL;
+
+	case ARC(RUNNING, PRE_COPY):
+	case ARC(RUNNING_P2P, PRE_COPY_P2P):
+		return vfmig_begin_save(vfdev, true);
+
+	case ARC(PRE_COPY, RUNNING):
+	case ARC(PRE_COPY_P2P, RUNNING_P2P):
+		vfmig_end_save(vfdev);
+		return NULL;
+
+	case ARC(PRE_COPY_P2P, STOP_COPY):
+		return ERR_PTR(vfmig_precopy_to_stop_copy(vfdev));
+
+	case ARC(STOP, STOP_COPY):
+		return vfmig_begin_save(vfdev, false);
+
+	case ARC(STOP_COPY, STOP):
+		vfmig_end_save(vfdev);
+		return NULL;
+
+	case ARC(STOP, RESUMING):
+		return vfmig_begin_load(vfdev);
+
+	case ARC(RESUMING, STOP):
+		/* The closing record's write() applied it all: nothing fails here */
+		if (!vfmig_load_complete(vfdev->load))
+			return ERR_PTR(-EINVAL);
+		vfmig_end_load(vfdev);
+		return NULL;
+	}
+
+	WARN_ON_ONCE(1);
+	return ERR_PTR(-EINVAL);
+}
+
+/* The VF was reset: it runs, and what was read of it or loaded is of no use */
+static void vfmig_reset_locked(struct vfmig_device *vfdev)
+{
+	if (!vfdev->open)
+		return;
+	trace_vfmig_reset(&vfdev->core.pdev->dev, vfdev->state);
+	vfmig_end_save(vfdev);
+	vfmig_end_load(vfdev);
+	/* An arc that the reset ran into may have stopped the VF again after it */
+	vfdev->ops->thaw(vfdev->vf);
+	vfdev->ops->resume(vfdev->vf);
+	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
+}
+
+static void vfmig_state_unlock(struct vfmig_device *vfdev)
+{
+	for (;;) {
+		spin_lock(&vfdev->reset_lock);
+		if (!vfdev->deferred_reset)
+			break;
+		vfdev->deferred_reset = false;
+		spin_unlock(&vfdev->reset_lock);
+		vfmig_reset_locked(vfdev);
+	}
+	/* Under reset_lock, so that no reset is noted that nobody looks for */
+	mutex_unlock(&vfdev->state_mutex);
+	spin_unlock(&vfdev->reset_lock);
+}
+
+/* The VF was reset.  Called with any of VFIO's locks held: waits for nobody. */
+void vfmig_migration_reset(struct vfmig_device *vfdev)
+{
+	spin_lock(&vfdev->reset_lock);
+	vfdev->deferred_reset = true;
+	if (!mutex_trylock(&vfdev->state_mutex)) {
+		spin_unlock(&vfdev->reset_lock);
+		return;
+	}
+	spin_unlock(&vfdev->reset_lock);
+	vfmig_state_unlock(vfdev);
+}
+
+/*
+ * The arc towards @target.  Before 7.0 the core's search for it never ends from
+ * STOP_COPY to the PRE_COPY states, and it warns where a user asks for a way
+ * out of ERROR.
+ */
+static int vfmig_next_state(struct vfmig_device *vfdev, enum vfio_device_mig_state target,
+			    enum vfio_device_mig_state *next)
+{
+	if (vfdev->state == VFIO_DEVICE_STATE_ERROR)
+		return -EIO;
+	if (vfdev->state == VFIO_DEVICE_STATE_STOP_COPY &&
+	    (target == VFIO_DEVICE_STATE_PRE_COPY || target == VFIO_DEVICE_STATE_PRE_COPY_P2P))
+		return -EINVAL;
+	return vfio_mig_get_next_state(&vfdev->core.vdev, vfdev->state, target, next);
+}
+
+static struct file *vfmig_set_state(struct vfio_device *vdev, enum vfio_device_mig_state target)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+	struct file *file = NULL;
+
+	mutex_lock(&vfdev->state_mutex);
+	while (vfdev->state != target) {
+		enum vfio_device_mig_state next;
+		int ret;
+
+		ret = vfmig_next_state(vfdev, target, &next);
+		if (ret) {
+			file = ERR_PTR(ret);
+			break;
+		}
+		file = vfmig_take_arc(vfdev, next);
+		trace_vfmig_arc(&vfdev->core.pdev->dev, vfdev->state, next,
+				PTR_ERR_OR_ZERO(file));
+		if (IS_ERR(file))
+			break;
+		vfdev->state = next;
+	}
+	vfmig_state_unlock(vfdev);
+	return file;
+}
+
+static int vfmig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state *state)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	mutex_lock(&vfdev->state_mutex);
+	*state = vfdev->state;
+	vfmig_state_unlock(vfdev);
+	return 0;
+}
+
+static int vfmig_get_data_size(struct vfio_device *vdev, unsigned long *stop_copy_length)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	mutex_lock(&vfdev->state_mutex);
+	if (vfdev->save)
+		*stop_copy_length = vfmig_save_unread(vfdev->save);
+	else
+		*stop_copy_length = vfmig_save_estimate(vfdev);
+	vfmig_state_unlock(vfdev);
+	return 0;
+}
+
+static const struct vfio_migration_ops vfmig_migration_ops = {
+	.migration_set_state = vfmig_set_state,
+	.migration_get_state = vfmig_get_state,
+	.migration_get_data_size = vfmig_get_data_size,
+};
+
+static void vfmig_client_reset(void *data)
+{
+	vfmig_migration_reset(data);
+}
+
+static void vfmig_client_mem_dirty(void *data)
+{
+	struct vfmig_device *vfdev = data;
+	unsigned long flags;
+
+	spin_lock_irqsave(&vfdev->save_lock, flags);
+	if (vfdev->save)
+		vfmig_save_wake(vfdev->save);
+	spin_unlock_irqrestore(&vfdev->save_lock, flags);
+}
+
+static const struct vfmig_vf_client vfmig_client = {
+	.reset = vfmig_client_reset,
+	.mem_dirty = vfmig_client_mem_dirty,
+};
+
+/* A user opened the VF, which was reset just before */
+int vfmig_migration_open(struct vfmig_device *vfdev)
+{
+	int ret;
+
+	ret = vfdev->ops->open(vfdev->vf, &vfmig_client, vfdev);
+	if (ret)
+		return ret;
+	mutex_lock(&vfdev->state_mutex);
+	vfdev->open = true;
+	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
+	vfmig_state_unlock(vfdev);
+	return 0;
+}
+
+/* The user is gone: no DMA and no interrupt after this, and the data fds are dead */
+void vfmig_migration_close(struct vfmig_device *vfdev)
+{
+	mutex_lock(&vfdev->state_mutex);
+	vfmig_end_save(vfdev);
+	vfmig_end_load(vfdev);
+	vfdev->open = false;
+	vfmig_state_unlock(vfdev);
+	/* Without state_mutex: it waits for a reset() of ours that is under way */
+	vfdev->ops->close(vfdev->vf);
+}
+
+void vfmig_migration_init(struct vfmig_device *vfdev)
+{
+	struct vfio_device *vdev = &vfdev->core.vdev;
+
+	mutex_init(&vfdev->state_mutex);
+	spin_lock_init(&vfdev->save_lock);
+	spin_lock_init(&vfdev->reset_lock);
+	vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
+	vdev->mig_ops = &vfmig_migration_ops;
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * BAR regions: every access is trapped and handed to the PF driver, in pieces
+ * that are naturally aligned.  Nothing backs the BARs' addresses, so they are
+ * never mapped, and no eventfd can stand for a write to one.
+ */
+#include <linux/pci.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include "device.h"
+
+static bool vfmig_region_is_bar(loff_t pos)
+{
+	return VFIO_PCI_OFFSET_TO_INDEX(pos) <= VFIO_PCI_BAR5_REGION_INDEX;
+}
+
+/* The widest aligned access of at most 8 bytes that begins at @offset */
+static unsigned int vfmig_access_width(u64 offset, size_t count)
+{
+	unsigned int width = sizeof(u64);
+
+	while (width > count || !IS_ALIGNED(offset, width))
+		width /= 2;
+	return width;
+}
+
+static int vfmig_bar_read(struct vfmig_device *vfdev, unsigned int bar, u64 offset,
+			  char __user *buf, unsigned int width)
+{
+	__le64 val = cpu_to_le64(vfdev->ops->bar_read(vfdev->vf, bar, offset, width));
+
+	return copy_to_user(buf, &val, width) ? -EFAULT : 0;
+}
+
+static int vfmig_bar_write(struct vfmig_device *vfdev, unsigned int bar, u64 offset,
+			   const char __user *buf, unsigned int width)
+{
+	__le64 val = 0;
+
+	if (copy_from_user(&val, buf, width))
+		return -EFAULT;
+	vfdev->ops->bar_write(vfdev->vf, bar, offset, width, le64_to_cpu(val));
+	return 0;
+}
+
+static ssize_t vfmig_bar_rw(struct vfmig_device *vfdev, char __user *rbuf,
+			    const char __user *wbuf, size_t count, loff_t *ppos)
+{
+	unsigned int bar = VFIO_PCI_OFFSET_TO_INDEX(*ppos);
+	u64 offset = *ppos & VFIO_PCI_OFFSET_MASK;
+	u64 size = pci_resource_len(vfdev->core.pdev, bar);
+	size_t done = 0;
+	int ret;
+
+	if (offset >= size)
+		return -EINVAL;
+	count = min_t(u64, count, size - offset);
+
+	while (done < count) {
+		unsigned int width = vfmig_access_width(offset, count - done);
+
+		if (rbuf)
+			ret = vfmig_bar_read(vfdev, bar, offset, rbuf + done, width);
+		else
+			ret = vfmig_bar_write(vfdev, bar, offset, wbuf + done, width);
+		if (ret)
+			return done ? done : ret;
+		offset += width;
+		done += width;
+		*ppos += width;
+	}
+	return done;
+}
+
+ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
+{
+	if (!vfmig_region_is_bar(*ppos))
+		return vfio_pci_core_read(vdev, buf, count, ppos);
+	return vfmig_bar_rw(vfmig_device_of(vdev), buf, NULL, count, ppos);
+}
+
+ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, size_t count,
+			   loff_t *ppos)
+{
+	if (!vfmig_region_is_bar(*ppos))
+		return vfio_pci_core_write(vdev, buf, count, ppos);
+	return vfmig_bar_rw(vfmig_device_of(vdev), NULL, buf, count, ppos);
+}
+
+long vfmig_region_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
+{
+	/* The core would write to the BAR's address, where nobody listens */
+	if (cmd == VFIO_DEVICE_IOEVENTFD)
+		return -ENOTTY;
+	return vfio_pci_core_ioctl(vdev, cmd, arg);
+}

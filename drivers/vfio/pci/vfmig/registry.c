@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * PF drivers say here what they do for their VFs.  The variant driver learns
+ * from it whether a device that it was bound to is a VF that it can drive: it
+ * needs no symbol of any PF driver, and anyone can point any device at it.
+ */
+#include <linux/cleanup.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include <linux/vfmig.h>
+
+#include "device.h"
+
+struct vfmig_pf {
+	struct list_head node;
+	struct pci_dev *pdev;
+	const struct vfmig_vf_ops *ops;
+};
+
+/* Protects vfmig_pfs and its entries.  Held over ops->find() only. */
+static DEFINE_MUTEX(vfmig_pfs_lock);
+static LIST_HEAD(vfmig_pfs);
+
+static struct vfmig_pf *vfmig_pf_find(struct pci_dev *pdev)
+{
+	struct vfmig_pf *pf;
+
+	list_for_each_entry(pf, &vfmig_pfs, node)
+		if (pf->pdev == pdev)
+			return pf;
+	return NULL;
+}
+
+/**
+ * vfmig_register_pf() - offer the VFs of a PF to the variant driver
+ * @pdev: the PF
+ * @ops: what can be done with its VFs
+ *
+ * To be called before the VFs are enabled.  May sleep.
+ *
+ * Return: 0, -EEXIST if @pdev is registered, -ENOMEM.
+ */
+int vfmig_register_pf(struct pci_dev *pdev, const struct vfmig_vf_ops *ops)
+{
+	struct vfmig_pf *pf __free(kfree) = kzalloc(sizeof(*pf), GFP_KERNEL);
+
+	if (!pf)
+		return -ENOMEM;
+	pf->pdev = pdev;
+	pf->ops = ops;
+
+	guard(mutex)(&vfmig_pfs_lock);
+	if (vfmig_pf_find(pdev))
+		return -EEXIST;
+	list_add(&no_free_ptr(pf)->node, &vfmig_pfs);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfmig_register_pf);
+
+/**
+ * vfmig_unregister_pf() - take the offer back
+ * @pdev: the PF
+ *
+ * To be called after the VFs are disabled: a VF that is bound goes on using the
+ * operations.  May sleep.
+ */
+void vfmig_unregister_pf(struct pci_dev *pdev)
+{
+	struct vfmig_pf *pf;
+
+	guard(mutex)(&vfmig_pfs_lock);
+	pf = vfmig_pf_find(pdev);
+	if (WARN_ON(!pf))
+		return;
+	list_del(&pf->node);
+	kfree(pf);
+}
+EXPORT_SYMBOL_GPL(vfmig_unregister_pf);
+
+/* What drives this VF, and its handle there; -ENODEV if it is no VF of ours */
+int vfmig_find_vf(struct pci_dev *pdev, const struct vfmig_vf_ops **ops, void **vf)
+{
+	struct vfmig_pf *pf;
+
+	if (!pdev->is_virtfn)
+		return -ENODEV;
+
+	guard(mutex)(&vfmig_pfs_lock);
+	pf = vfmig_pf_find(pci_physfn(pdev));
+	if (!pf)
+		return -ENODEV;
+	*ops = pf->ops;
+	*vf = pf->ops->find(pf->pdev, pci_iov_vf_id(pdev));
+	return *vf ? 0 : -ENODEV;
+}

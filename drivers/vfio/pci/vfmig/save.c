@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading a VF's stream.  The records are made as they are read, straight from
+ * the VF's memory to the user's: the only thing that is kept aside is the
+ * model's state, taken when the VF was stopped.
+ *
+ * The file can outlive the transition that made it, the device fd and the VF.
+ * It then has no vfdev any more, and reads as -ENODEV.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/cleanup.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "device.h"
+#include "save.h"
+#include "stream.h"
+#include "trace.h"
+
+/* What the record under way counts as */
+enum vfmig_save_kind {
+	VFMIG_SAVE_INITIAL,
+	VFMIG_SAVE_DIRTY,
+	VFMIG_SAVE_TRAILER,
+};
+
+/* The last record of the trailer that was begun */
+enum vfmig_save_stage {
+	VFMIG_STAGE_MEMORY,
+	VFMIG_STAGE_STATE,
+	VFMIG_STAGE_END,
+};
+
+/**
+ * struct vfmig_save - a data fd that is read from
+ * @filp: its file, with the driver's own reference while @vfdev is set
+ * @wait: pollers; woken when memory becomes dirty and when the file's state changes
+ * @read_lock: serialises readers, held while user memory is touched.  Taken by
+ *	readers only, so that nobody else ever waits for user memory.
+ * @lock: protects all that follows.  Nests in the state_mutex and in @read_lock;
+ *	nothing that waits for the user is done under it.
+ * @vfdev: the VF, or NULL when the session is over
+ * @stop_copy: the VF is stopped: no more memory gets dirty, the trailer is due
+ * @stage: how far the trailer is
+ * @kind: what the record under way counts as
+ * @head: its header and the fixed part of its payload; written by the reader that
+ *	begins a record, so that one under @read_lock may read it without @lock
+ * @head_len: bytes in @head
+ * @head_pos: bytes of @head that were read
+ * @body_offset: where in device memory, or in @state, the rest of the payload is
+ * @body_left: bytes of it that were not read yet
+ * @state: the model's state, from the arc to STOP_COPY on; freed with the file
+ * @state_len: bytes in @state
+ * @bytes: bytes of the records begun so far
+ * @records: records begun so far
+ */
+struct vfmig_save {
+	struct file *filp;
+	wait_queue_head_t wait;
+	struct mutex read_lock;		/* readers */
+
+	struct mutex lock;		/* all below */
+	struct vfmig_device *vfdev;
+	bool stop_copy;
+	enum vfmig_save_stage stage;
+	enum vfmig_save_kind kind;
+	u8 head[sizeof(struct vfmig_record) + VFMIG_IDENTITY_MAX];
+	size_t head_len;
+	size_t head_pos;
+	u64 body_offset;
+	size_t body_left;
+	void *state;
+	size_t state_len;
+	u64 bytes;
+	u64 records;
+};
+
+/* One contiguous thing to copy to the user: of @page if @memory is set, else of @buf */
+struct vfmig_piece {
+	bool memory;
+	struct page *page;
+	const void *buf;
+	size_t offset;
+	size_t len;
+};
+
+static size_t vfmig_record_unread(const struct vfmig_save *save)
+{
+	return save->head_len - save->head_pos + save->body_left;
+}
+
+/*
+ * Begins a record whose header and fixed payload, @fixed bytes, are in @head,
+ * and that goes on with @body bytes from @offset.
+ */
+static void vfmig_begin_record(struct vfmig_save *save, enum vfmig_save_kind kind, size_t fixed,
+			       u64 offset, size_t body)
+{
+	const struct vfmig_record *rec = (const void *)save->head;
+
+	save->kind = kind;
+	save->head_len = sizeof(*rec) + fixed;
+	save->head_pos = 0;
+	save->body_offset = offset;
+	save->body_left = body;
+	save->bytes += save->head_len + body;
+	save->records++;
+	trace_vfmig_save_record(&save->vfdev->core.pdev->dev, le32_to_cpu(rec->type), offset,
+				fixed + body);
+}
+
+static void vfmig_begin_identity(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_record *rec = (void *)save->head;
+	struct vfmig_vf_identity id = {};
+	size_t len;
+
+	vfdev->ops->identity(vfdev->vf, &id);
+	len = vfmig_identity_pack(&id, (void *)(rec + 1));
+	vfmig_record_init(rec, VFMIG_RECORD_IDENTITY, len);
+	vfmig_record_set_crc(rec, rec + 1, len);
+	vfmig_begin_record(save, VFMIG_SAVE_INITIAL, len, 0, 0);
+}
+
+static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *run)
+{
+	struct vfmig_record *rec = (void *)save->head;
+	struct vfmig_extent *extent = (void *)(rec + 1);
+	size_t body = run->hole ? 0 : run->length;
+
+	extent->offset = cpu_to_le64(run->offset);
+	extent->length = cpu_to_le64(run->length);
+	vfmig_record_init(rec, run->hole ? VFMIG_RECORD_HOLE : VFMIG_RECORD_MEMORY,
+			  sizeof(*extent) + body);
+	if (run->hole)
+		vfmig_record_set_crc(rec, extent, sizeof(*extent));
+	vfmig_begin_record(save, run->initial ? VFMIG_SAVE_INITIAL : VFMIG_SAVE_DIRTY,
+			   sizeof(*extent), run->offset, body);
+}
+
+static void vfmig_begin_state(struct vfmig_save *save)
+{
+	struct vfmig_record *rec = (void *)save->head;
+
+	save->stage = VFMIG_STAGE_STATE;
+	vfmig_record_init(rec, VFMIG_RECORD_STATE, save->state_len);
+	vfmig_record_set_crc(rec, save->state, save->state_len);
+	vfmig_begin_record(save, VFMIG_SAVE_TRAILER, 0, 0, save->state_len);
+}
+
+static void vfmig_begin_end(struct vfmig_save *save)
+{
+	struct vfmig_record *rec = (void *)save->head;
+	struct vfmig_end *end = (void *)(rec + 1);
+
+	save->stage = VFMIG_STAGE_END;
+	end->bytes = cpu_to_le64(save->bytes);
+	end->records = cpu_to_le64(save->records);
+	vfmig_record_init(rec, VFMIG_RECORD_END, sizeof(*end));
+	vfmig_record_set_crc(rec, end, sizeof(*end));
+	vfmig_begin_record(save, VFMIG_SAVE_TRAILER, sizeof(*end), 0, 0);
+}
+
+/*
+ * Sees to it that a record is under way.  Returns 1, 0 at the end of the stream,
+ * -ENOMSG where there is nothing now but may be later.
+ */
+static int vfmig_need_record(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_mem_run run;
+
+	if (vfmig_record_unread(save))
+		return 1;
+	if (vfdev->ops->mem_next(vfdev->vf, &run)) {
+		vfmig_begin_run(save, &run);
+		return 1;
+	}
+	if (!save->stop_copy)
+		return -ENOMSG;
+	if (save->stage == VFMIG_STAGE_END)
+		return 0;
+	if (save->stage == VFMIG_STAGE_MEMORY)
+		vfmig_begin_state(save);
+	else
+		vfmig_begin_end(save);
+	return 1;
+}
+
+/* The next piece of the record under way, of at most a granule */
+static void vfmig_get_piece(struct vfmig_save *save, struct vfmig_piece *piece)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+
+	*piece = (struct vfmig_piece) {};
+	if (save->head_pos < save->head_len) {
+		piece->buf = save->head;
+		piece->offset = save->head_pos;
+		piece->len = save->head_len - save->head_pos;
+	} else if (save->kind == VFMIG_SAVE_TRAILER) {
+		piece->buf = save->state;
+		piece->offset = save->body_offset;
+		piece->len = save->body_left;
+	} else {
+		piece->memory = true;
+		piece->offset = save->body_offset % VFMIG_GRANULE;
+		piece->page = vfdev->ops->mem_page(vfdev->vf, save->body_offset - piece->offset);
+		piece->len = min_t(size_t, VFMIG_GRANULE - piece->offset, save->body_left);
+	}
+}
+
+static size_t vfmig_copy_piece(const struct vfmig_piece *piece, struct iov_iter *to)
+{
+	size_t copied;
+
+	if (!piece->memory)
+		return copy_to_iter(piece->buf + piece->offset, piece->len, to);
+	/* Deallocated since its record was begun: a hole follows */
+	if (!piece->page)
+		return iov_iter_zero(min(piece->len, iov_iter_count(to)), to);
+	copied = copy_page_to_iter(piece->page, piece->offset, piece->len, to);
+	put_page(piece->page);
+	return copied;
+}
+
+static void vfmig_advance(struct vfmig_save *save, size_t bytes)
+{
+	if (save->head_pos < save->head_len) {
+		save->head_pos += bytes;
+	} else {
+		save->body_offset += bytes;
+		save->body_left -= bytes;
+	}
+}
+
+/* Bytes copied, 0 at the end of the stream, or a negative errno */
+static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
+{
+	struct vfmig_piece piece;
+	size_t copied;
+	int ret;
+
+	scoped_guard(mutex, &save->lock) {
+		if (!save->vfdev)
+			return -ENODEV;
+		ret = vfmig_need_record(save);
+		if (ret <= 0)
+			return ret;
+		vfmig_get_piece(save, &piece);
+	}
+	copied = vfmig_copy_piece(&piece, to);
+	scoped_guard(mutex, &save->lock)
+		vfmig_advance(save, copied);
+	return copied ? copied : -EFAULT;
+}
+
+static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct vfmig_save *save = iocb->ki_filp->private_data;
+	ssize_t done = 0, ret = 0;
+
+	if (iocb->ki_filp->f_flags & O_NONBLOCK) {
+		if (!mutex_trylock(&save->read_lock))
+			return -EAGAIN;
+	} else if (mutex_lock_interruptible(&save->read_lock)) {
+		return -ERESTARTSYS;
+	}
+	while (iov_iter_count(to)) {
+		ret = vfmig_read_piece(save, to);
+		if (ret <= 0)
+			break;
+		done += ret;
+		if (signal_pending(current))
+			break;
+		cond_resched();
+	}
+	mutex_unlock(&save->read_lock);
+	return done ? done : ret;
+}
+
+/* What is still to be read of the initial and of the dirty data, in bytes */
+static void vfmig_precopy_bytes(struct vfmig_save *save, u64 *initial, u64 *dirty)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_mem_pending pending;
+
+	vfdev->ops->mem_pending(vfdev->vf, &pending);
+	*initial = vfmig_count_bytes(&pending.initial);
+	*dirty = vfmig_count_bytes(&pending.dirty);
+	if (save->kind == VFMIG_SAVE_INITIAL)
+		*initial += vfmig_record_unread(save);
+	else if (save->kind == VFMIG_SAVE_DIRTY)
+		*dirty += vfmig_record_unread(save);
+}
+
+static u64 vfmig_trailer_unread(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	size_t state = save->stop_copy ? save->state_len : vfdev->ops->state_size(vfdev->vf);
+	u64 unread = 0;
+
+	if (save->stage < VFMIG_STAGE_STATE)
+		unread += sizeof(struct vfmig_record) + state;
+	if (save->stage < VFMIG_STAGE_END)
+		unread += VFMIG_END_BYTES;
+	if (save->kind == VFMIG_SAVE_TRAILER)
+		unread += vfmig_record_unread(save);
+	return unread;
+}
+
+/* Bytes that a reader would still get if the VF were stopped now */
+u64 vfmig_save_unread(struct vfmig_save *save)
+{
+	u64 initial, dirty;
+
+	guard(mutex)(&save->lock);
+	vfmig_precopy_bytes(save, &initial, &dirty);
+	return initial + dirty + vfmig_trailer_unread(save);
+}
+
+/* The same for a VF that no session is on for */
+u64 vfmig_save_estimate(struct vfmig_device *vfdev)
+{
+	struct vfmig_vf_identity id = {};
+	struct vfmig_mem_count count;
+
+	vfdev->ops->identity(vfdev->vf, &id);
+	vfdev->ops->mem_allocated(vfdev->vf, &count);
+	return sizeof(struct vfmig_record) + sizeof(struct vfmig_identity) + id.data_length +
+	       vfmig_count_bytes(&count) +
+	       sizeof(struct vfmig_record) + vfdev->ops->state_size(vfdev->vf) + VFMIG_END_BYTES;
+}
+
+static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *table)
+{
+	struct vfmig_save *save = filp->private_data;
+	u64 initial, dirty;
+
+	poll_wait(filp, &save->wait, table);
+
+	guard(mutex)(&save->lock);
+	if (!save->vfdev)
+		return EPOLLIN | EPOLLRDNORM | EPOLLERR | EPOLLHUP;
+	/* Always readable, be it for the end of the stream */
+	if (save->stop_copy)
+		return EPOLLIN | EPOLLRDNORM;
+	vfmig_precopy_bytes(save, &initial, &dirty);
+	return initial || dirty ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+static int vfmig_precopy_info(struct vfmig_save *save, struct vfio_precopy_info *info)
+{
+	guard(mutex)(&save->lock);
+	if (!save->vfdev || save->stop_copy)
+		return -EINVAL;
+	vfmig_precopy_bytes(save, &info->initial_bytes, &info->dirty_bytes);
+	return 0;
+}
+
+static long vfmig_save_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	const size_t size = offsetofend(struct vfio_precopy_info, dirty_bytes);
+	struct vfio_precopy_info info;
+	int ret;
+
+	if (cmd != VFIO_MIG_GET_PRECOPY_INFO)
+		return -ENOTTY;
+	if (copy_from_user(&info, (void __user *)arg, size))
+		return -EFAULT;
+	if (info.argsz < size)
+		return -EINVAL;
+	ret = vfmig_precopy_info(filp->private_data, &info);
+	if (ret)
+		return ret;
+	return copy_to_user((void __user *)arg, &info, size) ? -EFAULT : 0;
+}
+
+static int vfmig_save_release(struct inode *inode, struct file *filp)
+{
+	struct vfmig_save *save = filp->private_data;
+
+	mutex_destroy(&save->lock);
+	mutex_destroy(&save->read_lock);
+	kvfree(save->state);
+	kfree(save);
+	return 0;
+}
+
+static const struct file_operations vfmig_save_fops = {
+	.owner = THIS_MODULE,
+	.read_iter = vfmig_save_read_iter,
+	.poll = vfmig_save_poll,
+	.unlocked_ioctl = vfmig_save_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.release = vfmig_save_release,
+};
+
+/*
+ * A session's data fd; device memory is tracked already.  Under the state_mutex.
+ * Ended by vfmig_save_end(), which drops the driver's reference to the file.
+ */
+struct vfmig_save *vfmig_save_create(struct vfmig_device *vfdev)
+{
+	struct vfmig_save *save;
+	struct file *filp;
+
+	save = kzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
+	if (!save)
+		return ERR_PTR(-ENOMEM);
+	filp = anon_inode_getfile("[vfmig-save]", &vfmig_save_fops, save, O_RDONLY);
+	if (IS_ERR(filp)) {
+		kfree(save);
+		return ERR_CAST(filp);
+	}
+	stream_open(filp->f_inode, filp);
+	save->filp = filp;
+	save->vfdev = vfdev;
+	init_waitqueue_head(&save->wait);
+	mutex_init(&save->read_lock);
+	mutex_init(&save->lock);
+	vfmig_begin_identity(save);
+	return save;
+}
+
+struct file *vfmig_save_file(struct vfmig_save *save)
+{
+	return save->filp;
+}
+
+/*
+ * The VF is frozen: take its state, so that nothing but the copy to the user can
+ * fail from now on.  Under the state_mutex.
+ */
+int vfmig_save_enter_stop_copy(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	size_t size = vfdev->ops->state_size(vfdev->vf);
+	ssize_t len;
+	void *state;
+
+	state = kvzalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!state)
+		return -ENOMEM;
+	len = vfdev->ops->state_save(vfdev->vf, state, size);
+	if (len < 0) {
+		kvfree(state);
+		return len;
+	}
+
+	scoped_guard(mutex, &save->lock) {
+		save->state = state;
+		save->state_len = len;
+		save->stop_copy = true;
+	}
+	wake_up_interruptible_poll(&save->wait, EPOLLIN | EPOLLRDNORM);
+	return 0;
+}
+
+/* The session is over: reads fail with -ENODEV.  Under the state_mutex. */
+void vfmig_save_end(struct vfmig_save *save)
+{
+	scoped_guard(mutex, &save->lock)
+		save->vfdev = NULL;
+	wake_up_interruptible_poll(&save->wait, EPOLLIN | EPOLLERR | EPOLLHUP);
+	fput(save->filp);
+}
+
+/* Memory became dirty.  Atomic context. */
+void vfmig_save_wake(struct vfmig_save *save)
+{
+	wake_up_interruptible_poll(&save->wait, EPOLLIN | EPOLLRDNORM);
+}

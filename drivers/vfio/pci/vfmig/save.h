@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The data fd that a VF's stream is read from, in PRE_COPY and STOP_COPY.
+ */
+#ifndef _VFMIG_SAVE_H
+#define _VFMIG_SAVE_H
+
+#include <linux/types.h>
+
+struct file;
+struct vfmig_device;
+struct vfmig_save;
+
+struct vfmig_save *vfmig_save_create(struct vfmig_device *vfdev);
+struct file *vfmig_save_file(struct vfmig_save *save);
+int vfmig_save_enter_stop_copy(struct vfmig_save *save);
+void vfmig_save_end(struct vfmig_save *save);
+u64 vfmig_save_unread(struct vfmig_save *save);
+void vfmig_save_wake(struct vfmig_save *save);
+
+u64 vfmig_save_estimate(struct vfmig_device *vfdev);
+
+#endif /* _VFMIG_SAVE_H */

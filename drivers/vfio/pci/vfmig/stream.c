@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The stream's building blocks, for save.c and load.c.  The format itself is
+ * in include/uapi/linux/vfmig.h.
+ */
+#include <linux/crc32c.h>
+#include <linux/string.h>
+
+#include "stream.h"
+
+/* CRC32C without its initial value and final xor, to be continued */
+u32 vfmig_crc(u32 crc, const void *buf, size_t len)
+{
+	return ~crc32c(~crc, buf, len);
+}
+
+static u32 vfmig_header_crc(const struct vfmig_record *rec)
+{
+	return vfmig_crc(0, rec, offsetof(struct vfmig_record, header_crc));
+}
+
+/* A record of ours without a CRC of its payload */
+void vfmig_record_init(struct vfmig_record *rec, u32 type, u64 length)
+{
+	*rec = (struct vfmig_record) {
+		.type = cpu_to_le32(type),
+		.flags = cpu_to_le32(VFMIG_RECORD_MANDATORY),
+		.length = cpu_to_le64(length),
+	};
+	rec->header_crc = cpu_to_le32(vfmig_header_crc(rec));
+}
+
+void vfmig_record_set_crc(struct vfmig_record *rec, const void *payload, size_t len)
+{
+	rec->flags |= cpu_to_le32(VFMIG_RECORD_PAYLOAD_CRC);
+	rec->payload_crc = cpu_to_le32(vfmig_crc(0, payload, len));
+	rec->header_crc = cpu_to_le32(vfmig_header_crc(rec));
+}
+
+bool vfmig_record_valid(const struct vfmig_record *rec)
+{
+	return le32_to_cpu(rec->header_crc) == vfmig_header_crc(rec);
+}
+
+/* Fill in @out, which has room for VFMIG_IDENTITY_MAX; returns its bytes */
+size_t vfmig_identity_pack(const struct vfmig_vf_identity *id, struct vfmig_identity *out)
+{
+	*out = (struct vfmig_identity) {
+		.magic = cpu_to_le64(VFMIG_STREAM_MAGIC),
+		.version_major = cpu_to_le16(VFMIG_STREAM_VERSION_MAJOR),
+		.version_minor = cpu_to_le16(VFMIG_STREAM_VERSION_MINOR),
+		.granule = cpu_to_le32(VFMIG_GRANULE),
+		.model_version = cpu_to_le32(id->model_version),
+		.model_data_length = cpu_to_le32(id->data_length),
+		.memory_size = cpu_to_le64(id->memory_size),
+	};
+	memcpy(out->model, id->model, sizeof(out->model));
+	memcpy(out->model_data, id->data, id->data_length);
+	return sizeof(*out) + id->data_length;
+}
+
+/* Bytes of the stream that memory will take */
+u64 vfmig_count_bytes(const struct vfmig_mem_count *count)
+{
+	return count->granules * VFMIG_GRANULE + count->data_runs * VFMIG_MEMORY_OVERHEAD +
+	       count->hole_runs * VFMIG_HOLE_BYTES;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What both ends of the stream share: headers, the identity record and sizes.
+ */
+#ifndef _VFMIG_STREAM_H
+#define _VFMIG_STREAM_H
+
+#include <linux/types.h>
+#include <linux/vfmig.h>
+
+#define VFMIG_IDENTITY_MAX	(sizeof(struct vfmig_identity) + VFMIG_MODEL_DATA_MAX)
+
+/* A whole record with data: what it costs beside the data */
+#define VFMIG_MEMORY_OVERHEAD	(sizeof(struct vfmig_record) + sizeof(struct vfmig_extent))
+#define VFMIG_HOLE_BYTES	(sizeof(struct vfmig_record) + sizeof(struct vfmig_extent))
+#define VFMIG_END_BYTES		(sizeof(struct vfmig_record) + sizeof(struct vfmig_end))
+
+u32 vfmig_crc(u32 crc, const void *buf, size_t len);
+
+void vfmig_record_init(struct vfmig_record *rec, u32 type, u64 length);
+void vfmig_record_set_crc(struct vfmig_record *rec, const void *payload, size_t len);
+bool vfmig_record_valid(const struct vfmig_record *rec);
+
+size_t vfmig_identity_pack(const struct vfmig_vf_identity *id, struct vfmig_identity *out);
+
+u64 vfmig_count_bytes(const struct vfmig_mem_count *count);
+
+#endif /* _VFMIG_STREAM_H */
