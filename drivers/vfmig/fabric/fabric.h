@@ -159,7 +159,18 @@ void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsig
  */
 int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
 
-/** vfmig_fn_dma_write() - the function writes memory; as vfmig_fn_dma_read() */
+/**
+ * vfmig_fn_dma_write() - the function writes memory
+ * @fn: the function
+ * @iova: first byte
+ * @buf: where from
+ * @len: bytes, any number
+ *
+ * As vfmig_fn_dma_read().  Where @iova and @len are multiples of 8 and @len is at
+ * most 64, CPUs see the bytes arrive in order, 8 at a time; beyond that, in none.
+ *
+ * Return: as vfmig_fn_dma_read().
+ */
 int vfmig_fn_dma_write(struct vfmig_fn *fn, u64 iova, const void *buf, size_t len);
 
 /**

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The host bridge: a PCI domain of its own with a window of addresses that lead
+ * nowhere, the functions on its buses, and the order in which all of it comes
+ * and goes.
+ */
+#include <linux/irqdomain.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include <asm/processor.h>
+
+#include "fabric_priv.h"
+
+/* A domain is chosen and its root bus registered without another doing the same */
+static DEFINE_MUTEX(vfmig_domain_mutex);
+
+/* QEMU's "host=" takes no more than four digits */
+#define VFMIG_MAX_DOMAIN	0xffff
+
+/* PFs first, then each PF's VFs, from there across as many buses as it takes */
+static u16 vfmig_vf_rid(const struct vfmig_fabric_desc *desc, unsigned int pf, unsigned int vf)
+{
+	return desc->num_pfs + pf * VFMIG_MAX_VFS + vf;
+}
+
+static struct vfmig_fabric *bus_to_fabric(struct pci_bus *bus)
+{
+	return container_of(to_pci_sysdata(bus), struct vfmig_fabric, sysdata);
+}
+
+/* The function at a place on a bus of ours, whether or not it is present */
+struct vfmig_fn *vfmig_fabric_fn(struct pci_bus *bus, unsigned int devfn)
+{
+	struct vfmig_fabric *fabric = bus_to_fabric(bus);
+	const struct vfmig_fabric_desc *desc = &fabric->desc;
+	unsigned int rid = PCI_DEVID(bus->number, devfn);
+	unsigned int vf;
+
+	if (rid < desc->num_pfs)
+		return &fabric->pfs[rid];
+	vf = rid - desc->num_pfs;
+	if (vf / VFMIG_MAX_VFS >= desc->num_pfs || vf % VFMIG_MAX_VFS >= desc->total_vfs)
+		return NULL;
+	return &fabric->pfs[vf / VFMIG_MAX_VFS].vfs[vf % VFMIG_MAX_VFS];
+}
+
+struct vfmig_fn *vfmig_fn_of(struct pci_dev *pdev)
+{
+	if (pdev->bus->ops != &vfmig_pci_ops)
+		return NULL;
+	return vfmig_fabric_fn(pdev->bus, pdev->devfn);
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_of);
+
+static bool vfmig_range_in_bar(const struct vfmig_fn_desc *desc, u32 start, u32 len)
+{
+	return IS_ALIGNED(start, SZ_4K) && start < desc->bar_size[desc->msix_bar] &&
+	       len <= desc->bar_size[desc->msix_bar] - start;
+}
+
+static bool vfmig_msix_is_valid(const struct vfmig_fn_desc *desc)
+{
+	u32 table_len = desc->msix_vectors * PCI_MSIX_ENTRY_SIZE;
+
+	return desc->msix_vectors <= VFMIG_MAX_VECTORS && desc->msix_bar < PCI_STD_NUM_BARS &&
+	       vfmig_range_in_bar(desc, desc->msix_table, table_len) &&
+	       vfmig_range_in_bar(desc, desc->msix_pba, sizeof(u64)) &&
+	       (desc->msix_pba < desc->msix_table ||
+		desc->msix_pba >= desc->msix_table + table_len);
+}
+
+static bool vfmig_fn_desc_is_valid(const struct vfmig_fn_desc *desc)
+{
+	for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++) {
+		u32 size = desc->bar_size[i];
+
+		if (size && (i % 2 || size < SZ_4K || !is_power_of_2(size)))
+			return false;
+	}
+	return !desc->msix_vectors || vfmig_msix_is_valid(desc);
+}
+
+static bool vfmig_desc_is_valid(const struct vfmig_fabric_desc *desc)
+{
+	return in_range(desc->num_pfs, 1, VFMIG_MAX_PFS) &&
+	       in_range(desc->total_vfs, 1, VFMIG_MAX_VFS) &&
+	       desc->vf_driver && vfmig_fn_desc_is_valid(&desc->pf) &&
+	       vfmig_fn_desc_is_valid(&desc->vf);
+}
+
+static resource_size_t vfmig_window_size(const struct vfmig_fabric_desc *desc)
+{
+	resource_size_t size = SZ_1M;
+
+	/* Room to align each of them to its size, VF BARs one PF's after the other's */
+	for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++)
+		size += 2ULL * desc->num_pfs *
+			(desc->pf.bar_size[i] + (u64)desc->vf.bar_size[i] * desc->total_vfs);
+	return roundup_pow_of_two(size);
+}
+
+/* AMD CPUs route the 12 GiB below 1 TiB to HyperTransport, where nobody may tread */
+static bool vfmig_window_is_usable(resource_size_t start, resource_size_t size)
+{
+	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
+	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON)
+		return true;
+	return start + size <= 0xfd00000000ULL || start >= 0x10000000000ULL;
+}
+
+/*
+ * Addresses for the BARs, from the top down, away from memory and from where
+ * more of it may be plugged in.
+ */
+static int vfmig_window_claim(struct vfmig_fabric *fabric)
+{
+	resource_size_t size = vfmig_window_size(&fabric->desc);
+	resource_size_t start = ALIGN_DOWN(iomem_resource.end - size + 1, size);
+	resource_size_t step = size;
+
+	fabric->window.name = dev_name(fabric->dev);
+	fabric->window.flags = IORESOURCE_MEM | IORESOURCE_MEM_64;
+
+	/* Ever larger steps: what is in the way may be large too */
+	for (; start >= SZ_4G; start -= step, step *= 2) {
+		fabric->window.start = start;
+		fabric->window.end = start + size - 1;
+		if (vfmig_window_is_usable(start, size) &&
+		    !request_resource(&iomem_resource, &fabric->window))
+			return 0;
+		if (start < step)
+			break;
+	}
+	return -ENOSPC;
+}
+
+static int vfmig_find_domain(void)
+{
+	for (int domain = 0; domain <= VFMIG_MAX_DOMAIN; domain++)
+		if (!pci_find_bus(domain, 0))
+			return domain;
+	return -ENOSPC;
+}
+
+static void vfmig_fns_destroy(struct vfmig_fabric *fabric)
+{
+	for (unsigned int p = 0; p < fabric->desc.num_pfs; p++) {
+		struct vfmig_fn *pf = &fabric->pfs[p];
+
+		for (unsigned int v = 0; pf->vfs && v < fabric->desc.total_vfs; v++)
+			vfmig_fn_destroy(&pf->vfs[v]);
+		kvfree(pf->vfs);
+		vfmig_fn_destroy(pf);
+	}
+	kvfree(fabric->pfs);
+}
+
+static int vfmig_vfs_create(struct vfmig_fn *pf)
+{
+	struct vfmig_fabric *fabric = pf->fabric;
+	int ret;
+
+	pf->vfs = kvcalloc(fabric->desc.total_vfs, sizeof(*pf->vfs), GFP_KERNEL);
+	if (!pf->vfs)
+		return -ENOMEM;
+
+	for (unsigned int v = 0; v < fabric->desc.total_vfs; v++) {
+		struct vfmig_fn *vf = &pf->vfs[v];
+
+		vf->fabric = fabric;
+		vf->desc = &fabric->desc.vf;
+		vf->pf = pf;
+		vf->index = v;
+		vf->rid = vfmig_vf_rid(&fabric->desc, pf->index, v);
+		ret = vfmig_fn_init(vf);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* All of them, present or not, for as long as the fabric lives */
+static int vfmig_fns_create(struct vfmig_fabric *fabric)
+{
+	int ret;
+
+	fabric->pfs = kvcalloc(fabric->desc.num_pfs, sizeof(*fabric->pfs), GFP_KERNEL);
+	if (!fabric->pfs)
+		return -ENOMEM;
+
+	for (unsigned int p = 0; p < fabric->desc.num_pfs; p++) {
+		struct vfmig_fn *pf = &fabric->pfs[p];
+
+		pf->fabric = fabric;
+		pf->desc = &fabric->desc.pf;
+		pf->index = p;
+		pf->rid = p;
+		ret = vfmig_vfs_create(pf);
+		if (!ret)
+			ret = vfmig_fn_init(pf);
+		if (ret) {
+			vfmig_fns_destroy(fabric);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* What is found in /sys/devices, and names the IOMMU to the IOMMU core */
+static int vfmig_device_create(struct vfmig_fabric *fabric)
+{
+	char name[16];
+
+	fabric->fwnode = irq_domain_alloc_named_id_fwnode("vfmig", fabric->sysdata.domain);
+	if (!fabric->fwnode)
+		return -ENOMEM;
+
+	snprintf(name, sizeof(name), "vfmig-%04x", fabric->sysdata.domain);
+	fabric->dev = root_device_register(name);
+	if (IS_ERR(fabric->dev)) {
+		irq_domain_free_fwnode(fabric->fwnode);
+		return PTR_ERR(fabric->dev);
+	}
+	set_primary_fwnode(fabric->dev, fabric->fwnode);
+	return 0;
+}
+
+static void vfmig_device_destroy(struct vfmig_fabric *fabric)
+{
+	set_primary_fwnode(fabric->dev, NULL);
+	root_device_unregister(fabric->dev);
+	irq_domain_free_fwnode(fabric->fwnode);
+}
+
+static int vfmig_bridge_create(struct vfmig_fabric *fabric)
+{
+	const struct vfmig_fabric_desc *desc = &fabric->desc;
+	struct pci_host_bridge *bridge;
+	int ret;
+
+	bridge = pci_alloc_host_bridge(0);
+	if (!bridge)
+		return -ENOMEM;
+
+	fabric->busn.name = dev_name(fabric->dev);
+	fabric->busn.flags = IORESOURCE_BUS;
+	fabric->busn.end = PCI_BUS_NUM(vfmig_vf_rid(desc, desc->num_pfs - 1, desc->total_vfs - 1));
+	pci_add_resource(&bridge->windows, &fabric->busn);
+	pci_add_resource(&bridge->windows, &fabric->window);
+
+	bridge->dev.parent = fabric->dev;
+	bridge->sysdata = &fabric->sysdata;
+	bridge->ops = &vfmig_pci_ops;
+	dev_set_msi_domain(&bridge->dev, fabric->msi_domain);
+
+	pci_lock_rescan_remove();
+	ret = pci_scan_root_bus_bridge(bridge);
+	if (!ret)
+		pci_bus_assign_resources(bridge->bus);
+	pci_unlock_rescan_remove();
+	if (ret) {
+		pci_free_host_bridge(bridge);
+		return ret;
+	}
+	fabric->bridge = bridge;
+	return 0;
+}
+
+static void vfmig_bridge_destroy(struct vfmig_fabric *fabric)
+{
+	pci_lock_rescan_remove();
+	pci_stop_root_bus(fabric->bridge->bus);
+	pci_remove_root_bus(fabric->bridge->bus);
+	pci_unlock_rescan_remove();
+	pci_free_host_bridge(fabric->bridge);
+}
+
+/* What has the name of the PCI domain, up to the bridge; the domain's mutex is held */
+static int vfmig_fabric_register(struct vfmig_fabric *fabric)
+{
+	int ret;
+
+	ret = vfmig_find_domain();
+	if (ret < 0)
+		return ret;
+	fabric->sysdata.domain = ret;
+	fabric->sysdata.node = first_online_node;
+
+	ret = vfmig_fns_create(fabric);
+	if (ret)
+		return ret;
+
+	ret = -ENOMEM;
+	fabric->wq = alloc_workqueue("vfmig-%04x", WQ_UNBOUND, 0, fabric->sysdata.domain);
+	if (!fabric->wq)
+		goto err_fns;
+	ret = vfmig_device_create(fabric);
+	if (ret)
+		goto err_wq;
+	ret = vfmig_window_claim(fabric);
+	if (ret)
+		goto err_dev;
+	ret = vfmig_msi_create(fabric);
+	if (ret)
+		goto err_window;
+	ret = vfmig_iommu_create(fabric);
+	if (ret)
+		goto err_msi;
+	ret = vfmig_bridge_create(fabric);
+	if (ret)
+		goto err_iommu;
+	return 0;
+
+err_iommu:
+	vfmig_iommu_destroy(fabric);
+err_msi:
+	vfmig_msi_destroy(fabric);
+err_window:
+	release_resource(&fabric->window);
+err_dev:
+	vfmig_device_destroy(fabric);
+err_wq:
+	destroy_workqueue(fabric->wq);
+err_fns:
+	vfmig_fns_destroy(fabric);
+	return ret;
+}
+
+struct vfmig_fabric *vfmig_fabric_create(const struct vfmig_fabric_desc *desc)
+{
+	struct vfmig_fabric *fabric;
+	int ret;
+
+	if (!vfmig_desc_is_valid(desc))
+		return ERR_PTR(-EINVAL);
+
+	fabric = kzalloc(sizeof(*fabric), GFP_KERNEL);
+	if (!fabric)
+		return ERR_PTR(-ENOMEM);
+	fabric->desc = *desc;
+	raw_spin_lock_init(&fabric->cfg_lock);
+
+	ret = -ENOMEM;
+	fabric->desc.vf_driver = kstrdup(desc->vf_driver, GFP_KERNEL);
+	if (!fabric->desc.vf_driver)
+		goto err_free;
+
+	scoped_guard(mutex, &vfmig_domain_mutex)
+		ret = vfmig_fabric_register(fabric);
+	if (ret)
+		goto err_name;
+
+	/* Drivers may make VFs right away */
+	pci_lock_rescan_remove();
+	pci_bus_add_devices(fabric->bridge->bus);
+	pci_unlock_rescan_remove();
+	return fabric;
+
+err_name:
+	kfree(fabric->desc.vf_driver);
+err_free:
+	kfree(fabric);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_GPL(vfmig_fabric_create);
+
+void vfmig_fabric_destroy(struct vfmig_fabric *fabric)
+{
+	vfmig_bridge_destroy(fabric);
+	vfmig_iommu_destroy(fabric);
+	vfmig_msi_destroy(fabric);
+	release_resource(&fabric->window);
+	/* No function answers any more, so nothing is queued that is not now */
+	destroy_workqueue(fabric->wq);
+	vfmig_device_destroy(fabric);
+	vfmig_fns_destroy(fabric);
+	kfree(fabric->desc.vf_driver);
+	kfree(fabric);
+}
+EXPORT_SYMBOL_GPL(vfmig_fabric_destroy);
+
+static int __init vfmig_fabric_init(void)
+{
+	return vfmig_iommu_init();
+}
+module_init(vfmig_fabric_init);
+
+static void __exit vfmig_fabric_exit(void)
+{
+	vfmig_iommu_exit();
+}
+module_exit(vfmig_fabric_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Simulated PCI host bridge, SR-IOV functions, MSI-X and IOMMU");

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where Linux 6.12 and 7.x differ for the fabric.  Nothing else may test a
+ * kernel version or a VFMIG_HAS_ symbol (which come from Kbuild).
+ */
+#ifndef _VFMIG_FABRIC_COMPAT_H
+#define _VFMIG_FABRIC_COMPAT_H
+
+#include <linux/irq.h>
+#include <linux/pci.h>
+#include <linux/version.h>
+
+/* 6.19: iommu_domain_ops.attach_dev is told the domain that was there before */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#define VFMIG_ATTACH_ARGS(_domain, _dev) \
+	struct iommu_domain *_domain, struct device *_dev, struct iommu_domain *old
+#else
+#define VFMIG_ATTACH_ARGS(_domain, _dev) \
+	struct iommu_domain *_domain, struct device *_dev
+#endif
+
+/* 7.x and later 6.12.y: the override moved from struct pci_dev to the driver core */
+#ifdef VFMIG_HAS_DEVICE_OVERRIDE
+static inline int vfmig_set_driver_override(struct pci_dev *pdev, const char *driver)
+{
+	return device_set_driver_override(&pdev->dev, driver);
+}
+#else
+static inline int vfmig_set_driver_override(struct pci_dev *pdev, const char *driver)
+{
+	return driver_set_override(&pdev->dev, &pdev->driver_override, driver, strlen(driver));
+}
+#endif
+
+/* 7.x: keep vfio from mapping BARs that nothing backs */
+#ifdef VFMIG_HAS_NON_MAPPABLE_BARS
+static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
+{
+	pdev->non_mappable_bars = 1;
+}
+#else
+static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
+{
+}
+#endif
+
+/* 6.12: an affinity change waits for the next interrupt unless told not to */
+#ifdef VFMIG_HAS_IRQ_MOVE_PCNTXT
+static inline void vfmig_irq_set_move_anytime(unsigned int virq)
+{
+	irq_set_status_flags(virq, IRQ_MOVE_PCNTXT);
+}
+#else
+static inline void vfmig_irq_set_move_anytime(unsigned int virq)
+{
+}
+#endif
+
+#endif /* _VFMIG_FABRIC_COMPAT_H */

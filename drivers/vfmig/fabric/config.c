@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Config space: what a function's registers hold, which bits can be written,
+ * and what a write sets off.
+ *
+ * The PCI core calls in with a raw spinlock held and interrupts off.  A write
+ * takes effect before it returns; what has to sleep (a reset) begins before it
+ * returns and goes on in a work.
+ */
+#include <linux/pci.h>
+#include <linux/unaligned.h>
+
+#include "fabric_priv.h"
+
+/* Where the capabilities are; a VF has no power management and no SR-IOV */
+#define CFG_PM		0x40
+#define CFG_EXP		0x50
+#define CFG_MSIX	0x90
+#define CFG_SRIOV	0x100
+
+/* PCIe capability version 2, its slot and root registers left 0 */
+#define CFG_EXP_VERSION	2
+/* What a function that is behind no link claims to have */
+#define CFG_LINK_SPEED	PCI_EXP_LNKCAP_SLS_16_0GB
+#define CFG_LINK_WIDTH	4
+#define CFG_LNKCAP2	(PCI_EXP_LNKCAP2_SLS_2_5GB | PCI_EXP_LNKCAP2_SLS_5_0GB | \
+			 PCI_EXP_LNKCAP2_SLS_8_0GB | PCI_EXP_LNKCAP2_SLS_16_0GB)
+
+/* 4 KiB, 8 KiB, 64 KiB, 256 KiB, 1 MiB, 4 MiB: what each PF must support */
+#define CFG_SRIOV_PGSIZES	0x553
+
+static u16 cfg_get16(const struct vfmig_fn *fn, unsigned int where)
+{
+	return get_unaligned_le16(&fn->cfg[where]);
+}
+
+static u32 cfg_get32(const struct vfmig_fn *fn, unsigned int where)
+{
+	return get_unaligned_le32(&fn->cfg[where]);
+}
+
+/* Set a register and which of its bits can be written */
+static void cfg_set8(struct vfmig_fn *fn, unsigned int where, u8 val, u8 writable)
+{
+	fn->cfg[where] = val;
+	fn->cfg_writable[where] = writable;
+}
+
+static void cfg_set16(struct vfmig_fn *fn, unsigned int where, u16 val, u16 writable)
+{
+	put_unaligned_le16(val, &fn->cfg[where]);
+	put_unaligned_le16(writable, &fn->cfg_writable[where]);
+}
+
+static void cfg_set32(struct vfmig_fn *fn, unsigned int where, u32 val, u32 writable)
+{
+	put_unaligned_le32(val, &fn->cfg[where]);
+	put_unaligned_le32(writable, &fn->cfg_writable[where]);
+}
+
+static void cfg_init_bars(struct vfmig_fn *fn, unsigned int where, const u32 *sizes, u32 min_size)
+{
+	for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++) {
+		u32 size = max(sizes[i], min_size);
+
+		if (!sizes[i])
+			continue;
+		cfg_set32(fn, where + 4 * i, PCI_BASE_ADDRESS_MEM_TYPE_64, -size);
+		cfg_set32(fn, where + 4 * (i + 1), 0, ~0);
+	}
+}
+
+static void cfg_init_header(struct vfmig_fn *fn)
+{
+	const struct vfmig_fabric_desc *desc = &fn->fabric->desc;
+	bool vf = vfmig_fn_is_vf(fn);
+	u16 command = PCI_COMMAND_MASTER;
+	u8 type = PCI_HEADER_TYPE_NORMAL;
+
+	if (!vf)
+		command |= PCI_COMMAND_MEMORY | PCI_COMMAND_PARITY | PCI_COMMAND_SERR |
+			   PCI_COMMAND_INTX_DISABLE;
+	if (!vf && desc->num_pfs > 1)
+		type |= PCI_HEADER_TYPE_MFD;
+
+	cfg_set16(fn, PCI_VENDOR_ID, vf ? 0xffff : desc->vendor, 0);
+	cfg_set16(fn, PCI_DEVICE_ID, vf ? 0xffff : fn->desc->device, 0);
+	cfg_set16(fn, PCI_COMMAND, 0, command);
+	cfg_set16(fn, PCI_STATUS, PCI_STATUS_CAP_LIST, 0);
+	cfg_set32(fn, PCI_CLASS_REVISION, fn->desc->class << 8 | fn->desc->revision, 0);
+	cfg_set8(fn, PCI_CACHE_LINE_SIZE, 0, vf ? 0 : 0xff);
+	cfg_set8(fn, PCI_HEADER_TYPE, type, 0);
+	cfg_set16(fn, PCI_SUBSYSTEM_VENDOR_ID, desc->vendor, 0);
+	cfg_set16(fn, PCI_SUBSYSTEM_ID, fn->desc->device, 0);
+	cfg_set8(fn, PCI_CAPABILITY_LIST, vf ? CFG_EXP : CFG_PM, 0);
+	if (!vf)
+		cfg_init_bars(fn, PCI_BASE_ADDRESS_0, fn->desc->bar_size, 0);
+}
+
+static void cfg_init_pm(struct vfmig_fn *fn)
+{
+	cfg_set8(fn, CFG_PM, PCI_CAP_ID_PM, 0);
+	cfg_set8(fn, CFG_PM + PCI_CAP_LIST_NEXT, CFG_EXP, 0);
+	cfg_set16(fn, CFG_PM + PCI_PM_PMC, 3, 0);
+	cfg_set16(fn, CFG_PM + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET, PCI_PM_CTRL_STATE_MASK);
+}
+
+static void cfg_init_exp(struct vfmig_fn *fn)
+{
+	bool vf = vfmig_fn_is_vf(fn);
+	u16 control = PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN |
+		      PCI_EXP_DEVCTL_READRQ_512B;
+	u16 writable = control | PCI_EXP_DEVCTL_READRQ | PCI_EXP_DEVCTL_PAYLOAD |
+		       PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE |
+		       PCI_EXP_DEVCTL_URRE;
+
+	cfg_set8(fn, CFG_EXP, PCI_CAP_ID_EXP, 0);
+	cfg_set8(fn, CFG_EXP + PCI_CAP_LIST_NEXT, fn->desc->msix_vectors ? CFG_MSIX : 0, 0);
+	cfg_set16(fn, CFG_EXP + PCI_EXP_FLAGS, CFG_EXP_VERSION | PCI_EXP_TYPE_ENDPOINT << 4, 0);
+	cfg_set32(fn, CFG_EXP + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_FLR, 0);
+	cfg_set16(fn, CFG_EXP + PCI_EXP_DEVCTL, vf ? 0 : control,
+		  (vf ? 0 : writable) | PCI_EXP_DEVCTL_BCR_FLR);
+	cfg_set32(fn, CFG_EXP + PCI_EXP_LNKCAP,
+		  CFG_LINK_SPEED | CFG_LINK_WIDTH << PCI_EXP_LNKSTA_NLW_SHIFT, 0);
+	if (!vf)	/* a VF's reads 0, the link is the PF's */
+		cfg_set16(fn, CFG_EXP + PCI_EXP_LNKSTA,
+			  PCI_EXP_LNKSTA_CLS_16_0GB | CFG_LINK_WIDTH << PCI_EXP_LNKSTA_NLW_SHIFT,
+			  0);
+	cfg_set32(fn, CFG_EXP + PCI_EXP_DEVCAP2, PCI_EXP_DEVCAP2_COMP_TMOUT_DIS, 0);
+	cfg_set32(fn, CFG_EXP + PCI_EXP_LNKCAP2, CFG_LNKCAP2, 0);
+	if (!vf)
+		cfg_set16(fn, CFG_EXP + PCI_EXP_LNKCTL2, PCI_EXP_LNKCTL2_TLS_16_0GT, 0);
+}
+
+static void cfg_init_msix(struct vfmig_fn *fn)
+{
+	const struct vfmig_fn_desc *desc = fn->desc;
+
+	cfg_set8(fn, CFG_MSIX, PCI_CAP_ID_MSIX, 0);
+	cfg_set16(fn, CFG_MSIX + PCI_MSIX_FLAGS, desc->msix_vectors - 1,
+		  PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	cfg_set32(fn, CFG_MSIX + PCI_MSIX_TABLE, desc->msix_table | desc->msix_bar, 0);
+	cfg_set32(fn, CFG_MSIX + PCI_MSIX_PBA, desc->msix_pba | desc->msix_bar, 0);
+}
+
+/* A VF BAR decodes at least a system page */
+static void cfg_init_vf_bars(struct vfmig_fn *pf)
+{
+	cfg_init_bars(pf, CFG_SRIOV + PCI_SRIOV_BAR, pf->fabric->desc.vf.bar_size,
+		      cfg_get32(pf, CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE) << 12);
+}
+
+static void cfg_init_sriov(struct vfmig_fn *pf)
+{
+	const struct vfmig_fabric_desc *desc = &pf->fabric->desc;
+
+	cfg_set32(pf, CFG_SRIOV, PCI_EXT_CAP_ID_SRIOV | 1 << 16, 0);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_CTRL, 0, PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_INITIAL_VF, desc->total_vfs, 0);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_TOTAL_VF, desc->total_vfs, 0);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_NUM_VF, 0, 0xffff);
+	cfg_set8(pf, CFG_SRIOV + PCI_SRIOV_FUNC_LINK, pf->rid, 0);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_VF_OFFSET, pf->vfs[0].rid - pf->rid, 0);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_VF_STRIDE, 1, 0);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_VF_DID, desc->vf.device, 0);
+	cfg_set32(pf, CFG_SRIOV + PCI_SRIOV_SUP_PGSIZE, CFG_SRIOV_PGSIZES, 0);
+	cfg_set32(pf, CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE, 1, CFG_SRIOV_PGSIZES);
+	cfg_init_vf_bars(pf);
+}
+
+/**
+ * vfmig_cfg_init() - config space as after power-on
+ * @fn: the function
+ *
+ * Context: &vfmig_fabric.cfg_lock is held, or nobody knows the function yet.
+ */
+void vfmig_cfg_init(struct vfmig_fn *fn)
+{
+	memset(fn->cfg, 0, sizeof(fn->cfg));
+	memset(fn->cfg_writable, 0, sizeof(fn->cfg_writable));
+
+	cfg_init_header(fn);
+	cfg_init_exp(fn);
+	if (fn->desc->msix_vectors)
+		cfg_init_msix(fn);
+	if (vfmig_fn_is_vf(fn))
+		return;
+	cfg_init_pm(fn);
+	cfg_init_sriov(fn);
+}
+
+/* May the function send requests?  cfg_lock is held. */
+bool vfmig_cfg_bus_master(const struct vfmig_fn *fn)
+{
+	return (cfg_get16(fn, PCI_COMMAND) & PCI_COMMAND_MASTER) &&
+	       (vfmig_fn_is_vf(fn) ||
+		!(cfg_get16(fn, CFG_PM + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK));
+}
+
+/* Does MSI-X let interrupts out?  cfg_lock is held. */
+bool vfmig_cfg_msix_open(const struct vfmig_fn *fn)
+{
+	u16 flags = cfg_get16(fn, CFG_MSIX + PCI_MSIX_FLAGS);
+
+	return (flags & PCI_MSIX_FLAGS_ENABLE) && !(flags & PCI_MSIX_FLAGS_MASKALL);
+}
+
+/* States other than D0 and D3hot don't exist: such a write changes nothing */
+static void cfg_pm_written(struct vfmig_fn *fn, u32 old)
+{
+	u16 state = cfg_get16(fn, CFG_PM + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK;
+
+	if (state && state != PCI_PM_CTRL_STATE_MASK)
+		put_unaligned_le16(old, &fn->cfg[CFG_PM + PCI_PM_CTRL]);
+	vfmig_fn_update(fn);
+}
+
+static void cfg_vf_enable_written(struct vfmig_fn *pf, u32 old)
+{
+	u16 ctrl = cfg_get16(pf, CFG_SRIOV + PCI_SRIOV_CTRL);
+	bool enable = ctrl & PCI_SRIOV_CTRL_VFE;
+	unsigned int num_vfs = min_t(unsigned int, pf->fabric->desc.total_vfs,
+				     cfg_get16(pf, CFG_SRIOV + PCI_SRIOV_NUM_VF));
+
+	if (!((old ^ ctrl) & PCI_SRIOV_CTRL_VFE))
+		return;
+
+	/* How many VFs there are, and how large, is settled while they are enabled */
+	put_unaligned_le16(enable ? 0 : 0xffff,
+			   &pf->cfg_writable[CFG_SRIOV + PCI_SRIOV_NUM_VF]);
+	put_unaligned_le32(enable ? 0 : CFG_SRIOV_PGSIZES,
+			   &pf->cfg_writable[CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE]);
+
+	for (unsigned int i = 0; i < num_vfs; i++)
+		vfmig_fn_set_present(&pf->vfs[i], enable);
+}
+
+/* Exactly one of the supported sizes, or nothing changes */
+static void cfg_pgsize_written(struct vfmig_fn *pf, u32 old)
+{
+	u32 size = cfg_get32(pf, CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE);
+
+	if (hweight32(size) != 1)
+		put_unaligned_le32(old, &pf->cfg[CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE]);
+	else if (size != old)
+		cfg_init_vf_bars(pf);
+}
+
+static void cfg_devctl_written(struct vfmig_fn *fn, u32 old)
+{
+	u16 control = cfg_get16(fn, CFG_EXP + PCI_EXP_DEVCTL);
+
+	if (!(control & PCI_EXP_DEVCTL_BCR_FLR))
+		return;
+	put_unaligned_le16(control & ~PCI_EXP_DEVCTL_BCR_FLR, &fn->cfg[CFG_EXP + PCI_EXP_DEVCTL]);
+
+	if (!vfmig_fn_is_vf(fn)) {
+		u16 ctrl = cfg_get16(fn, CFG_SRIOV + PCI_SRIOV_CTRL);
+
+		/* The VFs are gone, and reset, until VF Enable is set again */
+		put_unaligned_le16(0, &fn->cfg[CFG_SRIOV + PCI_SRIOV_CTRL]);
+		cfg_vf_enable_written(fn, ctrl);
+	}
+	vfmig_fn_reset(fn);
+}
+
+static void cfg_gate_written(struct vfmig_fn *fn, u32 old)
+{
+	vfmig_fn_update(fn);
+}
+
+/* What a write sets off; @old is what the aligned 32 bits at @where held before */
+static const struct cfg_effect {
+	unsigned int where;
+	unsigned int shift;
+	void (*written)(struct vfmig_fn *fn, u32 old);
+} cfg_effects[] = {
+	{ PCI_COMMAND,				0,	cfg_gate_written },
+	{ CFG_PM + PCI_PM_CTRL,			0,	cfg_pm_written },
+	{ CFG_EXP + PCI_EXP_DEVCTL,		0,	cfg_devctl_written },
+	{ CFG_MSIX,				16,	cfg_gate_written },
+	{ CFG_SRIOV + PCI_SRIOV_CTRL,		0,	cfg_vf_enable_written },
+	{ CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE,	0,	cfg_pgsize_written },
+};
+
+static const struct cfg_effect *cfg_effect_of(unsigned int where)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(cfg_effects); i++)
+		if (cfg_effects[i].where == ALIGN_DOWN(where, 4))
+			return &cfg_effects[i];
+	return NULL;
+}
+
+/* cfg_lock is held */
+static u32 cfg_read(const struct vfmig_fn *fn, unsigned int where, unsigned int size)
+{
+	u32 val = 0;
+
+	for (unsigned int i = 0; i < size && where + i < VFMIG_CFG_SIZE; i++)
+		val |= fn->cfg[where + i] << (8 * i);
+	return val;
+}
+
+/* cfg_lock is held */
+static void cfg_write(struct vfmig_fn *fn, unsigned int where, unsigned int size, u32 val)
+{
+	const struct cfg_effect *effect = cfg_effect_of(where);
+	u32 old = effect ? cfg_get32(fn, effect->where) >> effect->shift : 0;
+
+	for (unsigned int i = 0; i < size && where + i < VFMIG_CFG_SIZE; i++) {
+		u8 writable = fn->cfg_writable[where + i];
+
+		fn->cfg[where + i] &= ~writable;
+		fn->cfg[where + i] |= (val >> (8 * i)) & writable;
+	}
+	if (effect)
+		effect->written(fn, old);
+}
+
+static int vfmig_cfg_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
+{
+	struct vfmig_fn *fn = vfmig_fabric_fn(bus, devfn);
+	int ret = PCIBIOS_DEVICE_NOT_FOUND;
+	unsigned long flags;
+
+	/* Also while it is being reset: a retry, as seen from here */
+	PCI_SET_ERROR_RESPONSE(val);
+	if (!fn)
+		return ret;
+
+	raw_spin_lock_irqsave(&fn->fabric->cfg_lock, flags);
+	if (fn->present)
+		ret = PCIBIOS_SUCCESSFUL;
+	if (fn->alive)
+		*val = cfg_read(fn, where, size);
+	raw_spin_unlock_irqrestore(&fn->fabric->cfg_lock, flags);
+	return ret;
+}
+
+static int vfmig_cfg_write(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 val)
+{
+	struct vfmig_fn *fn = vfmig_fabric_fn(bus, devfn);
+	int ret = PCIBIOS_DEVICE_NOT_FOUND;
+	unsigned long flags;
+
+	if (!fn)
+		return ret;
+
+	raw_spin_lock_irqsave(&fn->fabric->cfg_lock, flags);
+	if (fn->present)
+		ret = PCIBIOS_SUCCESSFUL;
+	if (fn->alive)
+		cfg_write(fn, where, size, val);
+	raw_spin_unlock_irqrestore(&fn->fabric->cfg_lock, flags);
+	return ret;
+}
+
+struct pci_ops vfmig_pci_ops = {
+	.read	= vfmig_cfg_read,
+	.write	= vfmig_cfg_write,
+};

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the fabric know of each other.
+ *
+ * Locks, outermost first:
+ *
+ *	vfmig_fn.model_lock	the model behind a function
+ *	vfmig_vector.lock	one MSI-X vector, held while its handler runs
+ *	vfmig_domain.lock	a page table's writers, and who uses it
+ *	vfmig_fabric.cfg_lock	config space; taken under the PCI core's pci_lock
+ *	vfmig_fn.dma_lock	what a copy under way relies on
+ *
+ * A model may raise vectors and do DMA where it is called, under model_lock.
+ * Nothing else is taken with vfmig_vector.lock held, and no two of a kind are
+ * held together.  The PCI core calls into config.c with a raw spinlock held and
+ * interrupts off, so there it is raw spinlocks and queued work only.
+ */
+#ifndef _VFMIG_FABRIC_PRIV_H
+#define _VFMIG_FABRIC_PRIV_H
+
+#include <linux/iommu.h>
+#include <linux/ioport.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include <asm/pci.h>
+
+#include "fabric.h"
+
+struct irq_domain;
+struct vfmig_domain;
+
+/* Bytes of config space that are not a constant 0: up to the SR-IOV capability's end */
+#define VFMIG_CFG_SIZE		0x140
+
+/**
+ * struct vfmig_pt - an IOMMU page table
+ * @root: top level table
+ */
+struct vfmig_pt {
+	u64 *root;
+};
+
+#define VFMIG_PTE_READ		BIT_ULL(0)
+#define VFMIG_PTE_WRITE		BIT_ULL(1)
+#define VFMIG_PTE_ADDR		GENMASK_ULL(51, PAGE_SHIFT)
+
+#define VFMIG_PT_IOVA_BITS	48
+#define VFMIG_PT_PGSIZES	(SZ_4K | SZ_2M | SZ_1G)
+
+/**
+ * struct vfmig_domain - a paging domain of the IOMMU
+ * @domain: the IOMMU core's part
+ * @lock: serialises changes of @pt, protects @attachments
+ * @pt: read without @lock by DMA, see dma.c
+ * @attachments: functions that may be using @pt, &struct vfmig_attachment
+ */
+struct vfmig_domain {
+	struct iommu_domain domain;
+	struct mutex lock; /* see above */
+	struct vfmig_pt pt;
+	struct list_head attachments;
+};
+
+/**
+ * struct vfmig_attachment - a function using a domain
+ * @node: in &vfmig_domain.attachments
+ * @domain: the domain
+ * @fn: the function
+ */
+struct vfmig_attachment {
+	struct list_head node;
+	struct vfmig_domain *domain;
+	struct vfmig_fn *fn;
+};
+
+/**
+ * struct vfmig_vector - one MSI-X vector
+ * @lock: held while the interrupt is delivered, so that who takes it knows that
+ *	no delivery is under way; protects @virq and setting the pending bit
+ * @fn: its function
+ * @index: in the MSI-X table
+ * @virq: Linux interrupt number, 0 for none
+ */
+struct vfmig_vector {
+	spinlock_t lock; /* see above */
+	struct vfmig_fn *fn;
+	unsigned int index;
+	unsigned int virq;
+};
+
+/* Bits of vfmig_fn.irq_state; vectors fire if exactly VFMIG_IRQ_OPEN is set */
+enum {
+	VFMIG_IRQ_OPEN_BIT,	/* MSI-X on and not masked, bus master, not in reset */
+	VFMIG_IRQ_HELD_BIT,	/* vfmig_fn_hold_irqs() */
+};
+
+/**
+ * struct vfmig_fn - one function, PF or VF
+ * @fabric: where it is
+ * @desc: what it looks like
+ * @pf: of a VF, its PF; NULL for a PF
+ * @vfs: of a PF, its VFs, TotalVFs of them
+ * @index: of a VF, among its PF's; of a PF, among all
+ * @rid: bus number and devfn
+ * @name: for messages
+ *
+ * @cfg: config space, protected by cfg_lock
+ * @cfg_writable: mask of the writable bits, protected by cfg_lock
+ * @present: a PF, or a VF that is enabled; protected by cfg_lock
+ * @resetting: a reset is under way; protected by cfg_lock
+ * @reset_seq: resets asked for so far; protected by cfg_lock
+ * @alive: present and not in reset; written under cfg_lock, read by anyone
+ *
+ * @dma_lock: protects @domain and @master, and is held for each copy
+ * @domain: page table that DMA goes through, NULL if DMA is blocked
+ * @master: may do DMA
+ * @attachment: use of @domain; serialised by the IOMMU core's group mutex
+ * @dma_faults: counted since the function was made
+ *
+ * @vectors: MSI-X vectors, @desc->msix_vectors of them
+ * @irq_state: VFMIG_IRQ_ bits
+ * @irq_pending: vectors that were raised and not delivered
+ * @irq_live: vectors with a handler
+ * @fire_work: delivers what became deliverable
+ *
+ * @model_lock: read for each call of the model, written to change it
+ * @ops: of the model, NULL for none
+ * @model: for @ops
+ * @reset_work: does what a config write began
+ * @kick_work: tells the model that it may do DMA again
+ */
+struct vfmig_fn {
+	struct vfmig_fabric *fabric;
+	const struct vfmig_fn_desc *desc;
+	struct vfmig_fn *pf;
+	struct vfmig_fn *vfs;
+	unsigned int index;
+	u16 rid;
+	char name[16];
+
+	u8 cfg[VFMIG_CFG_SIZE];
+	u8 cfg_writable[VFMIG_CFG_SIZE];
+	bool present;
+	bool resetting;
+	unsigned int reset_seq;
+	bool alive;
+
+	raw_spinlock_t dma_lock;
+	struct vfmig_domain *domain;
+	bool master;
+	struct vfmig_attachment *attachment;
+	atomic64_t dma_faults;
+
+	struct vfmig_vector *vectors;
+	unsigned long irq_state;
+	DECLARE_BITMAP(irq_pending, VFMIG_MAX_VECTORS);
+	DECLARE_BITMAP(irq_live, VFMIG_MAX_VECTORS);
+	struct work_struct fire_work;
+
+	struct rw_semaphore model_lock;
+	const struct vfmig_fn_ops *ops;
+	void *model;
+	struct work_struct reset_work;
+	struct work_struct kick_work;
+};
+
+/**
+ * struct vfmig_fabric - a host bridge with its PFs and VFs
+ * @desc: what it was made from; &vfmig_fabric_desc.vf_driver is a copy
+ * @pfs: its PFs, @desc.num_pfs of them
+ * @cfg_lock: protects the config space of all functions
+ * @wq: for resets and what else config writes can't do themselves
+ * @dev: parent of the bridge and of the IOMMU
+ * @fwnode: names the IOMMU and the MSI domain
+ * @msi_domain: MSI parent domain
+ * @iommu: the IOMMU
+ * @sysdata: what x86 wants to know of a root bus
+ * @busn: bus numbers
+ * @window: addresses for BARs
+ * @bridge: the host bridge
+ */
+struct vfmig_fabric {
+	struct vfmig_fabric_desc desc;
+	struct vfmig_fn *pfs;
+	raw_spinlock_t cfg_lock;
+	struct workqueue_struct *wq;
+
+	struct device *dev;
+	struct fwnode_handle *fwnode;
+	struct irq_domain *msi_domain;
+	struct iommu_device iommu;
+
+	struct pci_sysdata sysdata;
+	struct resource busn;
+	struct resource window;
+	struct pci_host_bridge *bridge;
+};
+
+static inline bool vfmig_fn_is_vf(const struct vfmig_fn *fn)
+{
+	return fn->pf;
+}
+
+/* bridge.c */
+struct vfmig_fn *vfmig_fabric_fn(struct pci_bus *bus, unsigned int devfn);
+
+/* config.c */
+extern struct pci_ops vfmig_pci_ops;
+
+void vfmig_cfg_init(struct vfmig_fn *fn);
+bool vfmig_cfg_bus_master(const struct vfmig_fn *fn);
+bool vfmig_cfg_msix_open(const struct vfmig_fn *fn);
+
+/* function.c */
+int vfmig_fn_init(struct vfmig_fn *fn);
+void vfmig_fn_destroy(struct vfmig_fn *fn);
+void vfmig_fn_update(struct vfmig_fn *fn);
+void vfmig_fn_reset(struct vfmig_fn *fn);
+void vfmig_fn_set_present(struct vfmig_fn *fn, bool present);
+
+/* msi.c */
+int vfmig_msi_create(struct vfmig_fabric *fabric);
+void vfmig_msi_destroy(struct vfmig_fabric *fabric);
+int vfmig_msi_fn_init(struct vfmig_fn *fn);
+void vfmig_msi_fn_destroy(struct vfmig_fn *fn);
+void vfmig_msi_set_open(struct vfmig_fn *fn, bool open);
+void vfmig_msi_reset(struct vfmig_fn *fn);
+u64 vfmig_msi_pba(const struct vfmig_fn *fn);
+
+/* iommu.c */
+int vfmig_iommu_init(void);
+void vfmig_iommu_exit(void);
+int vfmig_iommu_create(struct vfmig_fabric *fabric);
+void vfmig_iommu_destroy(struct vfmig_fabric *fabric);
+
+/* pagetable.c */
+int vfmig_pt_init(struct vfmig_pt *pt);
+void vfmig_pt_destroy(struct vfmig_pt *pt);
+int vfmig_pt_map(struct vfmig_pt *pt, u64 iova, phys_addr_t paddr, size_t pgsize, size_t pgcount,
+		 u64 perms, gfp_t gfp, size_t *mapped);
+size_t vfmig_pt_unmap(struct vfmig_pt *pt, u64 iova, size_t size, struct list_head *unused);
+void vfmig_pt_free_unused(struct list_head *unused);
+u64 vfmig_pt_walk(const struct vfmig_pt *pt, u64 iova, phys_addr_t *paddr);
+
+#endif /* _VFMIG_FABRIC_PRIV_H */

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A function's life: present or not, in reset or alive, with a model behind it
+ * or without, and the way of a BAR access to that model.
+ *
+ * A reset begins where config space is written, in atomic context, and from
+ * there on the function does no DMA, raises no interrupt and answers no config
+ * read but with all ones.  A work then has the model reset itself, which may
+ * sleep, and lets the function answer again.
+ */
+#include <linux/pci.h>
+
+#include "fabric_priv.h"
+
+/**
+ * vfmig_fn_update() - let a function do what its config space allows
+ * @fn: the function
+ *
+ * When it returns the function does no more than that: no copy is under way
+ * that isn't allowed any more.
+ *
+ * Context: &vfmig_fabric.cfg_lock is held.
+ */
+void vfmig_fn_update(struct vfmig_fn *fn)
+{
+	bool alive = fn->present && !fn->resetting;
+	bool master = alive && vfmig_cfg_bus_master(fn);
+	bool kick;
+
+	WRITE_ONCE(fn->alive, alive);
+
+	raw_spin_lock(&fn->dma_lock);
+	kick = master && !fn->master;
+	fn->master = master;
+	raw_spin_unlock(&fn->dma_lock);
+	if (kick)
+		queue_work(fn->fabric->wq, &fn->kick_work);
+
+	vfmig_msi_set_open(fn, master && vfmig_cfg_msix_open(fn));
+}
+
+/**
+ * vfmig_fn_reset() - begin a reset
+ * @fn: the function
+ *
+ * Context: &vfmig_fabric.cfg_lock is held.
+ */
+void vfmig_fn_reset(struct vfmig_fn *fn)
+{
+	fn->resetting = true;
+	fn->reset_seq++;
+	vfmig_fn_update(fn);
+	queue_work(fn->fabric->wq, &fn->reset_work);
+}
+
+/**
+ * vfmig_fn_set_present() - VF Enable changed
+ * @fn: a VF
+ * @present: enabled
+ *
+ * A VF that goes is reset, so one that comes is as new.
+ *
+ * Context: &vfmig_fabric.cfg_lock is held.
+ */
+void vfmig_fn_set_present(struct vfmig_fn *fn, bool present)
+{
+	fn->present = present;
+	if (present)
+		vfmig_fn_update(fn);
+	else
+		vfmig_fn_reset(fn);
+}
+
+static void vfmig_fn_do_reset(struct vfmig_fn *fn)
+{
+	raw_spinlock_t *cfg_lock = &fn->fabric->cfg_lock;
+	unsigned int seq;
+
+	raw_spin_lock_irq(cfg_lock);
+	seq = fn->reset_seq;
+	raw_spin_unlock_irq(cfg_lock);
+
+	scoped_guard(rwsem_read, &fn->model_lock) {
+		if (fn->ops && fn->ops->reset)
+			fn->ops->reset(fn->model);
+	}
+	vfmig_msi_reset(fn);
+
+	raw_spin_lock_irq(cfg_lock);
+	/* If asked for again meanwhile, the work is queued again, and will end it */
+	if (seq == fn->reset_seq) {
+		vfmig_cfg_init(fn);
+		fn->resetting = false;
+		vfmig_fn_update(fn);
+	}
+	raw_spin_unlock_irq(cfg_lock);
+}
+
+static void vfmig_vf_reset_work(struct work_struct *work)
+{
+	vfmig_fn_do_reset(container_of(work, struct vfmig_fn, reset_work));
+}
+
+/* The reset of a PF is over when that of its VFs is */
+static void vfmig_pf_reset_work(struct work_struct *work)
+{
+	struct vfmig_fn *pf = container_of(work, struct vfmig_fn, reset_work);
+
+	for (unsigned int i = 0; i < pf->fabric->desc.total_vfs; i++)
+		flush_work(&pf->vfs[i].reset_work);
+	vfmig_fn_do_reset(pf);
+}
+
+static void vfmig_fn_kick_work(struct work_struct *work)
+{
+	struct vfmig_fn *fn = container_of(work, struct vfmig_fn, kick_work);
+
+	guard(rwsem_read)(&fn->model_lock);
+	if (fn->ops && fn->ops->kick)
+		fn->ops->kick(fn->model);
+}
+
+void vfmig_fn_set_model(struct vfmig_fn *fn, const struct vfmig_fn_ops *ops, void *model)
+{
+	guard(rwsem_write)(&fn->model_lock);
+	fn->ops = ops;
+	fn->model = model;
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_set_model);
+
+static u64 vfmig_all_ones(unsigned int len)
+{
+	return GENMASK_ULL(8 * len - 1, 0);
+}
+
+static bool vfmig_in_bar(const struct vfmig_fn *fn, unsigned int bar, u64 offset, unsigned int len)
+{
+	return bar < PCI_STD_NUM_BARS && offset < fn->desc->bar_size[bar] &&
+	       len <= fn->desc->bar_size[bar] - offset;
+}
+
+static bool vfmig_in_msix_table(const struct vfmig_fn *fn, unsigned int bar, u64 offset)
+{
+	const struct vfmig_fn_desc *desc = fn->desc;
+
+	return desc->msix_vectors && bar == desc->msix_bar && offset >= desc->msix_table &&
+	       offset < desc->msix_table + desc->msix_vectors * PCI_MSIX_ENTRY_SIZE;
+}
+
+/* One 64-bit word, as there are at most 64 vectors */
+static bool vfmig_in_pba(const struct vfmig_fn *fn, unsigned int bar, u64 offset)
+{
+	const struct vfmig_fn_desc *desc = fn->desc;
+
+	return desc->msix_vectors && bar == desc->msix_bar && offset >= desc->msix_pba &&
+	       offset < desc->msix_pba + sizeof(u64);
+}
+
+u64 vfmig_fn_bar_read(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsigned int len)
+{
+	u64 ones = vfmig_all_ones(len);
+
+	if (!READ_ONCE(fn->alive) || !vfmig_in_bar(fn, bar, offset, len) ||
+	    vfmig_in_msix_table(fn, bar, offset))
+		return ones;
+	if (vfmig_in_pba(fn, bar, offset))
+		return vfmig_msi_pba(fn) >> (8 * (offset % sizeof(u64))) & ones;
+
+	guard(rwsem_read)(&fn->model_lock);
+	if (!fn->ops || !fn->ops->bar_read)
+		return ones;
+	return fn->ops->bar_read(fn->model, bar, offset, len) & ones;
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_bar_read);
+
+void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsigned int len,
+			u64 val)
+{
+	if (!READ_ONCE(fn->alive) || !vfmig_in_bar(fn, bar, offset, len) ||
+	    vfmig_in_msix_table(fn, bar, offset) || vfmig_in_pba(fn, bar, offset))
+		return;
+
+	guard(rwsem_read)(&fn->model_lock);
+	if (fn->ops && fn->ops->bar_write)
+		fn->ops->bar_write(fn->model, bar, offset, len, val & vfmig_all_ones(len));
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_bar_write);
+
+struct vfmig_fn *vfmig_fn_vf(struct vfmig_fn *pf, unsigned int index)
+{
+	if (vfmig_fn_is_vf(pf) || index >= pf->fabric->desc.total_vfs)
+		return NULL;
+	return &pf->vfs[index];
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_vf);
+
+const char *vfmig_fn_name(struct vfmig_fn *fn)
+{
+	return fn->name;
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_name);
+
+/* What a function is (fabric, desc, pf, vfs, index, rid) is filled in already */
+int vfmig_fn_init(struct vfmig_fn *fn)
+{
+	snprintf(fn->name, sizeof(fn->name), "%04x:%02x:%02x.%x", fn->fabric->sysdata.domain,
+		 PCI_BUS_NUM(fn->rid), PCI_SLOT(fn->rid), PCI_FUNC(fn->rid));
+	raw_spin_lock_init(&fn->dma_lock);
+	init_rwsem(&fn->model_lock);
+	INIT_WORK(&fn->kick_work, vfmig_fn_kick_work);
+	/* Apart for lockdep, as a PF's waits for those of its VFs */
+	if (vfmig_fn_is_vf(fn))
+		INIT_WORK(&fn->reset_work, vfmig_vf_reset_work);
+	else
+		INIT_WORK(&fn->reset_work, vfmig_pf_reset_work);
+
+	fn->present = !vfmig_fn_is_vf(fn);
+	fn->alive = fn->present;
+	vfmig_cfg_init(fn);
+	return vfmig_msi_fn_init(fn);
+}
+
+void vfmig_fn_destroy(struct vfmig_fn *fn)
+{
+	vfmig_msi_fn_destroy(fn);
+}

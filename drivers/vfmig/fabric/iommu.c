@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The fabric's IOMMU as the IOMMU core sees it: which functions it serves, and
+ * the domains they can be attached to.  pagetable.c holds the mappings, dma.c
+ * follows them.
+ *
+ * A function without a paging domain is blocked, and that is the default too:
+ * host drivers have no business with a simulated function.  So maps and unmaps
+ * come from VFIO and iommufd only, which may sleep.
+ *
+ * An unmap is over when no copy can touch what was mapped.  A copy looks an IOVA
+ * up and uses what it found under its function's dma_lock, so it is enough to
+ * clear the entries and then to take and drop the dma_lock of each attached
+ * function, like an IOTLB flush.  A function that is being attached meanwhile
+ * either is in the domain's list already, or comes into it, and so to its page
+ * table, when the domain's mutex is free and the entries are gone.  One that is
+ * being detached stays in the list until it can't use the page table any more.
+ */
+#include <linux/device/bus.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "fabric_priv.h"
+
+static struct vfmig_domain *to_vfmig_domain(struct iommu_domain *domain)
+{
+	return container_of(domain, struct vfmig_domain, domain);
+}
+
+static void vfmig_attachment_free(struct vfmig_attachment *attachment)
+{
+	if (!attachment)
+		return;
+	scoped_guard(mutex, &attachment->domain->lock)
+		list_del(&attachment->node);
+	kfree(attachment);
+}
+
+/* When this returns no copy goes through the domain of before; NULL blocks DMA */
+static void vfmig_attach(struct vfmig_fn *fn, struct vfmig_attachment *attachment)
+{
+	raw_spin_lock_irq(&fn->dma_lock);
+	fn->domain = attachment ? attachment->domain : NULL;
+	raw_spin_unlock_irq(&fn->dma_lock);
+
+	vfmig_attachment_free(fn->attachment);
+	fn->attachment = attachment;
+}
+
+static int vfmig_attach_blocked(VFMIG_ATTACH_ARGS(domain, dev))
+{
+	struct vfmig_fn *fn = vfmig_fn_of(to_pci_dev(dev));
+
+	vfmig_attach(fn, NULL);
+	return 0;
+}
+
+static struct iommu_domain vfmig_blocked_domain = {
+	.type = IOMMU_DOMAIN_BLOCKED,
+	.ops = &(const struct iommu_domain_ops) {
+		.attach_dev = vfmig_attach_blocked,
+	},
+};
+
+static int vfmig_domain_attach(VFMIG_ATTACH_ARGS(domain, dev))
+{
+	struct vfmig_fn *fn = vfmig_fn_of(to_pci_dev(dev));
+	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
+	struct vfmig_attachment *attachment;
+
+	if (fn->attachment && fn->attachment->domain == vdomain)
+		return 0;
+
+	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
+	if (!attachment)
+		return -ENOMEM;
+	attachment->fn = fn;
+	attachment->domain = vdomain;
+
+	scoped_guard(mutex, &vdomain->lock)
+		list_add_tail(&attachment->node, &vdomain->attachments);
+	vfmig_attach(fn, attachment);
+	return 0;
+}
+
+static int vfmig_domain_map(struct iommu_domain *domain, unsigned long iova, phys_addr_t paddr,
+			    size_t pgsize, size_t pgcount, int prot, gfp_t gfp, size_t *mapped)
+{
+	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
+	u64 perms = 0;
+
+	if (prot & IOMMU_READ)
+		perms |= VFMIG_PTE_READ;
+	if (prot & IOMMU_WRITE)
+		perms |= VFMIG_PTE_WRITE;
+
+	guard(mutex)(&vdomain->lock);
+	return vfmig_pt_map(&vdomain->pt, iova, paddr, pgsize, pgcount, perms, gfp, mapped);
+}
+
+/* @vdomain->lock is held */
+static void vfmig_domain_wait_for_dma(struct vfmig_domain *vdomain)
+{
+	struct vfmig_attachment *attachment;
+
+	list_for_each_entry(attachment, &vdomain->attachments, node) {
+		raw_spin_lock_irq(&attachment->fn->dma_lock);
+		raw_spin_unlock_irq(&attachment->fn->dma_lock);
+	}
+}
+
+static size_t vfmig_domain_unmap(struct iommu_domain *domain, unsigned long iova, size_t pgsize,
+				 size_t pgcount, struct iommu_iotlb_gather *gather)
+{
+	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
+	LIST_HEAD(unused);
+	size_t unmapped;
+
+	scoped_guard(mutex, &vdomain->lock) {
+		unmapped = vfmig_pt_unmap(&vdomain->pt, iova, pgsize * pgcount, &unused);
+		vfmig_domain_wait_for_dma(vdomain);
+	}
+	vfmig_pt_free_unused(&unused);
+	return unmapped;
+}
+
+static phys_addr_t vfmig_domain_iova_to_phys(struct iommu_domain *domain, dma_addr_t iova)
+{
+	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
+	phys_addr_t paddr;
+
+	guard(mutex)(&vdomain->lock);
+	return vfmig_pt_walk(&vdomain->pt, iova, &paddr) ? paddr : 0;
+}
+
+/* A copy by the CPU is coherent whatever the function asks for */
+static bool vfmig_domain_enforce_cache_coherency(struct iommu_domain *domain)
+{
+	return true;
+}
+
+static void vfmig_domain_free(struct iommu_domain *domain)
+{
+	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
+
+	WARN_ON(!list_empty(&vdomain->attachments));
+	vfmig_pt_destroy(&vdomain->pt);
+	mutex_destroy(&vdomain->lock);
+	kfree(vdomain);
+	module_put(THIS_MODULE);
+}
+
+static const struct iommu_domain_ops vfmig_domain_ops = {
+	.attach_dev		= vfmig_domain_attach,
+	.map_pages		= vfmig_domain_map,
+	.unmap_pages		= vfmig_domain_unmap,
+	.iova_to_phys		= vfmig_domain_iova_to_phys,
+	.enforce_cache_coherency = vfmig_domain_enforce_cache_coherency,
+	.free			= vfmig_domain_free,
+};
+
+static struct iommu_domain *vfmig_iommu_domain_alloc(struct device *dev)
+{
+	struct vfmig_domain *vdomain = kzalloc(sizeof(*vdomain), GFP_KERNEL_ACCOUNT);
+
+	if (!vdomain)
+		return ERR_PTR(-ENOMEM);
+	if (vfmig_pt_init(&vdomain->pt)) {
+		kfree(vdomain);
+		return ERR_PTR(-ENOMEM);
+	}
+	mutex_init(&vdomain->lock);
+	INIT_LIST_HEAD(&vdomain->attachments);
+
+	vdomain->domain.ops = &vfmig_domain_ops;
+	vdomain->domain.pgsize_bitmap = VFMIG_PT_PGSIZES;
+	vdomain->domain.geometry.aperture_end = BIT_ULL(VFMIG_PT_IOVA_BITS) - 1;
+	vdomain->domain.geometry.force_aperture = true;
+
+	/* iommufd can keep a domain when the last function is gone */
+	__module_get(THIS_MODULE);
+	return &vdomain->domain;
+}
+
+static bool vfmig_iommu_capable(struct device *dev, enum iommu_cap cap)
+{
+	return cap == IOMMU_CAP_CACHE_COHERENCY || cap == IOMMU_CAP_ENFORCE_CACHE_COHERENCY;
+}
+
+static struct iommu_device *vfmig_iommu_probe_device(struct device *dev)
+{
+	struct vfmig_fn *fn = dev_is_pci(dev) ? vfmig_fn_of(to_pci_dev(dev)) : NULL;
+
+	return fn ? &fn->fabric->iommu : ERR_PTR(-ENODEV);
+}
+
+static const struct iommu_ops vfmig_iommu_ops = {
+	.owner			= THIS_MODULE,
+	.capable		= vfmig_iommu_capable,
+	.probe_device		= vfmig_iommu_probe_device,
+	.device_group		= generic_device_group,
+	.domain_alloc_paging	= vfmig_iommu_domain_alloc,
+	.default_domain		= &vfmig_blocked_domain,
+	.blocked_domain		= &vfmig_blocked_domain,
+	.release_domain		= &vfmig_blocked_domain,
+};
+
+/*
+ * Tell the IOMMU core which IOMMU serves a function, as firmware tables do for
+ * others.  iommu_fwspec_init() is for who holds a lock that modules can't get,
+ * so this does by hand what it would; the core frees both.
+ */
+static int vfmig_iommu_set_fwspec(struct device *dev, struct fwnode_handle *fwnode)
+{
+	struct iommu_fwspec *fwspec __free(kfree) = kzalloc(sizeof(*fwspec), GFP_KERNEL);
+	struct dev_iommu *param;
+
+	if (!fwspec)
+		return -ENOMEM;
+	if (!dev->iommu) {
+		param = kzalloc(sizeof(*param), GFP_KERNEL);
+		if (!param)
+			return -ENOMEM;
+		mutex_init(&param->lock);
+		dev->iommu = param;
+	}
+	fwspec->iommu_fwnode = fwnode_handle_get(fwnode);
+	dev_iommu_fwspec_set(dev, no_free_ptr(fwspec));
+	return 0;
+}
+
+/* A function appears: before the IOMMU core, and before drivers, hear of it */
+static int vfmig_bus_notify(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct pci_dev *pdev = to_pci_dev(data);
+	struct vfmig_fn *fn;
+	int ret;
+
+	if (action != BUS_NOTIFY_ADD_DEVICE)
+		return NOTIFY_DONE;
+	fn = vfmig_fn_of(pdev);
+	if (!fn)
+		return NOTIFY_DONE;
+
+	ret = vfmig_iommu_set_fwspec(&pdev->dev, fn->fabric->fwnode);
+	if (ret)
+		pci_err(pdev, "no IOMMU: %d\n", ret);
+
+	vfmig_set_bars_not_mappable(pdev);
+	if (vfmig_fn_is_vf(fn)) {
+		ret = vfmig_set_driver_override(pdev, fn->fabric->desc.vf_driver);
+		if (ret)
+			pci_err(pdev, "no driver_override: %d\n", ret);
+	}
+	return NOTIFY_OK;
+}
+
+static struct notifier_block vfmig_bus_nb = {
+	.notifier_call = vfmig_bus_notify,
+	.priority = 1,	/* the IOMMU core has 0 */
+};
+
+int vfmig_iommu_init(void)
+{
+	return bus_register_notifier(&pci_bus_type, &vfmig_bus_nb);
+}
+
+void vfmig_iommu_exit(void)
+{
+	bus_unregister_notifier(&pci_bus_type, &vfmig_bus_nb);
+}
+
+int vfmig_iommu_create(struct vfmig_fabric *fabric)
+{
+	int ret;
+
+	ret = iommu_device_sysfs_add(&fabric->iommu, fabric->dev, NULL, "%s",
+				     dev_name(fabric->dev));
+	if (ret)
+		return ret;
+
+	ret = iommu_device_register(&fabric->iommu, &vfmig_iommu_ops, fabric->dev);
+	if (ret)
+		iommu_device_sysfs_remove(&fabric->iommu);
+	return ret;
+}
+
+void vfmig_iommu_destroy(struct vfmig_fabric *fabric)
+{
+	iommu_device_unregister(&fabric->iommu);
+	iommu_device_sysfs_remove(&fabric->iommu);
+}
