@@ -269,6 +269,8 @@ static int vfmig_get_data_size(struct vfio_device *vdev, unsigned long *stop_cop
 	else
 		*stop_copy_length = vfmig_save_estimate(vfdev);
 	vfmig_state_unlock(vfdev);
+	/* VMMs take 0 for a driver that doesn't know, at the end of the stream too */
+	*stop_copy_length = max(*stop_copy_length, 1UL);
 	return 0;
 }
 
