@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Admin commands: which there are.  Each is one function, in the file named
+ * after what it is about.
+ */
+#include "nvme.h"
+
+struct vfmig_nvme_admin_op {
+	u16 (*execute)(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+	u32 effects;
+};
+
+static const struct vfmig_nvme_admin_op admin_ops[] = {
+	[nvme_admin_delete_sq] = { vfmig_nvme_delete_sq, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_create_sq] = { vfmig_nvme_create_sq, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_get_log_page] = { vfmig_nvme_get_log_page, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_delete_cq] = { vfmig_nvme_delete_cq, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_create_cq] = { vfmig_nvme_create_cq, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_identify] = { vfmig_nvme_identify, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_abort_cmd] = { vfmig_nvme_abort, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_set_features] = { vfmig_nvme_set_features, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_get_features] = { vfmig_nvme_get_features, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_async_event] = { vfmig_nvme_async_event, NVME_CMD_EFFECTS_CSUPP },
+};
+
+/* Its entry in the Commands Supported and Effects log */
+u32 vfmig_nvme_admin_effects(unsigned int opcode)
+{
+	return opcode < ARRAY_SIZE(admin_ops) ? admin_ops[opcode].effects : 0;
+}
+
+u16 vfmig_nvme_execute_admin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	u8 opcode = req->cmd.common.opcode;
+
+	if (opcode >= ARRAY_SIZE(admin_ops) || !admin_ops[opcode].execute)
+		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
+	if (req->cmd.common.flags & VFMIG_NVME_BAD_FLAGS)
+		return VFMIG_NVME_BAD_FIELD;
+	return admin_ops[opcode].execute(ctrl, req);
+}

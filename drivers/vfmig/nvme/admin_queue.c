@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Admin commands about queues and what is in them: Create and Delete I/O
+ * Submission and Completion Queue, Abort.
+ */
+#include "nvme.h"
+
+#define VFMIG_NVME_BAD_QID	(NVME_SC_QID_INVALID | NVME_STATUS_DNR)
+#define VFMIG_NVME_BAD_QSIZE	(NVME_SC_QUEUE_SIZE | NVME_STATUS_DNR)
+
+static bool valid_io_qid(const struct vfmig_nvme *ctrl, u16 qid)
+{
+	return qid > 0 && qid <= ctrl->ident.queues;
+}
+
+/* What both kinds of queue have in common: @qsize is the number of entries less 1 */
+static u16 check_queue(const struct vfmig_nvme *ctrl, u64 prp1, u16 qsize, u16 flags)
+{
+	if (!qsize || qsize >= VFMIG_NVME_MAX_ENTRIES)
+		return VFMIG_NVME_BAD_QSIZE;
+	if (!(flags & NVME_QUEUE_PHYS_CONTIG))
+		return VFMIG_NVME_BAD_FIELD;
+	if (prp1 & ((1ULL << ctrl->page_shift) - 1))
+		return NVME_SC_PRP_INVALID_OFFSET | NVME_STATUS_DNR;
+	return NVME_SC_SUCCESS;
+}
+
+u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	const struct nvme_create_cq *cmd = &req->cmd.create_cq;
+	u16 cqid = le16_to_cpu(cmd->cqid), qsize = le16_to_cpu(cmd->qsize);
+	u16 flags = le16_to_cpu(cmd->cq_flags), vector = le16_to_cpu(cmd->irq_vector);
+	u64 prp1 = le64_to_cpu(cmd->prp1);
+	u16 status;
+
+	if (!valid_io_qid(ctrl, cqid) || ctrl->cq[cqid].size)
+		return VFMIG_NVME_BAD_QID;
+	if (((ctrl->cc >> NVME_CC_IOCQES_SHIFT) & 0xf) != NVME_NVM_IOCQES)
+		return VFMIG_NVME_BAD_QSIZE;
+	status = check_queue(ctrl, prp1, qsize, flags);
+	if (status)
+		return status;
+	if (vector >= VFMIG_NVME_VECTORS)
+		return NVME_SC_INVALID_VECTOR | NVME_STATUS_DNR;
+
+	ctrl->cq[cqid] = (struct vfmig_nvme_cq) {
+		.base = prp1,
+		.size = qsize + 1,
+		.vector = vector,
+		.irq = flags & NVME_CQ_IRQ_ENABLED,
+		.phase = true,
+	};
+	return NVME_SC_SUCCESS;
+}
+
+u16 vfmig_nvme_create_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	const struct nvme_create_sq *cmd = &req->cmd.create_sq;
+	u16 sqid = le16_to_cpu(cmd->sqid), cqid = le16_to_cpu(cmd->cqid);
+	u16 flags = le16_to_cpu(cmd->sq_flags), qsize = le16_to_cpu(cmd->qsize);
+	u64 prp1 = le64_to_cpu(cmd->prp1);
+	u16 status;
+
+	if (!valid_io_qid(ctrl, sqid) || ctrl->sq[sqid].size || !valid_io_qid(ctrl, cqid))
+		return VFMIG_NVME_BAD_QID;
+	if (!ctrl->cq[cqid].size)
+		return NVME_SC_CQ_INVALID | NVME_STATUS_DNR;
+	if (((ctrl->cc >> NVME_CC_IOSQES_SHIFT) & 0xf) != NVME_NVM_IOSQES)
+		return VFMIG_NVME_BAD_QSIZE;
+	status = check_queue(ctrl, prp1, qsize, flags);
+	if (status)
+		return status;
+
+	ctrl->sq[sqid] = (struct vfmig_nvme_sq) {
+		.base = prp1,
+		.size = qsize + 1,
+		.cqid = cqid,
+	};
+	return NVME_SC_SUCCESS;
+}
+
+u16 vfmig_nvme_delete_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	u16 cqid = le16_to_cpu(req->cmd.delete_queue.qid);
+	struct vfmig_nvme_req *done, *next;
+
+	if (!valid_io_qid(ctrl, cqid) || !ctrl->cq[cqid].size)
+		return VFMIG_NVME_BAD_QID;
+	for (unsigned int i = 1; i < VFMIG_NVME_QUEUES; i++)
+		if (ctrl->sq[i].size && ctrl->sq[i].cqid == cqid)
+			return NVME_SC_INVALID_QUEUE | NVME_STATUS_DNR;
+
+	/* What a deleted submission queue left for it has nowhere to go now */
+	list_for_each_entry_safe(done, next, &ctrl->done, entry)
+		if (done->cqid == cqid)
+			vfmig_nvme_put_req(ctrl, done);
+
+	ctrl->cq[cqid] = (struct vfmig_nvme_cq) {};
+	return NVME_SC_SUCCESS;
+}
+
+u16 vfmig_nvme_delete_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	u16 sqid = le16_to_cpu(req->cmd.delete_queue.qid);
+	struct vfmig_nvme_req *waiting, *next;
+
+	if (!valid_io_qid(ctrl, sqid) || !ctrl->sq[sqid].size)
+		return VFMIG_NVME_BAD_QID;
+
+	list_for_each_entry_safe(waiting, next, &ctrl->waiting, entry)
+		if (waiting->sqid == sqid)
+			vfmig_nvme_complete(ctrl, waiting, NVME_SC_ABORT_QUEUE);
+
+	ctrl->sq[sqid] = (struct vfmig_nvme_sq) {};
+	return NVME_SC_SUCCESS;
+}
+
+static struct vfmig_nvme_req *find_req(struct list_head *list, u16 sqid, u16 command_id)
+{
+	struct vfmig_nvme_req *req;
+
+	list_for_each_entry(req, list, entry)
+		if (req->sqid == sqid && req->cmd.common.command_id == command_id)
+			return req;
+	return NULL;
+}
+
+u16 vfmig_nvme_abort(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	u16 sqid = le16_to_cpu(req->cmd.abort.sqid), cid = req->cmd.abort.cid;
+	struct vfmig_nvme_req *victim;
+
+	if (sqid >= VFMIG_NVME_QUEUES || !ctrl->sq[sqid].size)
+		return VFMIG_NVME_BAD_FIELD;
+
+	victim = find_req(sqid ? &ctrl->waiting : &ctrl->aers, sqid, cid);
+	if (victim)
+		vfmig_nvme_complete(ctrl, victim, NVME_SC_ABORT_REQ);
+
+	/* Bit 0: the command was not aborted */
+	req->result = !victim;
+	return NVME_SC_SUCCESS;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Life of a controller: made, reset, gone; and its worker.  What the variant
+ * driver does with it is in vf.c, what the worker does in queue.c.
+ */
+#include <linux/err.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "compat.h"
+#include "nvme.h"
+
+static struct workqueue_struct *vfmig_nvme_wq;
+
+/* There may be something to do.  Any context. */
+void vfmig_nvme_kick(struct vfmig_nvme *ctrl)
+{
+	queue_work(vfmig_nvme_wq, &ctrl->work);
+}
+
+/* The lock, before the worker is through with its batch */
+void vfmig_nvme_lock(struct vfmig_nvme *ctrl)
+{
+	atomic_inc(&ctrl->wanted);
+	mutex_lock(&ctrl->lock);
+	atomic_dec(&ctrl->wanted);
+}
+
+void vfmig_nvme_unlock(struct vfmig_nvme *ctrl)
+{
+	mutex_unlock(&ctrl->lock);
+}
+
+/* A failure that the guest can't be told through a completion */
+void vfmig_nvme_fatal(struct vfmig_nvme *ctrl)
+{
+	pr_debug("vfmig %s: controller fatal status\n", vfmig_fn_name(ctrl->fn));
+	vfmig_nvme_set_csts(ctrl, 0, NVME_CSTS_CFS);
+}
+
+static enum hrtimer_restart vfmig_nvme_timer(struct hrtimer *timer)
+{
+	struct vfmig_nvme *ctrl = container_of(timer, struct vfmig_nvme, timer);
+
+	vfmig_nvme_kick(ctrl);
+	return HRTIMER_NORESTART;
+}
+
+/* Start the worker when there will be something to do */
+static void vfmig_nvme_arm_timer(struct vfmig_nvme *ctrl)
+{
+	u64 due = vfmig_nvme_next_due(ctrl);
+
+	if (due != U64_MAX)
+		hrtimer_start(&ctrl->timer, ns_to_ktime(due), HRTIMER_MODE_ABS);
+}
+
+/* One batch; true if there is more to do at once */
+static bool vfmig_nvme_batch(struct vfmig_nvme *ctrl)
+{
+	struct mem_cgroup *memcg;
+	bool more;
+
+	guard(mutex)(&ctrl->lock);
+	if (ctrl->running != VFMIG_NVME_RUNNING)
+		return false;
+
+	memcg = set_active_memcg(ctrl->memcg);
+	vfmig_nvme_take_registers(ctrl);
+	more = vfmig_nvme_process(ctrl);
+	vfmig_nvme_flush_irqs(ctrl);
+	set_active_memcg(memcg);
+
+	if (!more)
+		vfmig_nvme_arm_timer(ctrl);
+	return more;
+}
+
+static void vfmig_nvme_work(struct work_struct *work)
+{
+	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, work);
+
+	while (vfmig_nvme_batch(ctrl))
+		cond_resched();
+}
+
+/* Power-on state of all but the medium, the counters and who it is */
+void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
+{
+	scoped_guard(spinlock, &ctrl->latch.lock) {
+		struct vfmig_nvme_latch *latch = &ctrl->latch;
+
+		latch->frozen = false;
+		latch->flags = 0;
+		latch->intm = 0;
+		latch->cc = 0;
+		latch->csts = 0;
+		latch->aqa = 0;
+		latch->asq = 0;
+		latch->acq = 0;
+		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
+	}
+	vfmig_nvme_disable(ctrl);
+	ctrl->cc = 0;
+}
+
+static void vfmig_nvme_free(struct vfmig_nvme *ctrl)
+{
+	vfmig_media_destroy(&ctrl->media);
+	free_page((unsigned long)ctrl->buf);
+	kvfree(ctrl->reqs);
+	mutex_destroy(&ctrl->lock);
+	mutex_destroy(&ctrl->load_lock);
+	mutex_destroy(&ctrl->client_lock);
+	kfree(ctrl);
+}
+
+static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config *config)
+{
+	struct vfmig_nvme *ctrl;
+	int ret;
+
+	ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+	if (!ctrl)
+		return ERR_PTR(-ENOMEM);
+
+	ctrl->fn = fn;
+	ctrl->max_queues = config->queues;
+	ctrl->lba_shift = ilog2(config->lba_size);
+	ctrl->io_latency_ns = (u64)config->io_latency_us * NSEC_PER_USEC;
+	ctrl->health.since = ktime_get_ns();
+	spin_lock_init(&ctrl->latch.lock);
+	mutex_init(&ctrl->client_lock);
+	mutex_init(&ctrl->load_lock);
+	mutex_init(&ctrl->lock);
+	INIT_WORK(&ctrl->work, vfmig_nvme_work);
+	vfmig_hrtimer_setup(&ctrl->timer, vfmig_nvme_timer);
+
+	ret = vfmig_media_init(&ctrl->media, (u64)config->media_mb * SZ_1M,
+			       vfmig_nvme_media_dirty);
+	if (ret)
+		goto err;
+	ret = -ENOMEM;
+	ctrl->buf = (void *)get_zeroed_page(GFP_KERNEL);
+	ctrl->reqs = kvcalloc(VFMIG_NVME_MAX_REQS, sizeof(*ctrl->reqs), GFP_KERNEL);
+	if (!ctrl->buf || !ctrl->reqs)
+		goto err;
+
+	vfmig_nvme_make_ident(ctrl);
+	vfmig_nvme_init_reqs(ctrl);
+	vfmig_nvme_power_on(ctrl);
+	return ctrl;
+
+err:
+	vfmig_nvme_free(ctrl);
+	return ERR_PTR(ret);
+}
+
+/* Nobody has a handle any more */
+static void vfmig_nvme_destroy(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	scoped_guard(vfmig_nvme, ctrl)
+		ctrl->running = VFMIG_NVME_FROZEN;
+	hrtimer_cancel(&ctrl->timer);
+	cancel_work_sync(&ctrl->work);
+	vfmig_nvme_free(ctrl);
+}
+
+static void vfmig_nvme_set_io_latency(void *vf, unsigned int us)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	WRITE_ONCE(ctrl->io_latency_ns, (u64)us * NSEC_PER_USEC);
+}
+
+static unsigned int vfmig_nvme_get_io_latency(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return div_u64(READ_ONCE(ctrl->io_latency_ns), NSEC_PER_USEC);
+}
+
+static void vfmig_nvme_fn_kick(void *vf)
+{
+	vfmig_nvme_kick(vf);
+}
+
+static const struct vfmig_fn_ops vfmig_nvme_fn_ops = {
+	.reset = vfmig_nvme_reset,
+	.kick = vfmig_nvme_fn_kick,
+	.bar_read = vfmig_nvme_bar_read,
+	.bar_write = vfmig_nvme_bar_write,
+};
+
+/*
+ * Not for memory reclaim: what a guest does with its disk frees none of the
+ * host's memory, and the worker itself allocates.
+ */
+static int vfmig_nvme_init(void)
+{
+	vfmig_nvme_wq = alloc_workqueue("vfmig_nvme", WQ_UNBOUND, 0);
+	return vfmig_nvme_wq ? 0 : -ENOMEM;
+}
+
+static void vfmig_nvme_exit(void)
+{
+	destroy_workqueue(vfmig_nvme_wq);
+}
+
+const struct vfmig_model vfmig_nvme_model = {
+	.fn = {
+		.device = VFMIG_PCI_DEVICE_ID_VF,
+		.class = PCI_CLASS_STORAGE_EXPRESS,
+		.bar_size = { SZ_16K },
+		.msix_vectors = VFMIG_NVME_VECTORS,
+		.msix_bar = 0,
+		.msix_table = SZ_8K,
+		.msix_pba = SZ_8K + SZ_4K,
+	},
+	.init = vfmig_nvme_init,
+	.exit = vfmig_nvme_exit,
+	.create = vfmig_nvme_create,
+	.destroy = vfmig_nvme_destroy,
+	.set_io_latency = vfmig_nvme_set_io_latency,
+	.get_io_latency = vfmig_nvme_get_io_latency,
+	.fn_ops = &vfmig_nvme_fn_ops,
+	.vf_ops = &vfmig_nvme_vf_ops,
+};

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Asynchronous events: what happened is kept until there is a request to report
+ * it with, and after the report the type is silent until its log page is read.
+ */
+#include <linux/bitops.h>
+
+#include "nvme.h"
+
+/* By type: the Asynchronous Event Information that there can be, and the log page */
+const u8 vfmig_nvme_event_infos[VFMIG_NVME_EVENT_TYPES] = {
+	[NVME_AER_ERROR] = BIT(VFMIG_NVME_DOORBELL_REGISTER) | BIT(VFMIG_NVME_DOORBELL_VALUE),
+	[NVME_AER_SMART] = BIT(VFMIG_NVME_TEMP_THRESHOLD),
+	[NVME_AER_NOTICE] = BIT(NVME_AER_NOTICE_NS_CHANGED),
+};
+
+static const u8 event_log_page[VFMIG_NVME_EVENT_TYPES] = {
+	[NVME_AER_ERROR] = NVME_LOG_ERROR,
+	[NVME_AER_SMART] = NVME_LOG_SMART,
+	[NVME_AER_NOTICE] = NVME_LOG_CHANGED_NS,
+};
+
+/* Something happened; vfmig_nvme_send_events() reports it */
+void vfmig_nvme_event(struct vfmig_nvme *ctrl, unsigned int type, unsigned int info)
+{
+	ctrl->events.pending[type] |= BIT(info);
+}
+
+/* The settings changed that say what is critical, or whether the host wants to know */
+void vfmig_nvme_check_health(struct vfmig_nvme *ctrl)
+{
+	u32 wanted = ctrl->features.dword[NVME_FEAT_ASYNC_EVENT];
+
+	if (vfmig_nvme_critical_warning(ctrl) & wanted & NVME_SMART_CRIT_TEMPERATURE)
+		vfmig_nvme_event(ctrl, NVME_AER_SMART, VFMIG_NVME_TEMP_THRESHOLD);
+}
+
+/* The host read @log_page */
+void vfmig_nvme_clear_events(struct vfmig_nvme *ctrl, u8 log_page)
+{
+	for (unsigned int type = 0; type < VFMIG_NVME_EVENT_TYPES; type++) {
+		if (event_log_page[type] != log_page)
+			continue;
+		ctrl->events.pending[type] = 0;
+		ctrl->events.masked &= ~BIT(type);
+	}
+}
+
+static void send_event(struct vfmig_nvme *ctrl, unsigned int type)
+{
+	struct vfmig_nvme_req *req = list_first_entry(&ctrl->aers, struct vfmig_nvme_req, entry);
+	unsigned int info = __ffs(ctrl->events.pending[type]);
+
+	ctrl->events.pending[type] &= ~BIT(info);
+	ctrl->events.masked |= BIT(type);
+	req->result = type | info << 8 | event_log_page[type] << 16;
+	vfmig_nvme_complete(ctrl, req, NVME_SC_SUCCESS);
+}
+
+/* Report what there is, as far as there are requests to do so with */
+void vfmig_nvme_send_events(struct vfmig_nvme *ctrl)
+{
+	for (unsigned int type = 0; type < VFMIG_NVME_EVENT_TYPES; type++) {
+		if (list_empty(&ctrl->aers))
+			return;
+		if (ctrl->events.pending[type] && !(ctrl->events.masked & BIT(type)))
+			send_event(ctrl, type);
+	}
+}
+
+u16 vfmig_nvme_async_event(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	if (ctrl->nr_events >= VFMIG_NVME_MAX_AERS)
+		return NVME_SC_ASYNC_LIMIT | NVME_STATUS_DNR;
+	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_EVENT);
+	return VFMIG_NVME_SC_HELD;
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Set Features and Get Features.  Most features are a dword that the host gets
+ * back as it set it; the table says which bits, and who looks closer.
+ */
+#include <linux/kernel.h>
+
+#include "nvme.h"
+
+/* Capabilities of a feature, as Get Features reports them; none is saveable */
+#define VFMIG_FEAT_PER_NS	BIT(1)
+#define VFMIG_FEAT_CHANGEABLE	BIT(2)
+
+/* Get Features: what to get */
+enum {
+	VFMIG_FEAT_SEL_CURRENT,
+	VFMIG_FEAT_SEL_DEFAULT,
+	VFMIG_FEAT_SEL_SAVED,
+	VFMIG_FEAT_SEL_CAPS,
+};
+
+#define VFMIG_FEAT_SAVE		BIT(31)
+
+/* Temperature threshold: TMPSEL and THSEL of dword 11 */
+#define TMPSEL(dw11)		(((dw11) >> NVME_TEMP_THRESH_SELECT_SHIFT) & 0xf)
+#define TMPSEL_ALL		0xf
+#define THSEL(dw11)		(((dw11) >> 20) & 3)
+
+/**
+ * struct vfmig_nvme_feature - a feature
+ * @caps: VFMIG_FEAT_, 0 for a feature that there is not
+ * @mask: bits of its dword that are kept
+ * @def: default
+ * @set: in place of keeping the dword, or NULL
+ * @get: in place of giving the dword back, or NULL; @def for the default
+ */
+struct vfmig_nvme_feature {
+	u8 caps;
+	u32 mask;
+	u32 def;
+	u16 (*set)(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11);
+	u16 (*get)(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11, bool def);
+};
+
+static u16 set_power(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
+{
+	/* There is one power state */
+	if (dw11 & 0x1f)
+		return VFMIG_NVME_BAD_FIELD;
+	ctrl->features.dword[NVME_FEAT_POWER_MGMT] = dw11 & 0xe0;
+	return NVME_SC_SUCCESS;
+}
+
+static u16 set_temperature(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
+{
+	u16 threshold = dw11 & NVME_TEMP_THRESH_MASK;
+
+	if (THSEL(dw11) > 1 || (TMPSEL(dw11) && TMPSEL(dw11) != TMPSEL_ALL))
+		return VFMIG_NVME_BAD_FIELD;
+	if (THSEL(dw11))
+		ctrl->features.temp_under = threshold;
+	else
+		ctrl->features.dword[NVME_FEAT_TEMP_THRESH] = threshold;
+	vfmig_nvme_check_health(ctrl);
+	return NVME_SC_SUCCESS;
+}
+
+static u16 get_temperature(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11,
+			   bool def)
+{
+	if (THSEL(dw11) > 1 || TMPSEL(dw11))
+		return VFMIG_NVME_BAD_FIELD;
+	if (THSEL(dw11))
+		req->result = def ? 0 : ctrl->features.temp_under;
+	else
+		req->result = def ? VFMIG_NVME_WARN_TEMP :
+				    ctrl->features.dword[NVME_FEAT_TEMP_THRESH];
+	return NVME_SC_SUCCESS;
+}
+
+static u16 set_error_recovery(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
+{
+	/* Deallocated blocks read as zeroes, never with an error */
+	if (dw11 & BIT(16))
+		return VFMIG_NVME_BAD_FIELD;
+	ctrl->features.dword[NVME_FEAT_ERR_RECOVERY] = dw11 & 0xffff;
+	return NVME_SC_SUCCESS;
+}
+
+static u16 get_num_queues(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11,
+			  bool def)
+{
+	u32 queues = ctrl->ident.queues - 1;
+
+	req->result = queues << 16 | queues;
+	return NVME_SC_SUCCESS;
+}
+
+static u16 set_num_queues(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
+{
+	for (unsigned int i = 1; i < VFMIG_NVME_QUEUES; i++)
+		if (ctrl->sq[i].size || ctrl->cq[i].size)
+			return NVME_SC_CMD_SEQ_ERROR | NVME_STATUS_DNR;
+	if ((dw11 & 0xffff) == 0xffff || dw11 >> 16 == 0xffff)
+		return VFMIG_NVME_BAD_FIELD;
+	/* All that there are, whatever was asked for */
+	return get_num_queues(ctrl, req, dw11, false);
+}
+
+static u16 set_vector_config(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
+{
+	u32 vector = dw11 & 0xffff;
+
+	if (vector >= VFMIG_NVME_VECTORS)
+		return VFMIG_NVME_BAD_FIELD;
+	ctrl->features.vector_cd &= ~BIT_ULL(vector);
+	if (dw11 & BIT(16))
+		ctrl->features.vector_cd |= BIT_ULL(vector);
+	return NVME_SC_SUCCESS;
+}
+
+static u16 get_vector_config(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11,
+			     bool def)
+{
+	u32 vector = dw11 & 0xffff;
+
+	if (vector >= VFMIG_NVME_VECTORS)
+		return VFMIG_NVME_BAD_FIELD;
+	req->result = vector;
+	if (!def && (ctrl->features.vector_cd & BIT_ULL(vector)))
+		req->result |= BIT(16);
+	return NVME_SC_SUCCESS;
+}
+
+static u16 set_async_event(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
+{
+	ctrl->features.dword[NVME_FEAT_ASYNC_EVENT] = dw11 & VFMIG_NVME_AEC_MASK;
+	vfmig_nvme_check_health(ctrl);
+	return NVME_SC_SUCCESS;
+}
+
+static const struct vfmig_nvme_feature features[VFMIG_NVME_FEATURES] = {
+	[NVME_FEAT_ARBITRATION] = { VFMIG_FEAT_CHANGEABLE, 0xffffff07, 0x7 },
+	[NVME_FEAT_POWER_MGMT] = { VFMIG_FEAT_CHANGEABLE, 0xe0, 0, set_power },
+	[NVME_FEAT_TEMP_THRESH] = { VFMIG_FEAT_CHANGEABLE, NVME_TEMP_THRESH_MASK,
+				    VFMIG_NVME_WARN_TEMP, set_temperature, get_temperature },
+	[NVME_FEAT_ERR_RECOVERY] = { VFMIG_FEAT_CHANGEABLE | VFMIG_FEAT_PER_NS, 0xffff, 0,
+				     set_error_recovery },
+	[NVME_FEAT_VOLATILE_WC] = { VFMIG_FEAT_CHANGEABLE, 1, 1 },
+	[NVME_FEAT_NUM_QUEUES] = { VFMIG_FEAT_CHANGEABLE, 0, 0, set_num_queues, get_num_queues },
+	[NVME_FEAT_IRQ_COALESCE] = { VFMIG_FEAT_CHANGEABLE, 0xffff },
+	[NVME_FEAT_IRQ_CONFIG] = { VFMIG_FEAT_CHANGEABLE, 0, 0, set_vector_config,
+				   get_vector_config },
+	[NVME_FEAT_WRITE_ATOMIC] = { VFMIG_FEAT_CHANGEABLE, 1 },
+	[NVME_FEAT_ASYNC_EVENT] = { VFMIG_FEAT_CHANGEABLE, VFMIG_NVME_AEC_MASK, 0,
+				    set_async_event },
+};
+
+void vfmig_nvme_default_features(struct vfmig_nvme *ctrl)
+{
+	ctrl->features = (struct vfmig_nvme_features) {};
+	for (unsigned int i = 0; i < VFMIG_NVME_FEATURES; i++)
+		ctrl->features.dword[i] = features[i].def;
+}
+
+/* Could these settings be of a device of ours? */
+bool vfmig_nvme_features_valid(const struct vfmig_nvme_features *values)
+{
+	for (unsigned int i = 0; i < VFMIG_NVME_FEATURES; i++)
+		if (values->dword[i] & ~features[i].mask)
+			return false;
+	return !(values->vector_cd >> VFMIG_NVME_VECTORS);
+}
+
+static const struct vfmig_nvme_feature *find_feature(u8 fid)
+{
+	return fid < VFMIG_NVME_FEATURES && features[fid].caps ? &features[fid] : NULL;
+}
+
+u16 vfmig_nvme_set_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	u32 dw10 = le32_to_cpu(req->cmd.features.fid);
+	u32 dw11 = le32_to_cpu(req->cmd.features.dword11);
+	u32 nsid = le32_to_cpu(req->cmd.features.nsid);
+	const struct vfmig_nvme_feature *feature = find_feature(dw10);
+
+	if (!feature)
+		return VFMIG_NVME_BAD_FIELD;
+	if (dw10 & VFMIG_FEAT_SAVE)
+		return NVME_SC_FEATURE_NOT_SAVEABLE | NVME_STATUS_DNR;
+
+	if (nsid != VFMIG_NVME_NSID && nsid != NVME_NSID_ALL &&
+	    (nsid || (feature->caps & VFMIG_FEAT_PER_NS)))
+		return NVME_SC_INVALID_NS | NVME_STATUS_DNR;
+	if (nsid == VFMIG_NVME_NSID && !(feature->caps & VFMIG_FEAT_PER_NS))
+		return NVME_SC_FEATURE_NOT_PER_NS | NVME_STATUS_DNR;
+
+	if (feature->set)
+		return feature->set(ctrl, req, dw11);
+	ctrl->features.dword[dw10 & 0xff] = dw11 & feature->mask;
+	return NVME_SC_SUCCESS;
+}
+
+u16 vfmig_nvme_get_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	u32 dw10 = le32_to_cpu(req->cmd.features.fid);
+	u32 dw11 = le32_to_cpu(req->cmd.features.dword11);
+	u32 nsid = le32_to_cpu(req->cmd.features.nsid);
+	const struct vfmig_nvme_feature *feature = find_feature(dw10);
+	unsigned int select = (dw10 >> 8) & 7;
+	bool def = select != VFMIG_FEAT_SEL_CURRENT;
+
+	if (!feature || select > VFMIG_FEAT_SEL_CAPS)
+		return VFMIG_NVME_BAD_FIELD;
+	if ((feature->caps & VFMIG_FEAT_PER_NS) && nsid != VFMIG_NVME_NSID)
+		return NVME_SC_INVALID_NS | NVME_STATUS_DNR;
+
+	if (select == VFMIG_FEAT_SEL_CAPS) {
+		req->result = feature->caps;
+		return NVME_SC_SUCCESS;
+	}
+	/* What is not saveable has its default for a saved value */
+	if (feature->get)
+		return feature->get(ctrl, req, dw11, def);
+	req->result = def ? feature->def : ctrl->features.dword[dw10 & 0xff];
+	return NVME_SC_SUCCESS;
+}

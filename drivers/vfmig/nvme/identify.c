@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Identify, and the identity that it tells: serial number, NGUID, EUI-64 and
+ * subsystem NQN differ from VF to VF and from one load of the module to the next.
+ */
+#include <linux/kernel.h>
+#include <linux/once.h>
+#include <linux/random.h>
+#include <linux/siphash.h>
+#include <linux/string.h>
+#include <linux/unaligned.h>
+
+#include "nvme.h"
+
+#define VFMIG_NVME_MODEL	"vfmig simulated NVMe disk"
+#define VFMIG_NVME_CNTLID	1	/* the only one of its subsystem */
+
+#define VFMIG_ONCS_SELECT	BIT(4)	/* Save and Select in Set and Get Features */
+#define VFMIG_VWC_FLUSH_ALL	(3 << 1)	/* Flush takes NSID FFFFFFFFh */
+#define VFMIG_LPA_EXTENDED	BIT(2)	/* Get Log Page takes an offset */
+#define VFMIG_DLFEAT_ZEROES	1	/* deallocated blocks read as zeroes */
+#define VFMIG_DLFEAT_DEAC	BIT(3)	/* Write Zeroes can deallocate */
+
+#define VFMIG_NVME_BAD_NSID	(NVME_SC_INVALID_NS | NVME_STATUS_DNR)
+
+/* Number @n of those that belong to the function */
+static u64 ident_hash(struct vfmig_fn *fn, u64 n)
+{
+	static siphash_key_t salt;
+	struct {
+		char name[24];
+		u64 n;
+	} source = { .n = n };
+
+	get_random_once(&salt, sizeof(salt));
+	strscpy(source.name, vfmig_fn_name(fn));
+	return siphash(&source, sizeof(source), &salt);
+}
+
+/* Who the device is by itself */
+void vfmig_nvme_make_ident(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme_ident *ident = &ctrl->own;
+	char serial[sizeof(ident->serial) + 1];
+	u64 hash[6];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(hash); i++)
+		hash[i] = ident_hash(ctrl->fn, i);
+
+	snprintf(serial, sizeof(serial), "VFMIG%015llX", hash[0] >> 4);
+	memcpy(ident->serial, serial, sizeof(ident->serial));
+
+	/* Locally administered, as there is no OUI to use */
+	put_unaligned_be64((hash[1] & ~BIT_ULL(56)) | BIT_ULL(57), ident->eui64);
+	put_unaligned_be64(hash[2], ident->nguid);
+	put_unaligned_be64((hash[3] & ~BIT_ULL(56)) | BIT_ULL(57), ident->nguid + 8);
+
+	/* Version 4, variant 1 */
+	put_unaligned_be64((hash[4] & ~0xf000ULL) | 0x4000, ident->subsys.b);
+	put_unaligned_be64((hash[5] >> 2) | BIT_ULL(63), ident->subsys.b + 8);
+
+	ident->queues = ctrl->max_queues;
+	ctrl->ident = *ident;
+}
+
+/* A granule of the medium in logical blocks, as a number counted from 0 */
+static __le16 granule_blocks(const struct vfmig_nvme *ctrl)
+{
+	return cpu_to_le16((VFMIG_GRANULE >> ctrl->lba_shift) - 1);
+}
+
+static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	struct nvme_id_ctrl *id = (void *)ctrl->buf;
+
+	id->vid = cpu_to_le16(VFMIG_PCI_VENDOR_ID);
+	id->ssvid = cpu_to_le16(VFMIG_PCI_VENDOR_ID);
+	memcpy(id->sn, ctrl->ident.serial, sizeof(id->sn));
+	memcpy_and_pad(id->mn, sizeof(id->mn), VFMIG_NVME_MODEL, strlen(VFMIG_NVME_MODEL), ' ');
+	memcpy(id->fr, VFMIG_NVME_FIRMWARE, sizeof(id->fr));
+	id->rab = 6;
+	id->mdts = VFMIG_NVME_MDTS;
+	id->cntlid = cpu_to_le16(VFMIG_NVME_CNTLID);
+	id->ver = cpu_to_le32(VFMIG_NVME_VERSION);
+	id->rtd3r = cpu_to_le32(100000);
+	id->rtd3e = cpu_to_le32(100000);
+	id->oaes = cpu_to_le32(NVME_AEN_CFG_NS_ATTR);
+	id->cntrltype = NVME_CTRL_IO;
+
+	id->acl = VFMIG_NVME_MAX_ABORTS - 1;
+	id->aerl = VFMIG_NVME_MAX_AERS - 1;
+	id->frmw = 0x3;		/* one slot, read-only */
+	id->lpa = NVME_CTRL_LPA_CMD_EFFECTS_LOG | VFMIG_LPA_EXTENDED;
+	id->elpe = VFMIG_NVME_ERRORS - 1;
+	id->wctemp = cpu_to_le16(VFMIG_NVME_WARN_TEMP);
+	id->cctemp = cpu_to_le16(VFMIG_NVME_CRIT_TEMP);
+
+	id->sqes = NVME_NVM_IOSQES << 4 | NVME_NVM_IOSQES;
+	id->cqes = NVME_NVM_IOCQES << 4 | NVME_NVM_IOCQES;
+	id->nn = cpu_to_le32(1);
+	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
+			       NVME_CTRL_ONCS_WRITE_ZEROES | VFMIG_ONCS_SELECT);
+	id->vwc = NVME_CTRL_VWC_PRESENT | VFMIG_VWC_FLUSH_ALL;
+	/* A command is done entirely or not at all */
+	id->awun = granule_blocks(ctrl);
+	id->awupf = granule_blocks(ctrl);
+	snprintf(id->subnqn, sizeof(id->subnqn), "nqn.2014-08.org.nvmexpress:uuid:%pUb",
+		 &ctrl->ident.subsys);
+	return NVME_SC_SUCCESS;
+}
+
+static u16 identify_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	struct nvme_id_ns *id = (void *)ctrl->buf;
+	struct vfmig_mem_count allocated;
+
+	if (le32_to_cpu(cmd->nsid) != VFMIG_NVME_NSID)
+		return VFMIG_NVME_BAD_NSID;
+
+	vfmig_media_count(&ctrl->media, &allocated);
+	id->nsze = cpu_to_le64(vfmig_nvme_lbas(ctrl));
+	id->ncap = id->nsze;
+	id->nuse = cpu_to_le64(allocated.granules * (VFMIG_GRANULE >> ctrl->lba_shift));
+	id->nsfeat = NVME_NS_FEAT_THIN | NVME_NS_FEAT_IO_OPT;
+	id->dlfeat = VFMIG_DLFEAT_ZEROES | VFMIG_DLFEAT_DEAC;
+	put_unaligned_le64(ctrl->media.size, id->nvmcap);
+	id->npwg = granule_blocks(ctrl);
+	id->npwa = granule_blocks(ctrl);
+	id->npdg = granule_blocks(ctrl);
+	id->npda = granule_blocks(ctrl);
+	id->nows = granule_blocks(ctrl);
+	memcpy(id->nguid, ctrl->ident.nguid, sizeof(id->nguid));
+	memcpy(id->eui64, ctrl->ident.eui64, sizeof(id->eui64));
+
+	id->nlbaf = 1;		/* two of them */
+	id->lbaf[0].ds = 9;
+	id->lbaf[1].ds = 12;
+	id->flbas = ctrl->lba_shift == id->lbaf[1].ds;
+	return NVME_SC_SUCCESS;
+}
+
+static u16 identify_ns_list(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	__le32 *list = (void *)ctrl->buf;
+	u32 after = le32_to_cpu(cmd->nsid);
+
+	if (after >= NVME_NSID_ALL - 1)
+		return VFMIG_NVME_BAD_NSID;
+	if (after < VFMIG_NVME_NSID)
+		list[0] = cpu_to_le32(VFMIG_NVME_NSID);
+	return NVME_SC_SUCCESS;
+}
+
+static u8 *add_descriptor(u8 *at, u8 type, const void *id, u8 len)
+{
+	struct nvme_ns_id_desc *desc = (void *)at;
+
+	desc->nidt = type;
+	desc->nidl = len;
+	memcpy(desc + 1, id, len);
+	return at + sizeof(*desc) + len;
+}
+
+static u16 identify_ns_descriptors(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	u8 *at = ctrl->buf;
+
+	if (le32_to_cpu(cmd->nsid) != VFMIG_NVME_NSID)
+		return VFMIG_NVME_BAD_NSID;
+	at = add_descriptor(at, NVME_NIDT_NGUID, ctrl->ident.nguid, NVME_NIDT_NGUID_LEN);
+	add_descriptor(at, NVME_NIDT_EUI64, ctrl->ident.eui64, NVME_NIDT_EUI64_LEN);
+	return NVME_SC_SUCCESS;
+}
+
+/* What the NVM command set adds to a namespace: nothing to report */
+static u16 identify_nvm_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	if (cmd->csi != NVME_CSI_NVM)
+		return VFMIG_NVME_BAD_FIELD;
+	return le32_to_cpu(cmd->nsid) == VFMIG_NVME_NSID ? NVME_SC_SUCCESS : VFMIG_NVME_BAD_NSID;
+}
+
+/* What the NVM command set adds to a controller: no limits to report */
+static u16 identify_nvm_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	return cmd->csi == NVME_CSI_NVM ? NVME_SC_SUCCESS : VFMIG_NVME_BAD_FIELD;
+}
+
+static u16 identify_ctrl_list(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	__le16 *list = (void *)ctrl->buf;
+
+	if (le16_to_cpu(cmd->ctrlid) <= VFMIG_NVME_CNTLID) {
+		list[0] = cpu_to_le16(1);
+		list[1] = cpu_to_le16(VFMIG_NVME_CNTLID);
+	}
+	return NVME_SC_SUCCESS;
+}
+
+static u16 identify_ns_ctrl_list(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
+{
+	if (le32_to_cpu(cmd->nsid) != VFMIG_NVME_NSID)
+		return VFMIG_NVME_BAD_NSID;
+	return identify_ctrl_list(ctrl, cmd);
+}
+
+/* By CNS; each fills in the zeroed page @ctrl->buf */
+static u16 (*const identify_ops[])(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd) = {
+	[NVME_ID_CNS_NS] = identify_ns,
+	[NVME_ID_CNS_CTRL] = identify_ctrl,
+	[NVME_ID_CNS_NS_ACTIVE_LIST] = identify_ns_list,
+	[NVME_ID_CNS_NS_DESC_LIST] = identify_ns_descriptors,
+	[NVME_ID_CNS_CS_NS] = identify_nvm_ns,
+	[NVME_ID_CNS_CS_CTRL] = identify_nvm_ctrl,
+	[NVME_ID_CNS_NS_PRESENT_LIST] = identify_ns_list,
+	[NVME_ID_CNS_NS_PRESENT] = identify_ns,
+	[NVME_ID_CNS_CTRL_NS_LIST] = identify_ns_ctrl_list,
+	[NVME_ID_CNS_CTRL_LIST] = identify_ctrl_list,
+};
+
+u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	const struct nvme_identify *cmd = &req->cmd.identify;
+	u16 status;
+
+	static_assert(sizeof(struct nvme_id_ctrl) == VFMIG_NVME_BUF);
+	static_assert(sizeof(struct nvme_id_ns) == VFMIG_NVME_BUF);
+
+	if (cmd->cns >= ARRAY_SIZE(identify_ops) || !identify_ops[cmd->cns])
+		return VFMIG_NVME_BAD_FIELD;
+
+	memset(ctrl->buf, 0, VFMIG_NVME_BUF);
+	status = identify_ops[cmd->cns](ctrl, cmd);
+	if (status)
+		return status;
+	return vfmig_nvme_data_to_host(ctrl, &req->cmd, ctrl->buf, VFMIG_NVME_BUF);
+}

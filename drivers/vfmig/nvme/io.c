@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The I/O commands.  Data goes between the medium's pages and the host's by one
+ * copy; a command is done entirely, or not at all where the host's memory could
+ * not be reached for now.
+ */
+#include <linux/highmem.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "nvme.h"
+
+#define VFMIG_NVME_BAD_RANGE	(NVME_SC_LBA_RANGE | NVME_STATUS_DNR)
+
+static u16 check_range(const struct vfmig_nvme *ctrl, u64 slba, u64 blocks)
+{
+	u64 lbas = vfmig_nvme_lbas(ctrl);
+
+	return slba <= lbas && blocks <= lbas - slba ? NVME_SC_SUCCESS : VFMIG_NVME_BAD_RANGE;
+}
+
+/**
+ * struct vfmig_nvme_piece - bytes that lie in one granule and in one piece for the host
+ * @offset: in the medium
+ * @iova: of the host's
+ * @len: bytes
+ */
+struct vfmig_nvme_piece {
+	u64 offset;
+	u64 iova;
+	u32 len;
+};
+
+typedef u16 transfer_fn(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece);
+
+static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece)
+{
+	struct page *page = vfmig_media_lookup(&ctrl->media, piece->offset);
+	void *data;
+	int ret;
+
+	data = kmap_local_page(page ?: ZERO_PAGE(0));
+	ret = vfmig_fn_dma_write(ctrl->fn, piece->iova,
+				 data + piece->offset % VFMIG_GRANULE, piece->len);
+	kunmap_local(data);
+	return vfmig_nvme_dma_status(ret);
+}
+
+static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece)
+{
+	unsigned int from = piece->offset % VFMIG_GRANULE;
+	struct vfmig_media_write write;
+	void *data;
+	int ret;
+
+	/* The medium is thin, and memory is what it is made of */
+	if (vfmig_media_write_begin(&ctrl->media, piece->offset - from, &write)) {
+		ctrl->health.media_errors++;
+		return NVME_SC_CAP_EXCEEDED | NVME_STATUS_DNR;
+	}
+	data = kmap_local_page(write.page);
+	ret = vfmig_fn_dma_read(ctrl->fn, piece->iova, data + from, piece->len);
+	kunmap_local(data);
+	vfmig_media_write_end(&ctrl->media, &write);
+	return vfmig_nvme_dma_status(ret);
+}
+
+static u16 compare_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece)
+{
+	struct page *page = vfmig_media_lookup(&ctrl->media, piece->offset);
+	void *data;
+	int ret;
+
+	ret = vfmig_fn_dma_read(ctrl->fn, piece->iova, ctrl->buf, piece->len);
+	if (ret)
+		return vfmig_nvme_dma_status(ret);
+	data = kmap_local_page(page ?: ZERO_PAGE(0));
+	ret = memcmp(data + piece->offset % VFMIG_GRANULE, ctrl->buf, piece->len);
+	kunmap_local(data);
+	return ret ? NVME_SC_COMPARE_FAILED | NVME_STATUS_DNR : NVME_SC_SUCCESS;
+}
+
+/* Do @transfer for each piece of the data of @cmd */
+static u16 transfer_all(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			transfer_fn *transfer)
+{
+	u64 slba = le64_to_cpu(cmd->rw.slba);
+	u32 blocks = le16_to_cpu(cmd->rw.length) + 1;
+	u32 len = blocks << ctrl->lba_shift, pos, left;
+	u16 status;
+
+	if (len > VFMIG_NVME_MAX_TRANSFER)
+		return VFMIG_NVME_BAD_FIELD;
+	status = check_range(ctrl, slba, blocks);
+	if (!status)
+		status = vfmig_nvme_map_data(ctrl, cmd, len);
+
+	for (pos = 0; !status && pos < len; pos += left) {
+		struct vfmig_nvme_piece piece = {
+			.offset = (slba << ctrl->lba_shift) + pos,
+			.iova = vfmig_nvme_data_iova(ctrl, pos, &left),
+		};
+
+		left = min(left, len - pos);
+		left = min_t(u32, left, VFMIG_GRANULE - piece.offset % VFMIG_GRANULE);
+		piece.len = left;
+		status = transfer(ctrl, &piece);
+	}
+	return status;
+}
+
+/* 512-byte units of data that @cmd moves */
+static u64 data_units(const struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+{
+	return ((u64)le16_to_cpu(cmd->rw.length) + 1) << (ctrl->lba_shift - 9);
+}
+
+static u16 execute_read(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+{
+	u16 status = transfer_all(ctrl, cmd, read_piece);
+
+	if (!status) {
+		ctrl->health.reads++;
+		ctrl->health.read_units += data_units(ctrl, cmd);
+	}
+	return status;
+}
+
+static u16 execute_compare(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+{
+	u16 status = transfer_all(ctrl, cmd, compare_piece);
+
+	if (!status) {
+		ctrl->health.reads++;
+		ctrl->health.read_units += data_units(ctrl, cmd);
+	}
+	return status;
+}
+
+static u16 execute_write(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+{
+	u16 status = transfer_all(ctrl, cmd, write_piece);
+
+	if (!status) {
+		ctrl->health.writes++;
+		ctrl->health.written_units += data_units(ctrl, cmd);
+	}
+	return status;
+}
+
+/* The medium is memory: what is written is as safe as it will be */
+static u16 execute_flush(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+{
+	return NVME_SC_SUCCESS;
+}
+
+static u16 execute_write_zeroes(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+{
+	u64 slba = le64_to_cpu(cmd->write_zeroes.slba);
+	u32 blocks = le16_to_cpu(cmd->write_zeroes.length) + 1;
+	bool deallocate = le16_to_cpu(cmd->write_zeroes.control) & NVME_WZ_DEAC;
+	u16 status = check_range(ctrl, slba, blocks);
+
+	if (!status)
+		vfmig_media_zero(&ctrl->media, slba << ctrl->lba_shift,
+				 (u64)blocks << ctrl->lba_shift, deallocate);
+	return status;
+}
+
+static u16 execute_dsm(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+{
+	unsigned int nr = (le32_to_cpu(cmd->dsm.nr) & 0xff) + 1;
+	const struct nvme_dsm_range *range = (void *)ctrl->buf;
+	u16 status;
+
+	static_assert(NVME_DSM_MAX_RANGES * sizeof(*range) <= VFMIG_NVME_BUF);
+
+	/* The other attributes are hints that nothing follows from */
+	if (!(le32_to_cpu(cmd->dsm.attributes) & NVME_DSMGMT_AD))
+		return NVME_SC_SUCCESS;
+
+	status = vfmig_nvme_data_from_host(ctrl, cmd, ctrl->buf, nr * sizeof(*range));
+	for (unsigned int i = 0; !status && i < nr; i++)
+		status = check_range(ctrl, le64_to_cpu(range[i].slba), le32_to_cpu(range[i].nlb));
+	if (status)
+		return status;
+
+	for (unsigned int i = 0; i < nr; i++)
+		vfmig_media_zero(&ctrl->media, le64_to_cpu(range[i].slba) << ctrl->lba_shift,
+				 (u64)le32_to_cpu(range[i].nlb) << ctrl->lba_shift, true);
+	return NVME_SC_SUCCESS;
+}
+
+struct vfmig_nvme_io_op {
+	u16 (*execute)(struct vfmig_nvme *ctrl, const struct nvme_command *cmd);
+	u32 effects;
+};
+
+static const struct vfmig_nvme_io_op io_ops[] = {
+	[nvme_cmd_flush] = { execute_flush, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_cmd_write] = { execute_write, NVME_CMD_EFFECTS_CSUPP | NVME_CMD_EFFECTS_LBCC },
+	[nvme_cmd_read] = { execute_read, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_cmd_compare] = { execute_compare, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_cmd_write_zeroes] = { execute_write_zeroes,
+				    NVME_CMD_EFFECTS_CSUPP | NVME_CMD_EFFECTS_LBCC },
+	[nvme_cmd_dsm] = { execute_dsm, NVME_CMD_EFFECTS_CSUPP | NVME_CMD_EFFECTS_LBCC },
+};
+
+/* Its entry in the Commands Supported and Effects log */
+u32 vfmig_nvme_io_effects(unsigned int opcode)
+{
+	return opcode < ARRAY_SIZE(io_ops) ? io_ops[opcode].effects : 0;
+}
+
+u16 vfmig_nvme_execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	const struct nvme_command *cmd = &req->cmd;
+	u32 nsid = le32_to_cpu(cmd->common.nsid);
+	u8 opcode = cmd->common.opcode;
+
+	if (opcode >= ARRAY_SIZE(io_ops) || !io_ops[opcode].execute)
+		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
+	if (cmd->common.flags & VFMIG_NVME_BAD_FLAGS)
+		return VFMIG_NVME_BAD_FIELD;
+	if (nsid != VFMIG_NVME_NSID && (opcode != nvme_cmd_flush || nsid != NVME_NSID_ALL))
+		return NVME_SC_INVALID_NS | NVME_STATUS_DNR;
+	return io_ops[opcode].execute(ctrl, cmd);
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The medium: pages that come with the first write and go when deallocated.
+ * What a migration has still to read of them is kept in track.c; this file
+ * knows no NVMe.
+ *
+ * Order of a write: the data changes first, then the granule is marked.  A
+ * reader takes the mark first and then reads, so that whatever it missed is
+ * marked again.
+ */
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "media.h"
+
+/* A failure here is a status for the guest: no OOM killer, no warning */
+#define VFMIG_MEDIA_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+static u64 chunk_index(u64 offset)
+{
+	return offset >> VFMIG_CHUNK_SHIFT;
+}
+
+static unsigned int granule_bit(u64 offset)
+{
+	return (offset & (VFMIG_CHUNK_SIZE - 1)) / VFMIG_GRANULE;
+}
+
+int vfmig_media_init(struct vfmig_media *media, u64 size,
+		     void (*became_dirty)(struct vfmig_media *media))
+{
+	u64 nr_chunks = DIV_ROUND_UP_ULL(size, VFMIG_CHUNK_SIZE);
+
+	*media = (struct vfmig_media) { .size = size, .became_dirty = became_dirty };
+	spin_lock_init(&media->lock);
+	INIT_LIST_HEAD(&media->all);
+	INIT_LIST_HEAD(&media->dirty);
+
+	media->chunks = kvcalloc(nr_chunks, sizeof(*media->chunks), GFP_KERNEL_ACCOUNT);
+	return media->chunks ? 0 : -ENOMEM;
+}
+
+void vfmig_media_destroy(struct vfmig_media *media)
+{
+	struct vfmig_media_chunk *chunk, *next;
+	unsigned int bit;
+
+	list_for_each_entry_safe(chunk, next, &media->all, all) {
+		for_each_set_bit(bit, chunk->present, VFMIG_CHUNK_GRANULES)
+			put_page(chunk->pages[bit]);
+		kfree(chunk);
+		cond_resched();
+	}
+	kvfree(media->chunks);
+	media->chunks = NULL;
+}
+
+static struct vfmig_media_chunk *chunk_get(struct vfmig_media *media, u64 offset)
+{
+	struct vfmig_media_chunk **slot = &media->chunks[chunk_index(offset)];
+	struct vfmig_media_chunk *chunk = *slot;
+
+	if (chunk)
+		return chunk;
+
+	chunk = kzalloc(sizeof(*chunk), VFMIG_MEDIA_GFP);
+	if (!chunk)
+		return NULL;
+	chunk->index = chunk_index(offset);
+	INIT_LIST_HEAD(&chunk->dirty_entry);
+
+	scoped_guard(spinlock, &media->lock) {
+		chunk->session = media->session;
+		list_add_tail(&chunk->all, &media->all);
+		*slot = chunk;
+	}
+	return chunk;
+}
+
+/* The page of the granule at @offset, or NULL if it reads as zeroes */
+struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset)
+{
+	struct vfmig_media_chunk *chunk = media->chunks[chunk_index(offset)];
+
+	return chunk ? chunk->pages[granule_bit(offset)] : NULL;
+}
+
+/* Get a page for data to go into the granule at @offset; -ENOMEM */
+int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
+			    struct vfmig_media_write *write)
+{
+	struct vfmig_media_chunk *chunk = chunk_get(media, offset);
+
+	if (!chunk)
+		return -ENOMEM;
+
+	write->offset = offset;
+	write->page = chunk->pages[granule_bit(offset)];
+	write->fresh = !write->page;
+	if (write->fresh)
+		write->page = alloc_page(VFMIG_MEDIA_GFP | __GFP_ZERO);
+	return write->page ? 0 : -ENOMEM;
+}
+
+/* The data is in, or as much of it as could be had */
+void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *write)
+{
+	struct vfmig_media_chunk *chunk = media->chunks[chunk_index(write->offset)];
+	unsigned int bit = granule_bit(write->offset);
+	bool first = false;
+
+	if (!write->fresh && !media->tracking)
+		return;
+
+	scoped_guard(spinlock, &media->lock) {
+		if (media->tracking)
+			vfmig_media_track_sync(media, chunk);
+		if (write->fresh) {
+			chunk->pages[bit] = write->page;
+			vfmig_bit_set(chunk->present, bit, &media->allocated.granules,
+				      &media->allocated.data_runs);
+		}
+		if (media->tracking)
+			first = vfmig_media_track_write(media, chunk, bit);
+	}
+	if (first && media->became_dirty)
+		media->became_dirty(media);
+}
+
+static void granule_deallocate(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			       unsigned int bit)
+{
+	struct page *page = chunk->pages[bit];
+	bool first = false;
+
+	scoped_guard(spinlock, &media->lock) {
+		if (media->tracking)
+			vfmig_media_track_sync(media, chunk);
+		chunk->pages[bit] = NULL;
+		vfmig_bit_clear(chunk->present, bit, &media->allocated.granules,
+				&media->allocated.data_runs);
+		if (media->tracking)
+			first = vfmig_media_track_hole(media, chunk, bit);
+	}
+	put_page(page);
+	if (first && media->became_dirty)
+		media->became_dirty(media);
+}
+
+static void granule_zero(struct vfmig_media *media, u64 offset, unsigned int from,
+			 unsigned int length)
+{
+	struct vfmig_media_write write = {
+		.offset = offset,
+		.page = vfmig_media_lookup(media, offset),
+	};
+
+	memzero_page(write.page, from, length);
+	vfmig_media_write_end(media, &write);
+}
+
+/*
+ * Make @length bytes at @offset read as zeroes.  With @deallocate whole granules
+ * give their memory back.  What was never written reads as zeroes already.
+ */
+void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate)
+{
+	u64 end = offset + length;
+
+	while (offset < end) {
+		struct vfmig_media_chunk *chunk = media->chunks[chunk_index(offset)];
+		unsigned int from = offset & (VFMIG_GRANULE - 1);
+		unsigned int n = min_t(u64, end - offset, VFMIG_GRANULE - from);
+		unsigned int bit = granule_bit(offset);
+
+		if (!chunk || bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES)) {
+			offset = (chunk_index(offset) + 1) << VFMIG_CHUNK_SHIFT;
+			continue;
+		}
+		if (chunk->pages[bit]) {
+			if (deallocate && n == VFMIG_GRANULE)
+				granule_deallocate(media, chunk, bit);
+			else
+				granule_zero(media, offset - from, from, n);
+		}
+		offset += n;
+		if (bit == VFMIG_CHUNK_GRANULES - 1)
+			cond_resched();
+	}
+}
+
+/* The granule at @offset shall be @page, which is the medium's from now on; -ENOMEM */
+int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page)
+{
+	struct vfmig_media_write write = { .offset = offset, .page = page, .fresh = true };
+	struct vfmig_media_chunk *chunk = chunk_get(media, offset);
+	unsigned int bit = granule_bit(offset);
+
+	if (!chunk)
+		return -ENOMEM;
+	if (chunk->pages[bit])
+		granule_deallocate(media, chunk, bit);
+	vfmig_media_write_end(media, &write);
+	return 0;
+}
+
+/* Exchange the contents of two media of one size; ends a session of @media */
+void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other)
+{
+	LIST_HEAD(all);
+
+	vfmig_media_track_stop(media);
+
+	spin_lock(&media->lock);
+	swap(media->chunks, other->chunks);
+	swap(media->allocated, other->allocated);
+	list_splice_init(&media->all, &all);
+	list_splice_init(&other->all, &media->all);
+	list_splice(&all, &other->all);
+	spin_unlock(&media->lock);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The medium: thin memory of the device in granules of VFMIG_GRANULE bytes, and
+ * the tracking of what a migration has still to read of it.
+ */
+#ifndef _VFMIG_NVME_MEDIA_H
+#define _VFMIG_NVME_MEDIA_H
+
+#include <linux/bitmap.h>
+#include <linux/bits.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/vfmig.h>
+
+/* A chunk is what one MEMORY record can carry: runs never cross a chunk */
+#define VFMIG_CHUNK_SHIFT	20
+#define VFMIG_CHUNK_SIZE	BIT(VFMIG_CHUNK_SHIFT)
+#define VFMIG_CHUNK_GRANULES	(VFMIG_CHUNK_SIZE / VFMIG_GRANULE)
+
+/**
+ * struct vfmig_media_chunk - 1 MiB of the medium, of which something was written
+ * @all: entry in &vfmig_media.all
+ * @dirty_entry: entry in &vfmig_media.dirty, there if @dirty or @hole has a bit
+ * @session: the session that the tracking state below, and @dirty_entry, are of
+ * @index: offset in the medium, in chunks
+ * @present: granules with a page
+ * @initial: granules of the first full copy that were not taken yet
+ * @dirty: granules that changed since they were taken
+ * @hole: granules that were deallocated since they were taken
+ * @sweep: where in @dirty and @hole the search for the next run goes on
+ * @pages: the pages
+ */
+struct vfmig_media_chunk {
+	struct list_head all;
+	struct list_head dirty_entry;
+	u64 session;
+	u64 index;
+	DECLARE_BITMAP(present, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(initial, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(dirty, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(hole, VFMIG_CHUNK_GRANULES);
+	unsigned int sweep;
+	struct page *pages[VFMIG_CHUNK_GRANULES];
+};
+
+/**
+ * struct vfmig_media - a medium
+ * @size: bytes, a multiple of VFMIG_GRANULE
+ * @became_dirty: called when something is pending where nothing was; atomic
+ * @lock: protects all that follows.  Never held over a copy of data.  Pages and
+ *	chunks come and go with the owner's own serialisation held as well (the
+ *	controller's lock), so that the owner looks them up without this one.
+ * @chunks: table of chunks, NULL where nothing was written
+ * @all: the chunks that there are, in the order in which they came
+ * @allocated: all pages
+ * @tracking: a session is on.  Goes on only with the owner's serialisation held,
+ *	so that a write that began before it is over when it goes on.
+ * @session: number of the last session; a chunk with another number has the
+ *	tracking state of a chunk that this session has not touched
+ * @cursor: chunk where the search for initial runs goes on, NULL at the end
+ * @dirty: chunks with something dirty
+ * @pending: what mem_next() has still to give
+ */
+struct vfmig_media {
+	u64 size;
+	void (*became_dirty)(struct vfmig_media *media);
+
+	spinlock_t lock;	/* all below */
+	struct vfmig_media_chunk **chunks;
+	struct list_head all;
+	struct vfmig_mem_count allocated;
+	bool tracking;
+	u64 session;
+	struct vfmig_media_chunk *cursor;
+	struct list_head dirty;
+	struct vfmig_mem_pending pending;
+};
+
+/**
+ * struct vfmig_media_write - a write to one granule under way
+ * @page: where the data goes
+ * @offset: the granule's offset
+ * @fresh: the page is not part of the medium yet
+ */
+struct vfmig_media_write {
+	struct page *page;
+	u64 offset;
+	bool fresh;
+};
+
+/* media.c: what the owner does, serialised by the owner */
+int vfmig_media_init(struct vfmig_media *media, u64 size,
+		     void (*became_dirty)(struct vfmig_media *media));
+void vfmig_media_destroy(struct vfmig_media *media);
+struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset);
+int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
+			    struct vfmig_media_write *write);
+void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *write);
+void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate);
+int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page);
+void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
+
+/* track.c: what a migration asks, any time */
+void vfmig_media_count(struct vfmig_media *media, struct vfmig_mem_count *count);
+int vfmig_media_track_start(struct vfmig_media *media);
+void vfmig_media_track_stop(struct vfmig_media *media);
+void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pending);
+bool vfmig_media_next(struct vfmig_media *media, struct vfmig_mem_run *run);
+struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset);
+
+/* track.c: what media.c tells it, with the lock held */
+void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
+bool vfmig_media_track_write(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			     unsigned int bit);
+bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			    unsigned int bit);
+
+/*
+ * Bitmaps of a chunk with their sums: @granules and @runs are kept over all
+ * chunks of a medium, so that a question for them costs nothing.
+ */
+static inline unsigned int vfmig_bit_neighbours(const unsigned long *map, unsigned int bit)
+{
+	return (bit > 0 && test_bit(bit - 1, map)) +
+	       (bit < VFMIG_CHUNK_GRANULES - 1 && test_bit(bit + 1, map));
+}
+
+static inline void vfmig_bit_set(unsigned long *map, unsigned int bit, u64 *granules, u64 *runs)
+{
+	if (__test_and_set_bit(bit, map))
+		return;
+	*granules += 1;
+	*runs += 1;
+	*runs -= vfmig_bit_neighbours(map, bit);
+}
+
+static inline void vfmig_bit_clear(unsigned long *map, unsigned int bit, u64 *granules, u64 *runs)
+{
+	if (!__test_and_clear_bit(bit, map))
+		return;
+	*granules -= 1;
+	*runs -= 1;
+	*runs += vfmig_bit_neighbours(map, bit);
+}
+
+#endif /* _VFMIG_NVME_MEDIA_H */

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The NVMe controller behind a VF: what the files of the model share.
+ *
+ * One work item per controller does all that a controller does: register
+ * changes, doorbells, commands, completions.  It, and whoever else looks at or
+ * changes the controller, holds &vfmig_nvme.lock.  A vCPU's register access takes
+ * the latch only: what it writes is noted there for the worker.
+ *
+ * Locks, outermost first:
+ *
+ *	client_lock	calls of the client's reset() against open() and close()
+ *	load_lock	a load against its end
+ *	lock		the controller
+ *	latch.lock	the registers as the guest sees them
+ *	media.lock	see media.h
+ */
+#ifndef _VFMIG_NVME_H
+#define _VFMIG_NVME_H
+
+#include <linux/bitmap.h>
+#include <linux/hrtimer.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/nvme.h>
+#include <linux/spinlock.h>
+#include <linux/uuid.h>
+#include <linux/vfmig.h>
+#include <linux/workqueue.h>
+
+#include "../sim.h"
+#include "media.h"
+
+struct mem_cgroup;
+
+/* The controller's capabilities */
+#define VFMIG_NVME_VERSION	NVME_VS(1, 4, 0)
+#define VFMIG_NVME_QUEUES	(VFMIG_MAX_QUEUES + 1)	/* with the admin queues */
+#define VFMIG_NVME_VECTORS	33
+#define VFMIG_NVME_MIN_SHIFT	12			/* memory page sizes */
+#define VFMIG_NVME_MAX_SHIFT	16
+#define VFMIG_NVME_MAX_ENTRIES	1024			/* of an I/O queue */
+#define VFMIG_NVME_MDTS		7
+#define VFMIG_NVME_MAX_TRANSFER	(1U << (VFMIG_NVME_MIN_SHIFT + VFMIG_NVME_MDTS))
+#define VFMIG_NVME_MAX_PRPS	(VFMIG_NVME_MAX_TRANSFER / 4096 + 1)
+#define VFMIG_NVME_MAX_AERS	4
+#define VFMIG_NVME_MAX_ABORTS	4
+#define VFMIG_NVME_ERRORS	16			/* entries of the error log */
+#define VFMIG_NVME_NSID		1
+#define VFMIG_NVME_FIRMWARE	"1.0     "
+#define VFMIG_NVME_BUF		4096U			/* of identify data, log pages */
+#define VFMIG_NVME_TEMPERATURE	310			/* K */
+#define VFMIG_NVME_WARN_TEMP	343
+#define VFMIG_NVME_CRIT_TEMP	358
+
+/* Commands that were fetched and whose completion is not posted: all, kept for admin */
+#define VFMIG_NVME_MAX_REQS	256
+#define VFMIG_NVME_ADMIN_REQS	16
+
+/* Bits of CC that are not reserved in NVMe 1.4; of AQA */
+#define VFMIG_NVME_CC_MASK	0x00fffff1
+#define VFMIG_NVME_AQA_MASK	0x0fff0fff
+#define VFMIG_NVME_AEC_MASK	(NVME_AEN_CFG_NS_ATTR | 0x1f)
+
+/* Statuses that no guest sees: bit 15 is the phase tag's in a completion entry */
+#define VFMIG_NVME_SC_AGAIN	0x8000	/* no DMA now: leave the command, a kick follows */
+#define VFMIG_NVME_SC_HELD	0x8001	/* completes by itself later */
+
+/* Fused operations and SGLs: there are none here */
+#define VFMIG_NVME_BAD_FLAGS	(NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND | NVME_CMD_SGL_ALL)
+
+#define VFMIG_NVME_BAD_FIELD	(NVME_SC_INVALID_FIELD | NVME_STATUS_DNR)
+
+/**
+ * struct vfmig_nvme_sq - a submission queue
+ * @base: IOVA
+ * @size: entries, 0 for a queue that does not exist
+ * @cqid: where its completions go
+ */
+struct vfmig_nvme_sq {
+	u64 base;
+	u32 size;
+	u16 head;
+	u16 tail;
+	u16 cqid;
+};
+
+/**
+ * struct vfmig_nvme_cq - a completion queue
+ * @base: IOVA
+ * @size: entries, 0 for a queue that does not exist
+ * @vector: MSI-X vector
+ * @irq: raise @vector
+ * @phase: phase tag of the next entry
+ */
+struct vfmig_nvme_cq {
+	u64 base;
+	u32 size;
+	u16 head;
+	u16 tail;
+	u16 vector;
+	bool irq;
+	bool phase;
+};
+
+/* Where a command that was fetched is */
+enum vfmig_nvme_stage {
+	VFMIG_NVME_FREE,	/* nowhere: on the free list */
+	VFMIG_NVME_WAITING,	/* executes when it is due */
+	VFMIG_NVME_EVENT,	/* an Asynchronous Event Request */
+	VFMIG_NVME_DONE,	/* its completion is to be posted */
+};
+
+/**
+ * struct vfmig_nvme_req - a command that was fetched
+ * @entry: in the list of its stage
+ * @stage: &enum vfmig_nvme_stage
+ * @sqid: queue that it came from
+ * @cqid: of a done one: queue that its completion goes to
+ * @sq_head: of a done one: for its completion
+ * @status: of a done one
+ * @result: dword 0 of its completion
+ * @due: of a waiting one: when to execute it, ktime in ns
+ * @cmd: the command
+ */
+struct vfmig_nvme_req {
+	struct list_head entry;
+	u8 stage;
+	u16 sqid;
+	u16 cqid;
+	u16 sq_head;
+	u16 status;
+	u32 result;
+	u64 due;
+	struct nvme_command cmd;
+};
+
+/* Bits of vfmig_nvme_latch.flags */
+#define VFMIG_NVME_DISABLED	BIT(0)	/* CC.EN was cleared since the worker looked */
+#define VFMIG_NVME_BAD_DOORBELL	BIT(1)	/* a doorbell that is none was written */
+#define VFMIG_NVME_LATCH_FLAGS	(VFMIG_NVME_DISABLED | VFMIG_NVME_BAD_DOORBELL)
+
+/**
+ * struct vfmig_nvme_latch - the registers as the guest sees them
+ * @lock: protects all of it; never held over anything that takes time
+ * @frozen: writes are dropped
+ * @flags: VFMIG_NVME_DISABLED and so on
+ * @csts: written by the worker only
+ * @rung: doorbells that the worker has not looked at, SQ n at 2n, CQ n at 2n + 1
+ * @doorbell: what was last written to each
+ */
+struct vfmig_nvme_latch {
+	spinlock_t lock;	/* all below */
+	bool frozen;
+	u32 flags;
+	u32 intm;
+	u32 cc;
+	u32 csts;
+	u32 aqa;
+	u64 asq;
+	u64 acq;
+	DECLARE_BITMAP(rung, 2 * VFMIG_NVME_QUEUES);
+	u16 doorbell[2 * VFMIG_NVME_QUEUES];
+};
+
+/**
+ * struct vfmig_nvme_ident - who the device is
+ * @queues: I/O queue pairs that it says it has
+ */
+struct vfmig_nvme_ident {
+	char serial[20];
+	u8 nguid[16];
+	u8 eui64[8];
+	uuid_t subsys;
+	u16 queues;
+};
+
+/* Features that are one dword with nothing behind it, by Feature Identifier */
+#define VFMIG_NVME_FEATURES	(NVME_FEAT_ASYNC_EVENT + 1)
+
+/**
+ * struct vfmig_nvme_features - settings
+ * @dword: by Feature Identifier; the temperature threshold is the upper one
+ * @temp_under: lower temperature threshold
+ * @vector_cd: vectors with Coalescing Disable
+ */
+struct vfmig_nvme_features {
+	u32 dword[VFMIG_NVME_FEATURES];
+	u16 temp_under;
+	u64 vector_cd;
+};
+
+/**
+ * struct vfmig_nvme_health - what the SMART log counts
+ * @read_units: 512-byte units
+ * @written_units: 512-byte units
+ * @power_on_s: seconds of power-on before @since
+ * @since: ktime in ns when this device, or the one it was, came here
+ */
+struct vfmig_nvme_health {
+	u64 read_units;
+	u64 written_units;
+	u64 reads;
+	u64 writes;
+	u64 media_errors;
+	u64 power_on_s;
+	u64 since;
+};
+
+/* Types of asynchronous events: NVME_AER_ERROR, NVME_AER_SMART, NVME_AER_NOTICE */
+#define VFMIG_NVME_EVENT_TYPES	3
+
+/* Asynchronous Event Information of NVME_AER_ERROR, of NVME_AER_SMART */
+#define VFMIG_NVME_DOORBELL_REGISTER	0
+#define VFMIG_NVME_DOORBELL_VALUE	1
+#define VFMIG_NVME_TEMP_THRESHOLD	1
+
+/**
+ * struct vfmig_nvme_events - asynchronous events
+ * @pending: to be reported, by type a bit per Asynchronous Event Information
+ * @masked: types that were reported and whose log page was not read yet
+ */
+struct vfmig_nvme_events {
+	u8 pending[VFMIG_NVME_EVENT_TYPES];
+	u8 masked;
+};
+
+/**
+ * struct vfmig_nvme_errors - the error log
+ * @count: errors since the device was made
+ * @slots: error number n, counted from 1, is at n modulo the size
+ */
+struct vfmig_nvme_errors {
+	u64 count;
+	struct nvme_error_slot slots[VFMIG_NVME_ERRORS];
+};
+
+enum vfmig_nvme_running {
+	VFMIG_NVME_RUNNING,
+	VFMIG_NVME_QUIESCED,	/* no DMA, no interrupt; register writes are latched */
+	VFMIG_NVME_FROZEN,	/* nothing changes */
+};
+
+/**
+ * struct vfmig_nvme - a controller
+ * @fn: its function
+ * @max_queues: I/O queue pairs that this VF was made with
+ * @lba_shift: log2 of the size of a logical block
+ * @own: who it is by itself, see @ident
+ * @io_latency_ns: time that an I/O command takes, for commands fetched from now on
+ * @media: its medium; changes of it are serialised by @lock
+ *
+ * @latch: registers
+ * @work: the worker
+ * @timer: starts the worker when a waiting command is due
+ * @wanted: somebody waits for @lock; the worker lets go of it after a command
+ *
+ * @client_lock: protects @client (also changed with @lock held) and @client_data,
+ *	held while the client's reset() runs
+ * @load_lock: protects @load
+ * @load: the medium that is being loaded, or NULL
+ *
+ * @lock: protects all that follows
+ * @running: &enum vfmig_nvme_running
+ * @frozen_at: ktime in ns when it was frozen
+ * @memcg: pays for memory of the medium, or NULL
+ * @ident: who it is; that of another VF after that one's state was loaded
+ * @cc: CC as the worker last saw it
+ * @page_shift: log2 of the memory page size
+ * @stalled: DMA is off; only a kick helps
+ * @sq: submission queues
+ * @cq: completion queues
+ * @next_sq: where round robin goes on
+ * @raise: vectors to raise
+ * @reqs: all requests, each in one of the following lists
+ * @nr_reqs: those not in @free; read without the lock
+ * @nr_events: those in @aers
+ * @prps: the data of the command that executes, as PRP entries
+ * @buf: a page for the command that executes
+ */
+struct vfmig_nvme {
+	struct vfmig_fn *fn;
+	unsigned int max_queues;
+	unsigned int lba_shift;
+	struct vfmig_nvme_ident own;
+	u64 io_latency_ns;
+	struct vfmig_media media;
+
+	struct vfmig_nvme_latch latch;
+	struct work_struct work;
+	struct hrtimer timer;
+	atomic_t wanted;
+
+	struct mutex client_lock;	/* client, client_data */
+	const struct vfmig_vf_client *client;
+	void *client_data;
+
+	struct mutex load_lock;		/* load */
+	struct vfmig_media *load;
+
+	struct mutex lock;		/* all below */
+	enum vfmig_nvme_running running;
+	u64 frozen_at;
+	struct mem_cgroup *memcg;
+
+	struct vfmig_nvme_ident ident;
+	struct vfmig_nvme_features features;
+	struct vfmig_nvme_health health;
+	struct vfmig_nvme_events events;
+	struct vfmig_nvme_errors errors;
+
+	u32 cc;
+	unsigned int page_shift;
+	bool stalled;
+	struct vfmig_nvme_sq sq[VFMIG_NVME_QUEUES];
+	struct vfmig_nvme_cq cq[VFMIG_NVME_QUEUES];
+	unsigned int next_sq;
+	DECLARE_BITMAP(raise, VFMIG_NVME_VECTORS);
+
+	struct vfmig_nvme_req *reqs;
+	struct list_head free;
+	struct list_head waiting;
+	struct list_head aers;
+	struct list_head done;
+	unsigned int nr_reqs;
+	unsigned int nr_events;
+
+	__le64 prps[VFMIG_NVME_MAX_PRPS];
+	u8 *buf;
+};
+
+/* ctrl.c */
+void vfmig_nvme_kick(struct vfmig_nvme *ctrl);
+void vfmig_nvme_lock(struct vfmig_nvme *ctrl);
+void vfmig_nvme_unlock(struct vfmig_nvme *ctrl);
+void vfmig_nvme_power_on(struct vfmig_nvme *ctrl);
+void vfmig_nvme_fatal(struct vfmig_nvme *ctrl);
+
+DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_nvme_lock(_T), vfmig_nvme_unlock(_T))
+
+/* vf.c */
+extern const struct vfmig_vf_ops vfmig_nvme_vf_ops;
+void vfmig_nvme_reset(void *vf);
+void vfmig_nvme_media_dirty(struct vfmig_media *media);
+
+/* regs.c */
+u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);
+void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len, u64 val);
+void vfmig_nvme_set_csts(struct vfmig_nvme *ctrl, u32 clear, u32 set);
+bool vfmig_nvme_ready(const struct vfmig_nvme *ctrl);
+void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl);
+void vfmig_nvme_disable(struct vfmig_nvme *ctrl);
+void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl);
+
+/* queue.c */
+void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl);
+struct vfmig_nvme_req *vfmig_nvme_get_req(struct vfmig_nvme *ctrl);
+void vfmig_nvme_put_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+void vfmig_nvme_move_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req,
+			 enum vfmig_nvme_stage stage);
+void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u16 status);
+void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value);
+void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info);
+void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl);
+void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);
+u64 vfmig_nvme_next_due(const struct vfmig_nvme *ctrl);
+bool vfmig_nvme_process(struct vfmig_nvme *ctrl);
+
+/* prp.c */
+u16 vfmig_nvme_dma_status(int err);
+u16 vfmig_nvme_map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32 len);
+u64 vfmig_nvme_data_iova(struct vfmig_nvme *ctrl, u32 pos, u32 *left);
+u16 vfmig_nvme_data_to_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			    const void *buf, u32 len);
+u16 vfmig_nvme_data_from_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			      void *buf, u32 len);
+
+/* admin.c */
+u16 vfmig_nvme_execute_admin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u32 vfmig_nvme_admin_effects(unsigned int opcode);
+
+/* admin_queue.c */
+u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u16 vfmig_nvme_create_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u16 vfmig_nvme_delete_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u16 vfmig_nvme_delete_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u16 vfmig_nvme_abort(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+
+/* identify.c */
+void vfmig_nvme_make_ident(struct vfmig_nvme *ctrl);
+u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+
+/* features.c */
+void vfmig_nvme_default_features(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_features_valid(const struct vfmig_nvme_features *features);
+u16 vfmig_nvme_set_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u16 vfmig_nvme_get_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+
+/* log.c */
+u64 vfmig_nvme_power_on_s(const struct vfmig_nvme *ctrl);
+u8 vfmig_nvme_critical_warning(const struct vfmig_nvme *ctrl);
+void vfmig_nvme_log_error(struct vfmig_nvme *ctrl, const struct vfmig_nvme_req *req,
+			  u16 sqid, u16 status);
+u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+
+/* event.c */
+extern const u8 vfmig_nvme_event_infos[VFMIG_NVME_EVENT_TYPES];
+void vfmig_nvme_event(struct vfmig_nvme *ctrl, unsigned int type, unsigned int info);
+void vfmig_nvme_check_health(struct vfmig_nvme *ctrl);
+void vfmig_nvme_clear_events(struct vfmig_nvme *ctrl, u8 log_page);
+void vfmig_nvme_send_events(struct vfmig_nvme *ctrl);
+u16 vfmig_nvme_async_event(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+
+/* io.c */
+u16 vfmig_nvme_execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u32 vfmig_nvme_io_effects(unsigned int opcode);
+
+/* state.c */
+size_t vfmig_nvme_state_size(const struct vfmig_nvme *ctrl);
+ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size);
+const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *buf, size_t size);
+void vfmig_nvme_state_apply(struct vfmig_nvme *ctrl, const void *buf);
+
+static inline u64 vfmig_nvme_lbas(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->media.size >> ctrl->lba_shift;
+}
+
+#endif /* _VFMIG_NVME_H */

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where the data of a command lies: PRP entries and lists.  All entries of a
+ * command are fetched and checked before any data moves.
+ */
+#include <linux/kernel.h>
+
+#include "nvme.h"
+
+#define VFMIG_NVME_BAD_PRP	(NVME_SC_PRP_INVALID_OFFSET | NVME_STATUS_DNR)
+
+/* Status of a command whose DMA gave @err */
+u16 vfmig_nvme_dma_status(int err)
+{
+	if (!err)
+		return NVME_SC_SUCCESS;
+	return err == -EAGAIN ? VFMIG_NVME_SC_AGAIN : NVME_SC_DATA_XFER_ERROR;
+}
+
+/* Fetch @count entries from @list into @ctrl->prps at @at: all are of whole pages */
+static u16 fetch_entries(struct vfmig_nvme *ctrl, u64 list, unsigned int at, unsigned int count)
+{
+	u64 page_mask = (1ULL << ctrl->page_shift) - 1;
+	int ret;
+
+	ret = vfmig_fn_dma_read(ctrl->fn, list, &ctrl->prps[at], count * sizeof(__le64));
+	if (ret)
+		return vfmig_nvme_dma_status(ret);
+
+	for (unsigned int i = at; i < at + count; i++)
+		if (le64_to_cpu(ctrl->prps[i]) & page_mask)
+			return VFMIG_NVME_BAD_PRP;
+	return NVME_SC_SUCCESS;
+}
+
+/* Fetch @count entries from a list that may go on in other pages */
+static u16 fetch_list(struct vfmig_nvme *ctrl, u64 list, unsigned int count)
+{
+	u64 page_mask = (1ULL << ctrl->page_shift) - 1;
+	unsigned int at = 1;
+	u16 status;
+	int ret;
+
+	if (list & 7)
+		return VFMIG_NVME_BAD_PRP;
+
+	for (;;) {
+		unsigned int room = (page_mask + 1 - (list & page_mask)) / sizeof(__le64);
+		bool chained = count > room;
+		unsigned int n = chained ? room - 1 : count;
+		__le64 next;
+
+		status = fetch_entries(ctrl, list, at, n);
+		if (status || !chained)
+			return status;
+
+		/* The page's last entry says where the list goes on, at a page's begin */
+		ret = vfmig_fn_dma_read(ctrl->fn, list + n * sizeof(next), &next, sizeof(next));
+		if (ret)
+			return vfmig_nvme_dma_status(ret);
+		list = le64_to_cpu(next);
+		if (list & page_mask)
+			return VFMIG_NVME_BAD_PRP;
+		at += n;
+		count -= n;
+	}
+}
+
+/* Find where the @len bytes, at most VFMIG_NVME_MAX_TRANSFER, of @cmd's data lie */
+u16 vfmig_nvme_map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32 len)
+{
+	u64 prp1 = le64_to_cpu(cmd->common.dptr.prp1);
+	u64 prp2 = le64_to_cpu(cmd->common.dptr.prp2);
+	u32 page_size = 1U << ctrl->page_shift;
+	u32 first = page_size - (prp1 & (page_size - 1));
+
+	if (prp1 & 3)
+		return VFMIG_NVME_BAD_PRP;
+	ctrl->prps[0] = cpu_to_le64(prp1);
+	if (len <= first)
+		return NVME_SC_SUCCESS;
+
+	len -= first;
+	if (len > page_size)
+		return fetch_list(ctrl, prp2, DIV_ROUND_UP(len, page_size));
+	if (prp2 & (page_size - 1))
+		return VFMIG_NVME_BAD_PRP;
+	ctrl->prps[1] = cpu_to_le64(prp2);
+	return NVME_SC_SUCCESS;
+}
+
+/* IOVA of byte @pos of the data mapped last; @left: bytes from there in one piece */
+u64 vfmig_nvme_data_iova(struct vfmig_nvme *ctrl, u32 pos, u32 *left)
+{
+	u32 page_mask = (1U << ctrl->page_shift) - 1;
+	u64 prp1 = le64_to_cpu(ctrl->prps[0]);
+	u32 at = (prp1 & page_mask) + pos;
+
+	*left = page_mask + 1 - (at & page_mask);
+	if (at <= page_mask)
+		return prp1 + pos;
+	return le64_to_cpu(ctrl->prps[at >> ctrl->page_shift]) + (at & page_mask);
+}
+
+/* Give the host @len bytes of a structure */
+u16 vfmig_nvme_data_to_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			    const void *buf, u32 len)
+{
+	u16 status = vfmig_nvme_map_data(ctrl, cmd, len);
+	u32 pos, n;
+
+	for (pos = 0; !status && pos < len; pos += n) {
+		u64 iova = vfmig_nvme_data_iova(ctrl, pos, &n);
+
+		n = min(n, len - pos);
+		status = vfmig_nvme_dma_status(vfmig_fn_dma_write(ctrl->fn, iova, buf + pos, n));
+	}
+	return status;
+}
+
+/* Take @len bytes of a structure from the host */
+u16 vfmig_nvme_data_from_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			      void *buf, u32 len)
+{
+	u16 status = vfmig_nvme_map_data(ctrl, cmd, len);
+	u32 pos, n;
+
+	for (pos = 0; !status && pos < len; pos += n) {
+		u64 iova = vfmig_nvme_data_iova(ctrl, pos, &n);
+
+		n = min(n, len - pos);
+		status = vfmig_nvme_dma_status(vfmig_fn_dma_read(ctrl->fn, iova, buf + pos, n));
+	}
+	return status;
+}

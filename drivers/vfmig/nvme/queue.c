@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Queues: doorbells, fetching commands, posting completions, interrupts.
+ *
+ * A command is fetched when there is room for its completion and a request for
+ * it, and executes at once or when it is due.  To execute is to do all of it.
+ * What can't be done now, for want of bus master or of room in a queue, is left
+ * where it is: in its submission queue, waiting, or done and not posted.  Each of
+ * these is plain state, which moves with the device.
+ */
+#include <linux/sched.h>
+#include <linux/timekeeping.h>
+
+#include "nvme.h"
+
+#define VFMIG_NVME_BATCH	32	/* commands before the registers are looked at */
+#define VFMIG_NVME_BURST	8	/* commands before the next queue has its turn */
+
+static struct list_head *stage_list(struct vfmig_nvme *ctrl, enum vfmig_nvme_stage stage)
+{
+	switch (stage) {
+	case VFMIG_NVME_WAITING:
+		return &ctrl->waiting;
+	case VFMIG_NVME_EVENT:
+		return &ctrl->aers;
+	case VFMIG_NVME_DONE:
+		return &ctrl->done;
+	default:
+		return &ctrl->free;
+	}
+}
+
+/* Forget all commands */
+void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl)
+{
+	INIT_LIST_HEAD(&ctrl->free);
+	INIT_LIST_HEAD(&ctrl->waiting);
+	INIT_LIST_HEAD(&ctrl->aers);
+	INIT_LIST_HEAD(&ctrl->done);
+	WRITE_ONCE(ctrl->nr_reqs, 0);
+	ctrl->nr_events = 0;
+
+	for (unsigned int i = 0; i < VFMIG_NVME_MAX_REQS; i++) {
+		ctrl->reqs[i].stage = VFMIG_NVME_FREE;
+		list_add_tail(&ctrl->reqs[i].entry, &ctrl->free);
+	}
+}
+
+/* A request, in no list, or NULL */
+struct vfmig_nvme_req *vfmig_nvme_get_req(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme_req *req;
+
+	req = list_first_entry_or_null(&ctrl->free, struct vfmig_nvme_req, entry);
+	if (!req)
+		return NULL;
+	list_del_init(&req->entry);
+	req->result = 0;
+	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs + 1);
+	return req;
+}
+
+void vfmig_nvme_move_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req,
+			 enum vfmig_nvme_stage stage)
+{
+	ctrl->nr_events -= req->stage == VFMIG_NVME_EVENT;
+	ctrl->nr_events += stage == VFMIG_NVME_EVENT;
+	req->stage = stage;
+	list_move_tail(&req->entry, stage_list(ctrl, stage));
+}
+
+void vfmig_nvme_put_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_FREE);
+	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
+}
+
+static u16 next_entry(u16 entry, u32 size)
+{
+	return entry + 1 < size ? entry + 1 : 0;
+}
+
+/* Entries from @from to @to */
+static u32 distance(u16 from, u16 to, u32 size)
+{
+	return to >= from ? to - from : to + size - from;
+}
+
+static bool cq_full(const struct vfmig_nvme_cq *cq)
+{
+	return next_entry(cq->tail, cq->size) == cq->head;
+}
+
+/*
+ * The guest must not see the phase tag, which is in the second half, before the
+ * rest: the fabric sees to the order.
+ */
+static int post_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
+		      const struct vfmig_nvme_req *req)
+{
+	struct nvme_completion cqe = {
+		.result.u32 = cpu_to_le32(req->result),
+		.sq_head = cpu_to_le16(req->sq_head),
+		.sq_id = cpu_to_le16(req->sqid),
+		.command_id = req->cmd.common.command_id,
+		.status = cpu_to_le16(req->status << 1 | cq->phase),
+	};
+
+	return vfmig_fn_dma_write(ctrl->fn, cq->base + (u64)cq->tail * sizeof(cqe), &cqe,
+				  sizeof(cqe));
+}
+
+/* Post what is done, as far as there is room */
+static void post_done(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme_req *req, *next;
+	int ret;
+
+	list_for_each_entry_safe(req, next, &ctrl->done, entry) {
+		struct vfmig_nvme_cq *cq = &ctrl->cq[req->cqid];
+
+		if (cq_full(cq))
+			continue;
+		ret = post_entry(ctrl, cq, req);
+		if (ret == -EAGAIN) {
+			ctrl->stalled = true;
+			return;
+		}
+		if (ret) {
+			vfmig_nvme_fatal(ctrl);
+			return;
+		}
+
+		cq->tail = next_entry(cq->tail, cq->size);
+		if (!cq->tail)
+			cq->phase = !cq->phase;
+		if (cq->irq)
+			__set_bit(cq->vector, ctrl->raise);
+		vfmig_nvme_put_req(ctrl, req);
+	}
+}
+
+/* Errors that go to the error log: what the host did not ask for or expect */
+static bool worth_logging(const struct vfmig_nvme_req *req, u16 status)
+{
+	switch (status & NVME_SCT_SC_MASK) {
+	case NVME_SC_SUCCESS:
+	case NVME_SC_ABORT_REQ:
+	case NVME_SC_ABORT_QUEUE:
+	case NVME_SC_COMPARE_FAILED:
+		return false;
+	case NVME_SC_DATA_XFER_ERROR:
+		return true;
+	default:
+		return req->sqid;
+	}
+}
+
+/* @req is over; its completion is posted as soon as that can be */
+void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u16 status)
+{
+	const struct vfmig_nvme_sq *sq = &ctrl->sq[req->sqid];
+
+	if (worth_logging(req, status)) {
+		status |= NVME_STATUS_MORE;
+		vfmig_nvme_log_error(ctrl, req, req->sqid, status);
+	}
+	req->status = status;
+	req->cqid = sq->cqid;
+	req->sq_head = sq->head;
+	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_DONE);
+	post_done(ctrl);
+}
+
+/* A write to a doorbell that makes no sense: the host hears of it by an event */
+void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info)
+{
+	vfmig_nvme_log_error(ctrl, NULL, qid, VFMIG_NVME_BAD_FIELD);
+	vfmig_nvme_event(ctrl, NVME_AER_ERROR, info);
+}
+
+static bool sq_doorbell(struct vfmig_nvme_sq *sq, u16 tail)
+{
+	/* To take back what was submitted, or to pass the head, is no tail either */
+	if (tail >= sq->size ||
+	    distance(sq->head, tail, sq->size) < distance(sq->head, sq->tail, sq->size))
+		return false;
+	sq->tail = tail;
+	return true;
+}
+
+static bool cq_doorbell(struct vfmig_nvme_cq *cq, u16 head)
+{
+	if (head >= cq->size ||
+	    distance(cq->head, head, cq->size) > distance(cq->head, cq->tail, cq->size))
+		return false;
+	cq->head = head;
+	return true;
+}
+
+/* Doorbell @index was rung: SQ n is at 2n, CQ n at 2n + 1 */
+void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value)
+{
+	unsigned int qid = index / 2;
+	bool is_cq = index % 2, good;
+
+	if (!(is_cq ? ctrl->cq[qid].size : ctrl->sq[qid].size)) {
+		vfmig_nvme_doorbell_error(ctrl, qid, VFMIG_NVME_DOORBELL_REGISTER);
+		return;
+	}
+	good = is_cq ? cq_doorbell(&ctrl->cq[qid], value) : sq_doorbell(&ctrl->sq[qid], value);
+	if (!good)
+		vfmig_nvme_doorbell_error(ctrl, qid, VFMIG_NVME_DOORBELL_VALUE);
+}
+
+static bool must_stop(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->stalled || !vfmig_nvme_ready(ctrl);
+}
+
+/* True if the batch is over, because it is full or somebody wants the lock */
+static bool count_command(struct vfmig_nvme *ctrl, unsigned int *budget)
+{
+	return !--*budget || atomic_read(&ctrl->wanted);
+}
+
+/* Execute the waiting commands that are due; true if the batch is over */
+static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
+{
+	struct vfmig_nvme_req *req, *next;
+	u64 now = ktime_get_ns();
+	u16 status;
+
+	list_for_each_entry_safe(req, next, &ctrl->waiting, entry) {
+		if (req->due > now || cq_full(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
+			continue;
+		status = vfmig_nvme_execute_io(ctrl, req);
+		if (status == VFMIG_NVME_SC_AGAIN) {
+			ctrl->stalled = true;
+			return false;
+		}
+		vfmig_nvme_complete(ctrl, req, status);
+		if (must_stop(ctrl))
+			return false;
+		if (count_command(ctrl, budget))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * When the next of the waiting commands can execute, U64_MAX if none does without
+ * a doorbell or a kick, which start the worker by themselves.
+ */
+u64 vfmig_nvme_next_due(const struct vfmig_nvme *ctrl)
+{
+	const struct vfmig_nvme_req *req;
+	u64 due = U64_MAX;
+
+	if (must_stop(ctrl))
+		return U64_MAX;
+	list_for_each_entry(req, &ctrl->waiting, entry)
+		if (!cq_full(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
+			due = min(due, req->due);
+	return due;
+}
+
+static bool fetch_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sq *sq,
+			struct vfmig_nvme_req *req)
+{
+	int ret = vfmig_fn_dma_read(ctrl->fn, sq->base + (u64)sq->head * sizeof(req->cmd),
+				    &req->cmd, sizeof(req->cmd));
+
+	if (ret == -EAGAIN)
+		ctrl->stalled = true;
+	else if (ret)
+		vfmig_nvme_fatal(ctrl);
+	return !ret;
+}
+
+/* Fetch a command of queue @sqid and start it; false if that can't be done now */
+static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
+{
+	struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
+	struct vfmig_nvme_req *req;
+	u64 latency;
+	u16 status;
+
+	if (!sq->size || sq->head == sq->tail || cq_full(&ctrl->cq[sq->cqid]))
+		return false;
+	if (sqid && ctrl->nr_reqs >= VFMIG_NVME_MAX_REQS - VFMIG_NVME_ADMIN_REQS)
+		return false;
+	req = vfmig_nvme_get_req(ctrl);
+	if (!req)
+		return false;
+	if (!fetch_entry(ctrl, sq, req))
+		goto put;
+	req->sqid = sqid;
+
+	latency = sqid ? READ_ONCE(ctrl->io_latency_ns) : 0;
+	if (latency) {
+		sq->head = next_entry(sq->head, sq->size);
+		req->due = ktime_get_ns() + latency;
+		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);
+		return true;
+	}
+
+	status = sqid ? vfmig_nvme_execute_io(ctrl, req) : vfmig_nvme_execute_admin(ctrl, req);
+	if (status == VFMIG_NVME_SC_AGAIN) {
+		ctrl->stalled = true;
+		goto put;
+	}
+	sq->head = next_entry(sq->head, sq->size);
+	if (status != VFMIG_NVME_SC_HELD)
+		vfmig_nvme_complete(ctrl, req, status);
+	return true;
+
+put:
+	vfmig_nvme_put_req(ctrl, req);
+	return false;
+}
+
+/* A turn of each queue; true if the batch is over */
+static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *progress)
+{
+	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
+		unsigned int sqid = ctrl->next_sq;
+
+		ctrl->next_sq = (sqid + 1) % VFMIG_NVME_QUEUES;
+		for (unsigned int n = 0; n < VFMIG_NVME_BURST && fetch(ctrl, sqid); n++) {
+			*progress = true;
+			if (count_command(ctrl, budget))
+				return true;
+		}
+		if (must_stop(ctrl))
+			return false;
+		vfmig_nvme_flush_irqs(ctrl);
+	}
+	return false;
+}
+
+/* Do what there is to do, up to a batch; true if there may be more at once */
+bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
+{
+	unsigned int budget = VFMIG_NVME_BATCH;
+	bool over, progress;
+
+	ctrl->stalled = false;
+	if (!vfmig_nvme_ready(ctrl))
+		return false;
+
+	post_done(ctrl);
+	over = run_due(ctrl, &budget);
+	do {
+		progress = false;
+		if (!over && !must_stop(ctrl))
+			over = fetch_round(ctrl, &budget, &progress);
+	} while (progress && !over && !must_stop(ctrl));
+
+	if (!must_stop(ctrl))
+		vfmig_nvme_send_events(ctrl);
+	return over && !must_stop(ctrl);
+}
+
+void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl)
+{
+	unsigned int vector;
+
+	for_each_set_bit(vector, ctrl->raise, VFMIG_NVME_VECTORS) {
+		__clear_bit(vector, ctrl->raise);
+		vfmig_fn_raise(ctrl->fn, vector);
+	}
+}
+
+/*
+ * The guest may have missed an interrupt that came while none was let out, or at
+ * the place that the device came from: raise for what it has not consumed.
+ */
+void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
+{
+	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
+		const struct vfmig_nvme_cq *cq = &ctrl->cq[i];
+
+		if (cq->size && cq->irq && cq->head != cq->tail)
+			__set_bit(cq->vector, ctrl->raise);
+	}
+	vfmig_nvme_flush_irqs(ctrl);
+}

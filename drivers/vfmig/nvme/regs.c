@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The registers: what a vCPU reads and writes, and what the worker makes of it.
+ *
+ * A write is noted in the latch and the worker started; nothing here waits for
+ * it.  CSTS is the worker's answer.  A doorbell that was rung and not looked at
+ * stays in the latch, and moves with it.
+ *
+ * INTMS and INTMC hold a value and mask nothing: a function with MSI-X masks in
+ * the MSI-X table.
+ */
+#include <linux/kernel.h>
+#include <linux/log2.h>
+
+#include "nvme.h"
+
+#define VFMIG_NVME_CAP_CQR	BIT_ULL(16)
+#define VFMIG_NVME_CAP_TO	(20ULL << 24)	/* 10 s, in units of 500 ms */
+
+static const u64 vfmig_nvme_cap =
+	(VFMIG_NVME_MAX_ENTRIES - 1) | VFMIG_NVME_CAP_CQR | VFMIG_NVME_CAP_TO |
+	(u64)NVME_CAP_CSS_NVM << 37 | (u64)(VFMIG_NVME_MAX_SHIFT - 12) << 52;
+
+/* The 32 bits at @offset, with the latch's lock held */
+static u32 reg_read(const struct vfmig_nvme_latch *latch, u64 offset)
+{
+	switch (offset) {
+	case NVME_REG_CAP:
+		return lower_32_bits(vfmig_nvme_cap);
+	case NVME_REG_CAP + 4:
+		return upper_32_bits(vfmig_nvme_cap);
+	case NVME_REG_VS:
+		return VFMIG_NVME_VERSION;
+	case NVME_REG_INTMS:
+	case NVME_REG_INTMC:
+		return latch->intm;
+	case NVME_REG_CC:
+		return latch->cc;
+	case NVME_REG_CSTS:
+		return latch->csts;
+	case NVME_REG_AQA:
+		return latch->aqa;
+	case NVME_REG_ASQ:
+		return lower_32_bits(latch->asq);
+	case NVME_REG_ASQ + 4:
+		return upper_32_bits(latch->asq);
+	case NVME_REG_ACQ:
+		return lower_32_bits(latch->acq);
+	case NVME_REG_ACQ + 4:
+		return upper_32_bits(latch->acq);
+	default:
+		return 0;
+	}
+}
+
+u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len)
+{
+	struct vfmig_nvme *ctrl = vf;
+	u64 value;
+
+	if (bar)
+		return U64_MAX;
+
+	spin_lock(&ctrl->latch.lock);
+	value = reg_read(&ctrl->latch, offset & ~3ULL);
+	if (len == 8)
+		value |= (u64)reg_read(&ctrl->latch, offset + 4) << 32;
+	spin_unlock(&ctrl->latch.lock);
+
+	return (value >> (8 * (offset & 3))) & GENMASK_ULL(8 * len - 1, 0);
+}
+
+static void write_cc(struct vfmig_nvme_latch *latch, u32 value)
+{
+	if ((latch->cc & NVME_CC_ENABLE) && !(value & NVME_CC_ENABLE)) {
+		/* What was rung before is moot, what is rung after a new enable is not */
+		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
+		latch->flags = VFMIG_NVME_DISABLED;
+	}
+	latch->cc = value & VFMIG_NVME_CC_MASK;
+}
+
+static void write_doorbell(struct vfmig_nvme_latch *latch, u64 offset, u32 value)
+{
+	u64 index = (offset - NVME_REG_DBS) / 4;
+
+	if (!(latch->cc & NVME_CC_ENABLE))
+		return;
+	if (index >= 2 * VFMIG_NVME_QUEUES) {
+		latch->flags |= VFMIG_NVME_BAD_DOORBELL;
+		return;
+	}
+	latch->doorbell[index] = value;
+	__set_bit(index, latch->rung);
+}
+
+static void set_half(u64 *reg, bool upper, u32 value)
+{
+	if (upper)
+		*reg = lower_32_bits(*reg) | (u64)value << 32;
+	else
+		*reg = (*reg & ~(u64)U32_MAX) | (value & ~(u32)(SZ_4K - 1));
+}
+
+/* True if the worker should have a look; with the latch's lock held */
+static bool reg_write(struct vfmig_nvme_latch *latch, u64 offset, u32 value)
+{
+	if (offset >= NVME_REG_DBS) {
+		write_doorbell(latch, offset, value);
+		return true;
+	}
+
+	switch (offset) {
+	case NVME_REG_INTMS:
+		latch->intm |= value;
+		return false;
+	case NVME_REG_INTMC:
+		latch->intm &= ~value;
+		return false;
+	case NVME_REG_CC:
+		write_cc(latch, value);
+		return true;
+	case NVME_REG_AQA:
+		latch->aqa = value & VFMIG_NVME_AQA_MASK;
+		return false;
+	case NVME_REG_ASQ:
+	case NVME_REG_ASQ + 4:
+		set_half(&latch->asq, offset & 4, value);
+		return false;
+	case NVME_REG_ACQ:
+	case NVME_REG_ACQ + 4:
+		set_half(&latch->acq, offset & 4, value);
+		return false;
+	default:
+		return false;
+	}
+}
+
+void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len, u64 val)
+{
+	struct vfmig_nvme *ctrl = vf;
+	bool kick = false;
+
+	/* No register is narrower, and a part of one is not to be written */
+	if (bar || len < 4)
+		return;
+
+	scoped_guard(spinlock, &ctrl->latch.lock) {
+		if (ctrl->latch.frozen)
+			return;
+		kick = reg_write(&ctrl->latch, offset, lower_32_bits(val));
+		if (len == 8)
+			kick |= reg_write(&ctrl->latch, offset + 4, upper_32_bits(val));
+	}
+	if (kick)
+		vfmig_nvme_kick(ctrl);
+}
+
+void vfmig_nvme_set_csts(struct vfmig_nvme *ctrl, u32 clear, u32 set)
+{
+	spin_lock(&ctrl->latch.lock);
+	ctrl->latch.csts = (ctrl->latch.csts & ~clear) | set;
+	spin_unlock(&ctrl->latch.lock);
+}
+
+/* Commands are taken.  Nobody but who holds the controller's lock changes CSTS. */
+bool vfmig_nvme_ready(const struct vfmig_nvme *ctrl)
+{
+	return (ctrl->latch.csts & (NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST_MASK)) ==
+	       NVME_CSTS_RDY;
+}
+
+/* What commands, queues and events there are is forgotten */
+void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl)
+{
+	vfmig_nvme_init_reqs(ctrl);
+	memset(ctrl->sq, 0, sizeof(ctrl->sq));
+	memset(ctrl->cq, 0, sizeof(ctrl->cq));
+	bitmap_zero(ctrl->raise, VFMIG_NVME_VECTORS);
+	ctrl->next_sq = 0;
+}
+
+/* A controller reset: all but AQA, ASQ, ACQ, the logs and the medium */
+void vfmig_nvme_disable(struct vfmig_nvme *ctrl)
+{
+	vfmig_nvme_drop_commands(ctrl);
+	vfmig_nvme_default_features(ctrl);
+	ctrl->events = (struct vfmig_nvme_events) {};
+	ctrl->page_shift = VFMIG_NVME_MIN_SHIFT;
+	ctrl->cc &= ~NVME_CC_ENABLE;
+	vfmig_nvme_set_csts(ctrl, ~0, 0);
+}
+
+static bool admin_queues_valid(struct vfmig_nvme *ctrl)
+{
+	u64 page_mask = (1ULL << ctrl->page_shift) - 1;
+
+	return ctrl->sq[0].size > 1 && ctrl->cq[0].size > 1 &&
+	       !(ctrl->sq[0].base & page_mask) && !(ctrl->cq[0].base & page_mask);
+}
+
+/* CC.EN was set: become ready, or fail where the host asks what can't be */
+static void enable(struct vfmig_nvme *ctrl, u32 cc, u32 aqa, u64 asq, u64 acq)
+{
+	unsigned int mps = (cc >> NVME_CC_MPS_SHIFT) & 0xf;
+
+	ctrl->page_shift = VFMIG_NVME_MIN_SHIFT + mps;
+	ctrl->sq[0] = (struct vfmig_nvme_sq) { .base = asq, .size = (aqa & 0xfff) + 1 };
+	ctrl->cq[0] = (struct vfmig_nvme_cq) {
+		.base = acq,
+		.size = ((aqa >> 16) & 0xfff) + 1,
+		.irq = true,
+		.phase = true,
+	};
+
+	if ((cc & NVME_CC_CSS_MASK) != NVME_CC_CSS_NVM || ((cc >> NVME_CC_AMS_SHIFT) & 7) ||
+	    ctrl->page_shift > VFMIG_NVME_MAX_SHIFT || !admin_queues_valid(ctrl)) {
+		vfmig_nvme_drop_commands(ctrl);
+		ctrl->page_shift = VFMIG_NVME_MIN_SHIFT;
+		vfmig_nvme_fatal(ctrl);
+		return;
+	}
+	vfmig_nvme_set_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_RDY);
+}
+
+static void take_cc(struct vfmig_nvme *ctrl, u32 cc, u32 aqa, u64 asq, u64 acq)
+{
+	u32 changed = ctrl->cc ^ cc;
+
+	ctrl->cc = cc;
+	if ((changed & NVME_CC_ENABLE) && (cc & NVME_CC_ENABLE))
+		enable(ctrl, cc, aqa, asq, acq);
+
+	/* The medium is memory: there is nothing to wait for */
+	if ((changed & NVME_CC_SHN_MASK) && (cc & NVME_CC_SHN_MASK)) {
+		vfmig_nvme_init_reqs(ctrl);
+		vfmig_nvme_set_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_CMPLT);
+	}
+}
+
+/* Do what register writes since the last time ask for */
+void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme_latch *latch = &ctrl->latch;
+	DECLARE_BITMAP(rung, 2 * VFMIG_NVME_QUEUES);
+	u16 doorbell[2 * VFMIG_NVME_QUEUES];
+	u32 flags, cc, aqa;
+	unsigned int i;
+	u64 asq, acq;
+
+	scoped_guard(spinlock, &latch->lock) {
+		flags = latch->flags;
+		cc = latch->cc;
+		aqa = latch->aqa;
+		asq = latch->asq;
+		acq = latch->acq;
+		bitmap_copy(rung, latch->rung, 2 * VFMIG_NVME_QUEUES);
+		memcpy(doorbell, latch->doorbell, sizeof(doorbell));
+		latch->flags = 0;
+		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
+	}
+
+	if (flags & VFMIG_NVME_DISABLED)
+		vfmig_nvme_disable(ctrl);
+	if (cc != ctrl->cc)
+		take_cc(ctrl, cc, aqa, asq, acq);
+	if (!vfmig_nvme_ready(ctrl))
+		return;
+
+	if (flags & VFMIG_NVME_BAD_DOORBELL)
+		vfmig_nvme_doorbell_error(ctrl, U16_MAX, VFMIG_NVME_DOORBELL_REGISTER);
+	for_each_set_bit(i, rung, 2 * VFMIG_NVME_QUEUES)
+		vfmig_nvme_doorbell(ctrl, i, doorbell[i]);
+}

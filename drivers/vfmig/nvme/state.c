@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The state of a controller as bytes: all that the guest can observe of it but
+ * the medium.  What arrives is hostile: it is checked entirely before any of it
+ * is used, and nothing can fail after that.
+ */
+#include <linux/kernel.h>
+#include <linux/ctype.h>
+#include <linux/string.h>
+
+#include "nvme.h"
+
+struct vfmig_nvme_state_sq {
+	__le64 base;
+	__le32 size;		/* 0: does not exist, and all is 0 */
+	__le16 head;
+	__le16 tail;
+	__le16 cqid;
+	__le16 reserved;
+} __packed;
+
+#define VFMIG_NVME_STATE_CQ_IRQ		BIT(0)
+#define VFMIG_NVME_STATE_CQ_PHASE	BIT(1)
+
+struct vfmig_nvme_state_cq {
+	__le64 base;
+	__le32 size;		/* 0: does not exist, and all is 0 */
+	__le16 head;
+	__le16 tail;
+	__le16 vector;
+	__le16 flags;
+} __packed;
+
+struct vfmig_nvme_state_req {
+	__u8 stage;		/* enum vfmig_nvme_stage, not FREE */
+	__u8 reserved;
+	__le16 sqid;
+	__le16 cqid;
+	__le16 sq_head;
+	__le16 status;
+	__le16 reserved2;
+	__le32 result;
+	__le64 remaining_ns;	/* of a waiting one, until it executes */
+	__u8 cmd[64];
+} __packed;
+
+struct vfmig_nvme_state {
+	/* registers: as the guest sees them, and CC as the controller last saw it */
+	__le32 flags;		/* VFMIG_NVME_LATCH_FLAGS */
+	__le32 intm;
+	__le32 cc;
+	__le32 cc_seen;
+	__le32 csts;
+	__le32 aqa;
+	__le64 asq;
+	__le64 acq;
+	__u8 rung[16];		/* doorbells not looked at, a bit each */
+	__le16 doorbell[2 * VFMIG_NVME_QUEUES];	/* 0 if not rung */
+
+	/* identity */
+	__u8 serial[20];
+	__u8 nguid[16];
+	__u8 eui64[8];
+	__u8 subsys[16];
+	__le16 queues;
+	__le16 reserved;
+
+	/* features */
+	__le32 feature[VFMIG_NVME_FEATURES];
+	__le16 temp_under;
+	__le16 reserved2;
+	__le64 vector_cd;
+
+	/* SMART log */
+	__le64 read_units;
+	__le64 written_units;
+	__le64 reads;
+	__le64 writes;
+	__le64 media_errors;
+	__le64 power_on_s;
+
+	/* events and error log */
+	__u8 events_pending[VFMIG_NVME_EVENT_TYPES];
+	__u8 events_masked;
+	__le32 nr_reqs;
+	__le64 error_count;
+	__u8 errors[VFMIG_NVME_ERRORS][64];	/* error n at n modulo the size */
+
+	/* queues and commands */
+	struct vfmig_nvme_state_sq sq[VFMIG_NVME_QUEUES];
+	struct vfmig_nvme_state_cq cq[VFMIG_NVME_QUEUES];
+	struct vfmig_nvme_state_req req[];
+} __packed;
+
+static_assert(sizeof(struct nvme_command) == 64);
+static_assert(sizeof(struct nvme_error_slot) == 64);
+static_assert(2 * VFMIG_NVME_QUEUES <= 16 * 8);
+static_assert(sizeof(struct vfmig_nvme_state) +
+	      VFMIG_NVME_MAX_REQS * sizeof(struct vfmig_nvme_state_req) <= VFMIG_STATE_MAX);
+
+static size_t size_of_state(unsigned int nr_reqs)
+{
+	return sizeof(struct vfmig_nvme_state) + nr_reqs * sizeof(struct vfmig_nvme_state_req);
+}
+
+/* Any time, without the lock */
+size_t vfmig_nvme_state_size(const struct vfmig_nvme *ctrl)
+{
+	return size_of_state(READ_ONCE(ctrl->nr_reqs));
+}
+
+static void save_registers(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
+{
+	struct vfmig_nvme_latch *latch = &ctrl->latch;
+	unsigned int i;
+
+	state->cc_seen = cpu_to_le32(ctrl->cc);
+
+	spin_lock(&latch->lock);
+	state->flags = cpu_to_le32(latch->flags);
+	state->intm = cpu_to_le32(latch->intm);
+	state->cc = cpu_to_le32(latch->cc);
+	state->csts = cpu_to_le32(latch->csts);
+	state->aqa = cpu_to_le32(latch->aqa);
+	state->asq = cpu_to_le64(latch->asq);
+	state->acq = cpu_to_le64(latch->acq);
+	for_each_set_bit(i, latch->rung, 2 * VFMIG_NVME_QUEUES) {
+		state->rung[i / 8] |= BIT(i % 8);
+		state->doorbell[i] = cpu_to_le16(latch->doorbell[i]);
+	}
+	spin_unlock(&latch->lock);
+}
+
+static void save_ident(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
+{
+	const struct vfmig_nvme_ident *ident = &ctrl->ident;
+
+	memcpy(state->serial, ident->serial, sizeof(state->serial));
+	memcpy(state->nguid, ident->nguid, sizeof(state->nguid));
+	memcpy(state->eui64, ident->eui64, sizeof(state->eui64));
+	export_uuid(state->subsys, &ident->subsys);
+	state->queues = cpu_to_le16(ident->queues);
+}
+
+static void save_settings(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
+{
+	const struct vfmig_nvme_health *health = &ctrl->health;
+
+	for (unsigned int i = 0; i < VFMIG_NVME_FEATURES; i++)
+		state->feature[i] = cpu_to_le32(ctrl->features.dword[i]);
+	state->temp_under = cpu_to_le16(ctrl->features.temp_under);
+	state->vector_cd = cpu_to_le64(ctrl->features.vector_cd);
+
+	state->read_units = cpu_to_le64(health->read_units);
+	state->written_units = cpu_to_le64(health->written_units);
+	state->reads = cpu_to_le64(health->reads);
+	state->writes = cpu_to_le64(health->writes);
+	state->media_errors = cpu_to_le64(health->media_errors);
+	state->power_on_s = cpu_to_le64(vfmig_nvme_power_on_s(ctrl));
+
+	memcpy(state->events_pending, ctrl->events.pending, sizeof(state->events_pending));
+	state->events_masked = ctrl->events.masked;
+	state->error_count = cpu_to_le64(ctrl->errors.count);
+	memcpy(state->errors, ctrl->errors.slots, sizeof(state->errors));
+}
+
+static void save_queues(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
+{
+	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
+		const struct vfmig_nvme_sq *sq = &ctrl->sq[i];
+		const struct vfmig_nvme_cq *cq = &ctrl->cq[i];
+
+		state->sq[i] = (struct vfmig_nvme_state_sq) {
+			.base = cpu_to_le64(sq->base),
+			.size = cpu_to_le32(sq->size),
+			.head = cpu_to_le16(sq->head),
+			.tail = cpu_to_le16(sq->tail),
+			.cqid = cpu_to_le16(sq->cqid),
+		};
+		state->cq[i] = (struct vfmig_nvme_state_cq) {
+			.base = cpu_to_le64(cq->base),
+			.size = cpu_to_le32(cq->size),
+			.head = cpu_to_le16(cq->head),
+			.tail = cpu_to_le16(cq->tail),
+			.vector = cpu_to_le16(cq->vector),
+			.flags = cpu_to_le16((cq->irq ? VFMIG_NVME_STATE_CQ_IRQ : 0) |
+					     (cq->phase ? VFMIG_NVME_STATE_CQ_PHASE : 0)),
+		};
+	}
+}
+
+static void save_reqs(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
+{
+	struct list_head *lists[] = { &ctrl->waiting, &ctrl->aers, &ctrl->done };
+	struct vfmig_nvme_state_req *out = state->req;
+	const struct vfmig_nvme_req *req;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(lists); i++) {
+		list_for_each_entry(req, lists[i], entry) {
+			u64 left = req->stage == VFMIG_NVME_WAITING && req->due > ctrl->frozen_at ?
+				   req->due - ctrl->frozen_at : 0;
+			bool done = req->stage == VFMIG_NVME_DONE;
+
+			*out = (struct vfmig_nvme_state_req) {
+				.stage = req->stage,
+				.sqid = cpu_to_le16(req->sqid),
+				.cqid = cpu_to_le16(done ? req->cqid : 0),
+				.sq_head = cpu_to_le16(done ? req->sq_head : 0),
+				.status = cpu_to_le16(done ? req->status : 0),
+				.result = cpu_to_le32(done ? req->result : 0),
+				.remaining_ns = cpu_to_le64(left),
+			};
+			memcpy(out->cmd, &req->cmd, sizeof(out->cmd));
+			out++;
+		}
+	}
+}
+
+/* With the lock held, of a frozen controller.  The bytes used, or -ENOSPC. */
+ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size)
+{
+	size_t used = size_of_state(ctrl->nr_reqs);
+	struct vfmig_nvme_state *state = buf;
+
+	if (size < used)
+		return -ENOSPC;
+
+	memset(buf, 0, used);
+	save_registers(ctrl, state);
+	save_ident(ctrl, state);
+	save_settings(ctrl, state);
+	save_queues(ctrl, state);
+	save_reqs(ctrl, state);
+	state->nr_reqs = cpu_to_le32(ctrl->nr_reqs);
+	return used;
+}
+
+static bool registers_valid(const struct vfmig_nvme_state *state)
+{
+	const u32 csts_mask = NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST_MASK;
+	u64 low_bits = (1U << VFMIG_NVME_MIN_SHIFT) - 1;
+	u32 cc_seen = le32_to_cpu(state->cc_seen), csts = le32_to_cpu(state->csts);
+	unsigned int mps = (cc_seen >> NVME_CC_MPS_SHIFT) & 0xf;
+
+	if ((le32_to_cpu(state->flags) & ~VFMIG_NVME_LATCH_FLAGS) ||
+	    (le32_to_cpu(state->cc) & ~VFMIG_NVME_CC_MASK) || (cc_seen & ~VFMIG_NVME_CC_MASK) ||
+	    (csts & ~csts_mask) || (le32_to_cpu(state->aqa) & ~VFMIG_NVME_AQA_MASK) ||
+	    (le64_to_cpu(state->asq) & low_bits) || (le64_to_cpu(state->acq) & low_bits))
+		return false;
+	if ((csts & NVME_CSTS_RDY) &&
+	    (!(cc_seen & NVME_CC_ENABLE) || mps > VFMIG_NVME_MAX_SHIFT - VFMIG_NVME_MIN_SHIFT))
+		return false;
+	for (unsigned int i = 2 * VFMIG_NVME_QUEUES; i < 16 * 8; i++)
+		if (state->rung[i / 8] & BIT(i % 8))
+			return false;
+	return true;
+}
+
+static bool ident_valid(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
+{
+	u16 queues = le16_to_cpu(state->queues);
+
+	for (unsigned int i = 0; i < sizeof(state->serial); i++)
+		if (!isascii(state->serial[i]) || !isprint(state->serial[i]))
+			return false;
+	return queues > 0 && queues <= ctrl->max_queues && !state->reserved;
+}
+
+static void load_features(struct vfmig_nvme_features *features,
+			  const struct vfmig_nvme_state *state)
+{
+	for (unsigned int i = 0; i < VFMIG_NVME_FEATURES; i++)
+		features->dword[i] = le32_to_cpu(state->feature[i]);
+	features->temp_under = le16_to_cpu(state->temp_under);
+	features->vector_cd = le64_to_cpu(state->vector_cd);
+}
+
+static bool settings_valid(const struct vfmig_nvme_state *state)
+{
+	struct vfmig_nvme_features features;
+
+	for (unsigned int i = 0; i < VFMIG_NVME_EVENT_TYPES; i++)
+		if (state->events_pending[i] & ~vfmig_nvme_event_infos[i])
+			return false;
+	load_features(&features, state);
+	return vfmig_nvme_features_valid(&features) && !state->reserved2 &&
+	       !(state->events_masked >> VFMIG_NVME_EVENT_TYPES);
+}
+
+/* There are queues if and only if the controller is ready */
+static bool queue_may_exist(const struct vfmig_nvme_state *state, unsigned int qid)
+{
+	return (le32_to_cpu(state->csts) & NVME_CSTS_RDY) && qid <= le16_to_cpu(state->queues);
+}
+
+/* The admin queues may be larger than the others */
+static bool queue_valid(const struct vfmig_nvme_state *state, unsigned int qid, u64 base,
+			u32 size, u16 head, u16 tail)
+{
+	u32 max = qid ? VFMIG_NVME_MAX_ENTRIES : 4096;
+	unsigned int mps = (le32_to_cpu(state->cc_seen) >> NVME_CC_MPS_SHIFT) & 0xf;
+	u64 low_bits = (1ULL << (VFMIG_NVME_MIN_SHIFT + mps)) - 1;
+
+	return queue_may_exist(state, qid) && size >= 2 && size <= max && head < size &&
+	       tail < size && !(base & low_bits);
+}
+
+static bool sq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
+{
+	const struct vfmig_nvme_state_sq *sq = &state->sq[qid];
+	u16 cqid = le16_to_cpu(sq->cqid);
+
+	if (!sq->size)
+		return !memchr_inv(sq, 0, sizeof(*sq)) &&
+		       (qid || !queue_may_exist(state, 0));
+	if (sq->reserved || cqid >= VFMIG_NVME_QUEUES || !state->cq[cqid].size || !qid != !cqid)
+		return false;
+	return queue_valid(state, qid, le64_to_cpu(sq->base), le32_to_cpu(sq->size),
+			   le16_to_cpu(sq->head), le16_to_cpu(sq->tail));
+}
+
+static bool cq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
+{
+	const struct vfmig_nvme_state_cq *cq = &state->cq[qid];
+	u16 flags = VFMIG_NVME_STATE_CQ_IRQ | VFMIG_NVME_STATE_CQ_PHASE;
+
+	if (!cq->size)
+		return !memchr_inv(cq, 0, sizeof(*cq)) &&
+		       (qid || !queue_may_exist(state, 0));
+	if ((le16_to_cpu(cq->flags) & ~flags) || le16_to_cpu(cq->vector) >= VFMIG_NVME_VECTORS)
+		return false;
+	return queue_valid(state, qid, le64_to_cpu(cq->base), le32_to_cpu(cq->size),
+			   le16_to_cpu(cq->head), le16_to_cpu(cq->tail));
+}
+
+static bool queues_valid(const struct vfmig_nvme_state *state)
+{
+	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++)
+		if (!sq_valid(state, i) || !cq_valid(state, i))
+			return false;
+	return true;
+}
+
+static bool req_valid(const struct vfmig_nvme_state *state,
+		      const struct vfmig_nvme_state_req *req)
+{
+	const u64 max_ns = (u64)VFMIG_MAX_IO_LATENCY_US * NSEC_PER_USEC;
+	u16 sqid = le16_to_cpu(req->sqid), cqid = le16_to_cpu(req->cqid);
+
+	if (sqid >= VFMIG_NVME_QUEUES || cqid >= VFMIG_NVME_QUEUES || req->reserved ||
+	    req->reserved2)
+		return false;
+
+	switch (req->stage) {
+	case VFMIG_NVME_WAITING:
+		return sqid && state->sq[sqid].size && le64_to_cpu(req->remaining_ns) <= max_ns;
+	case VFMIG_NVME_EVENT:
+		return !sqid && state->sq[0].size;
+	case VFMIG_NVME_DONE:
+		return !sqid == !cqid && state->cq[cqid].size && le16_to_cpu(req->status) < BIT(15);
+	default:
+		return false;
+	}
+}
+
+static bool reqs_valid(const struct vfmig_nvme_state *state)
+{
+	unsigned int events = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(state->nr_reqs); i++) {
+		if (!req_valid(state, &state->req[i]))
+			return false;
+		events += state->req[i].stage == VFMIG_NVME_EVENT;
+	}
+	return events <= VFMIG_NVME_MAX_AERS;
+}
+
+/* With the lock held.  NULL if @buf can be applied, or what is wrong with it. */
+const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *buf, size_t size)
+{
+	const struct vfmig_nvme_state *state = buf;
+
+	if (size < sizeof(*state) || le32_to_cpu(state->nr_reqs) > VFMIG_NVME_MAX_REQS ||
+	    size != size_of_state(le32_to_cpu(state->nr_reqs)))
+		return "length of the state";
+	if (!registers_valid(state))
+		return "registers";
+	if (!ident_valid(ctrl, state))
+		return "identity of the controller";
+	if (!settings_valid(state))
+		return "features or events";
+	if (!queues_valid(state))
+		return "queues";
+	if (!reqs_valid(state))
+		return "commands in flight";
+	return NULL;
+}
+
+static void apply_registers(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
+{
+	struct vfmig_nvme_latch *latch = &ctrl->latch;
+
+	ctrl->cc = le32_to_cpu(state->cc_seen);
+	ctrl->page_shift = VFMIG_NVME_MIN_SHIFT;
+	if (le32_to_cpu(state->csts) & NVME_CSTS_RDY)
+		ctrl->page_shift += (ctrl->cc >> NVME_CC_MPS_SHIFT) & 0xf;
+
+	spin_lock(&latch->lock);
+	latch->flags = le32_to_cpu(state->flags);
+	latch->intm = le32_to_cpu(state->intm);
+	latch->cc = le32_to_cpu(state->cc);
+	latch->csts = le32_to_cpu(state->csts);
+	latch->aqa = le32_to_cpu(state->aqa);
+	latch->asq = le64_to_cpu(state->asq);
+	latch->acq = le64_to_cpu(state->acq);
+	for (unsigned int i = 0; i < 2 * VFMIG_NVME_QUEUES; i++) {
+		__assign_bit(i, latch->rung, state->rung[i / 8] & BIT(i % 8));
+		latch->doorbell[i] = le16_to_cpu(state->doorbell[i]);
+	}
+	spin_unlock(&latch->lock);
+}
+
+static void apply_ident(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
+{
+	struct vfmig_nvme_ident *ident = &ctrl->ident;
+
+	memcpy(ident->serial, state->serial, sizeof(ident->serial));
+	memcpy(ident->nguid, state->nguid, sizeof(ident->nguid));
+	memcpy(ident->eui64, state->eui64, sizeof(ident->eui64));
+	import_uuid(&ident->subsys, state->subsys);
+	WRITE_ONCE(ident->queues, le16_to_cpu(state->queues));
+}
+
+static void apply_settings(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
+{
+	load_features(&ctrl->features, state);
+	ctrl->health = (struct vfmig_nvme_health) {
+		.read_units = le64_to_cpu(state->read_units),
+		.written_units = le64_to_cpu(state->written_units),
+		.reads = le64_to_cpu(state->reads),
+		.writes = le64_to_cpu(state->writes),
+		.media_errors = le64_to_cpu(state->media_errors),
+		.power_on_s = le64_to_cpu(state->power_on_s),
+		.since = ctrl->frozen_at,
+	};
+
+	memcpy(ctrl->events.pending, state->events_pending, sizeof(ctrl->events.pending));
+	ctrl->events.masked = state->events_masked;
+	ctrl->errors.count = le64_to_cpu(state->error_count);
+	memcpy(ctrl->errors.slots, state->errors, sizeof(ctrl->errors.slots));
+}
+
+static void apply_queues(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
+{
+	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
+		const struct vfmig_nvme_state_sq *sq = &state->sq[i];
+		const struct vfmig_nvme_state_cq *cq = &state->cq[i];
+
+		ctrl->sq[i] = (struct vfmig_nvme_sq) {
+			.base = le64_to_cpu(sq->base),
+			.size = le32_to_cpu(sq->size),
+			.head = le16_to_cpu(sq->head),
+			.tail = le16_to_cpu(sq->tail),
+			.cqid = le16_to_cpu(sq->cqid),
+		};
+		ctrl->cq[i] = (struct vfmig_nvme_cq) {
+			.base = le64_to_cpu(cq->base),
+			.size = le32_to_cpu(cq->size),
+			.head = le16_to_cpu(cq->head),
+			.tail = le16_to_cpu(cq->tail),
+			.vector = le16_to_cpu(cq->vector),
+			.irq = le16_to_cpu(cq->flags) & VFMIG_NVME_STATE_CQ_IRQ,
+			.phase = le16_to_cpu(cq->flags) & VFMIG_NVME_STATE_CQ_PHASE,
+		};
+	}
+}
+
+static void apply_reqs(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
+{
+	for (u32 i = 0; i < le32_to_cpu(state->nr_reqs); i++) {
+		const struct vfmig_nvme_state_req *in = &state->req[i];
+		struct vfmig_nvme_req *req = vfmig_nvme_get_req(ctrl);
+
+		req->sqid = le16_to_cpu(in->sqid);
+		req->cqid = le16_to_cpu(in->cqid);
+		req->sq_head = le16_to_cpu(in->sq_head);
+		req->status = le16_to_cpu(in->status);
+		req->result = le32_to_cpu(in->result);
+		req->due = ctrl->frozen_at + le64_to_cpu(in->remaining_ns);
+		memcpy(&req->cmd, in->cmd, sizeof(in->cmd));
+		vfmig_nvme_move_req(ctrl, req, in->stage);
+	}
+}
+
+/* With the lock held, of a frozen controller; vfmig_nvme_state_check() found nothing */
+void vfmig_nvme_state_apply(struct vfmig_nvme *ctrl, const void *buf)
+{
+	const struct vfmig_nvme_state *state = buf;
+
+	vfmig_nvme_drop_commands(ctrl);
+	apply_registers(ctrl, state);
+	apply_ident(ctrl, state);
+	apply_settings(ctrl, state);
+	apply_queues(ctrl, state);
+	apply_reqs(ctrl, state);
+}

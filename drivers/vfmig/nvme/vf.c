@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the variant driver does with a controller (include/linux/vfmig.h): who
+ * has it open, its running state, its memory, a load; and its reset.
+ */
+#include <linux/err.h>
+#include <linux/kernel.h>
+#include <linux/memcontrol.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/timekeeping.h>
+
+#include "nvme.h"
+
+#define VFMIG_NVME_MODEL_NAME		"nvme"
+#define VFMIG_NVME_STATE_VERSION	1
+
+/* Something is to be read where nothing was: called by the worker, with the lock */
+void vfmig_nvme_media_dirty(struct vfmig_media *media)
+{
+	struct vfmig_nvme *ctrl = container_of(media, struct vfmig_nvme, media);
+
+	if (ctrl->client)
+		ctrl->client->mem_dirty(ctrl->client_data);
+}
+
+static void set_frozen(struct vfmig_nvme *ctrl, bool frozen)
+{
+	spin_lock(&ctrl->latch.lock);
+	ctrl->latch.frozen = frozen;
+	spin_unlock(&ctrl->latch.lock);
+}
+
+/* With the lock held: no DMA and no interrupt from now on */
+static void quiesce_locked(struct vfmig_nvme *ctrl)
+{
+	if (ctrl->running != VFMIG_NVME_RUNNING)
+		return;
+	ctrl->running = VFMIG_NVME_QUIESCED;
+	vfmig_fn_hold_irqs(ctrl->fn, true);
+}
+
+static void freeze_locked(struct vfmig_nvme *ctrl)
+{
+	if (ctrl->running == VFMIG_NVME_FROZEN)
+		return;
+	quiesce_locked(ctrl);
+	ctrl->running = VFMIG_NVME_FROZEN;
+	ctrl->frozen_at = ktime_get_ns();
+	set_frozen(ctrl, true);
+}
+
+static void thaw_locked(struct vfmig_nvme *ctrl)
+{
+	u64 paused = ktime_get_ns() - ctrl->frozen_at;
+	struct vfmig_nvme_req *req;
+
+	if (ctrl->running != VFMIG_NVME_FROZEN)
+		return;
+	/* Time stood still for what was under way */
+	list_for_each_entry(req, &ctrl->waiting, entry)
+		req->due += paused;
+	ctrl->running = VFMIG_NVME_QUIESCED;
+	set_frozen(ctrl, false);
+}
+
+static void run_locked(struct vfmig_nvme *ctrl)
+{
+	if (ctrl->running == VFMIG_NVME_RUNNING)
+		return;
+	ctrl->running = VFMIG_NVME_RUNNING;
+	vfmig_fn_hold_irqs(ctrl->fn, false);
+}
+
+static void vfmig_nvme_quiesce(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	quiesce_locked(ctrl);
+}
+
+static void vfmig_nvme_freeze(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	freeze_locked(ctrl);
+}
+
+static void vfmig_nvme_thaw(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	thaw_locked(ctrl);
+}
+
+static void vfmig_nvme_resume(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	thaw_locked(ctrl);
+	if (ctrl->running == VFMIG_NVME_RUNNING)
+		return;
+	run_locked(ctrl);
+	vfmig_nvme_raise_unconsumed(ctrl);
+	vfmig_nvme_kick(ctrl);
+}
+
+/*
+ * From the fabric, any time.  A memory session and a load go on: who began them
+ * hears of the reset and ends them.
+ */
+void vfmig_nvme_reset(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	scoped_guard(vfmig_nvme, ctrl) {
+		vfmig_nvme_power_on(ctrl);
+		/* The fabric may have let interrupts out before a quiesce() held them again */
+		run_locked(ctrl);
+	}
+
+	guard(mutex)(&ctrl->client_lock);
+	if (ctrl->client)
+		ctrl->client->reset(ctrl->client_data);
+}
+
+static void vfmig_nvme_load_abort(void *vf);
+
+static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void *data)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->client_lock);
+	if (ctrl->client)
+		return -EBUSY;
+
+	guard(vfmig_nvme)(ctrl);
+	ctrl->client = client;
+	ctrl->client_data = data;
+	ctrl->memcg = get_mem_cgroup_from_mm(current->mm);
+	/*
+	 * Who was here before may have moved another VF in.  The next user gets
+	 * this one: two VFs of one guest must not be the same device.
+	 */
+	ctrl->ident = ctrl->own;
+	if (ctrl->running != VFMIG_NVME_RUNNING) {
+		vfmig_nvme_power_on(ctrl);
+		run_locked(ctrl);
+	}
+	return 0;
+}
+
+static void vfmig_nvme_close(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	scoped_guard(mutex, &ctrl->client_lock) {
+		guard(vfmig_nvme)(ctrl);
+		ctrl->client = NULL;
+		mem_cgroup_put(ctrl->memcg);
+		ctrl->memcg = NULL;
+		freeze_locked(ctrl);
+	}
+	vfmig_media_track_stop(&ctrl->media);
+	vfmig_nvme_load_abort(ctrl);
+}
+
+/* Through the fabric, which answers the PBA, and nothing while in reset */
+static u64 vfmig_nvme_vf_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_fn_bar_read(ctrl->fn, bar, offset, len);
+}
+
+static void vfmig_nvme_vf_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len,
+				    u64 val)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_fn_bar_write(ctrl->fn, bar, offset, len, val);
+}
+
+static void vfmig_nvme_get_identity(void *vf, struct vfmig_vf_identity *id)
+{
+	struct vfmig_nvme *ctrl = vf;
+	struct vfmig_nvme_identity data = {
+		.lba_shift = cpu_to_le16(ctrl->lba_shift),
+		.queues = cpu_to_le16(READ_ONCE(ctrl->ident.queues)),
+		.vectors = cpu_to_le16(VFMIG_NVME_VECTORS),
+	};
+
+	*id = (struct vfmig_vf_identity) {
+		.model = VFMIG_NVME_MODEL_NAME,
+		.model_version = VFMIG_NVME_STATE_VERSION,
+		.memory_size = ctrl->media.size,
+		.data_length = sizeof(data),
+	};
+	memcpy(id->data, &data, sizeof(data));
+}
+
+static const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_identity *id)
+{
+	const struct vfmig_nvme_identity *data = (const void *)id->data;
+	struct vfmig_nvme *ctrl = vf;
+
+	if (!id->model_version || id->model_version > VFMIG_NVME_STATE_VERSION)
+		return "its state is of a newer version";
+	if (id->data_length != sizeof(*data) || data->reserved)
+		return "its NVMe part makes no sense";
+	if (id->memory_size != ctrl->media.size)
+		return "its medium is of another size";
+	if (le16_to_cpu(data->lba_shift) != ctrl->lba_shift)
+		return "its LBA format is another";
+	if (!data->queues || le16_to_cpu(data->queues) > ctrl->max_queues)
+		return "it has more queues";
+	if (le16_to_cpu(data->vectors) > VFMIG_NVME_VECTORS)
+		return "it has more vectors";
+	return NULL;
+}
+
+static size_t vfmig_nvme_vf_state_size(void *vf)
+{
+	return vfmig_nvme_state_size(vf);
+}
+
+static ssize_t vfmig_nvme_vf_state_save(void *vf, void *buf, size_t size)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	return vfmig_nvme_state_save(ctrl, buf, size);
+}
+
+static void vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_media_count(&ctrl->media, count);
+}
+
+static int vfmig_nvme_mem_start(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	return vfmig_media_track_start(&ctrl->media);
+}
+
+static void vfmig_nvme_mem_stop(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_media_track_stop(&ctrl->media);
+}
+
+static void vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_media_pending(&ctrl->media, pending);
+}
+
+static bool vfmig_nvme_mem_next(void *vf, struct vfmig_mem_run *run)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_media_next(&ctrl->media, run);
+}
+
+static struct page *vfmig_nvme_mem_page(void *vf, u64 offset)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_media_get_page(&ctrl->media, offset);
+}
+
+static int vfmig_nvme_load_start(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+	struct vfmig_media *load __free(kfree) = NULL;
+	int ret;
+
+	guard(mutex)(&ctrl->load_lock);
+	if (ctrl->load)
+		return -EBUSY;
+	load = kzalloc(sizeof(*load), GFP_KERNEL);
+	if (!load)
+		return -ENOMEM;
+	ret = vfmig_media_init(load, ctrl->media.size, NULL);
+	if (ret)
+		return ret;
+	ctrl->load = no_free_ptr(load);
+	return 0;
+}
+
+static bool in_media(const struct vfmig_media *media, u64 offset, u64 length)
+{
+	return offset % VFMIG_GRANULE == 0 && length % VFMIG_GRANULE == 0 &&
+	       offset <= media->size && length <= media->size - offset;
+}
+
+static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->load_lock);
+	if (!ctrl->load || !in_media(ctrl->load, offset, VFMIG_GRANULE))
+		return -EINVAL;
+	return vfmig_media_load_page(ctrl->load, offset, page);
+}
+
+static void vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->load_lock);
+	if (ctrl->load && in_media(ctrl->load, offset, length))
+		vfmig_media_zero(ctrl->load, offset, length, true);
+}
+
+/* With load_lock held */
+static void end_load(struct vfmig_nvme *ctrl)
+{
+	vfmig_media_destroy(ctrl->load);
+	kfree(ctrl->load);
+	ctrl->load = NULL;
+}
+
+static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t size,
+				  const char **why)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->load_lock);
+	*why = NULL;
+	if (!ctrl->load)
+		*why = "no load is on";
+	else if (version != VFMIG_NVME_STATE_VERSION)
+		*why = "version of the state";
+	if (*why)
+		return -EINVAL;
+
+	scoped_guard(vfmig_nvme, ctrl) {
+		*why = ctrl->running == VFMIG_NVME_FROZEN ?
+		       vfmig_nvme_state_check(ctrl, buf, size) : "the device was reset";
+		if (*why)
+			return -EINVAL;
+		vfmig_media_swap(&ctrl->media, ctrl->load);
+		vfmig_nvme_state_apply(ctrl, buf);
+	}
+	end_load(ctrl);
+	return 0;
+}
+
+static void vfmig_nvme_load_abort(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->load_lock);
+	if (ctrl->load)
+		end_load(ctrl);
+}
+
+const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
+	.owner = THIS_MODULE,
+	.find = vfmig_pf_find,
+	.open = vfmig_nvme_open,
+	.close = vfmig_nvme_close,
+	.bar_read = vfmig_nvme_vf_bar_read,
+	.bar_write = vfmig_nvme_vf_bar_write,
+	.quiesce = vfmig_nvme_quiesce,
+	.resume = vfmig_nvme_resume,
+	.freeze = vfmig_nvme_freeze,
+	.thaw = vfmig_nvme_thaw,
+	.identity = vfmig_nvme_get_identity,
+	.identity_check = vfmig_nvme_identity_check,
+	.state_size = vfmig_nvme_vf_state_size,
+	.state_save = vfmig_nvme_vf_state_save,
+	.mem_allocated = vfmig_nvme_mem_allocated,
+	.mem_start = vfmig_nvme_mem_start,
+	.mem_stop = vfmig_nvme_mem_stop,
+	.mem_pending = vfmig_nvme_mem_pending,
+	.mem_next = vfmig_nvme_mem_next,
+	.mem_page = vfmig_nvme_mem_page,
+	.load_start = vfmig_nvme_load_start,
+	.load_page = vfmig_nvme_load_page,
+	.load_hole = vfmig_nvme_load_hole,
+	.load_commit = vfmig_nvme_load_commit,
+	.load_abort = vfmig_nvme_load_abort,
+};

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The driver of the simulated PF: makes and removes its VFs, offers them to the
+ * variant driver, and has the knobs.  A PF has no BAR and does nothing by itself;
+ * an FLR of it resets the VFs, which the fabric sees to.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "sim.h"
+
+/**
+ * struct vfmig_vf - what the PF driver has for a VF
+ * @fn: its function
+ * @model: the device, of the model's own type
+ * @dir: its knobs in debugfs
+ */
+struct vfmig_vf {
+	struct vfmig_fn *fn;
+	void *model;
+	struct dentry *dir;
+};
+
+/**
+ * struct vfmig_pf - a PF
+ * @fn: its function
+ * @lock: protects @config, and @nr_vfs where the PF's device lock is not held
+ * @config: for VFs made from now on; the latency for all
+ * @nr_vfs: VFs that there are
+ * @vfs: the VFs.  Changed while there is no VF on the bus.
+ */
+struct vfmig_pf {
+	struct vfmig_fn *fn;
+	struct mutex lock;	/* see above */
+	struct vfmig_vf_config config;
+	unsigned int nr_vfs;
+	struct vfmig_vf vfs[VFMIG_MAX_VFS];
+};
+
+static struct dentry *debugfs_root;
+
+void vfmig_pf_debugfs_init(void)
+{
+	debugfs_root = debugfs_create_dir("vfmig", NULL);
+}
+
+void vfmig_pf_debugfs_exit(void)
+{
+	debugfs_remove(debugfs_root);
+}
+
+static int io_latency_get(void *data, u64 *value)
+{
+	struct vfmig_vf *vf = data;
+
+	*value = vfmig_model->get_io_latency(vf->model);
+	return 0;
+}
+
+static int io_latency_set(void *data, u64 value)
+{
+	struct vfmig_vf *vf = data;
+
+	if (value > UINT_MAX || vfmig_check_io_latency_us(value))
+		return -EINVAL;
+	vfmig_model->set_io_latency(vf->model, value);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(io_latency_fops, io_latency_get, io_latency_set, "%llu\n");
+
+static int dma_faults_get(void *data, u64 *value)
+{
+	struct vfmig_vf *vf = data;
+
+	*value = vfmig_fn_dma_faults(vf->fn);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(dma_faults_fops, dma_faults_get, NULL, "%llu\n");
+
+static int media_allocated_get(void *data, u64 *value)
+{
+	struct vfmig_vf *vf = data;
+	struct vfmig_mem_count count;
+
+	vfmig_model->vf_ops->mem_allocated(vf->model, &count);
+	*value = count.granules * VFMIG_GRANULE;
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(media_allocated_fops, media_allocated_get, NULL, "%llu\n");
+
+static void vf_debugfs_add(struct vfmig_vf *vf)
+{
+	vf->dir = debugfs_create_dir(vfmig_fn_name(vf->fn), debugfs_root);
+	debugfs_create_file_unsafe("io_latency_us", 0600, vf->dir, vf, &io_latency_fops);
+	debugfs_create_file_unsafe("dma_faults", 0400, vf->dir, vf, &dma_faults_fops);
+	debugfs_create_file_unsafe("media_allocated", 0400, vf->dir, vf, &media_allocated_fops);
+}
+
+static int vf_create(struct vfmig_pf *pf, unsigned int index)
+{
+	struct vfmig_vf *vf = &pf->vfs[index];
+
+	vf->fn = vfmig_fn_vf(pf->fn, index);
+	vf->model = vfmig_model->create(vf->fn, &pf->config);
+	if (IS_ERR(vf->model))
+		return PTR_ERR(vf->model);
+
+	vfmig_fn_set_model(vf->fn, vfmig_model->fn_ops, vf->model);
+	vf_debugfs_add(vf);
+	return 0;
+}
+
+static void vf_destroy(struct vfmig_vf *vf)
+{
+	debugfs_remove(vf->dir);
+	vfmig_fn_set_model(vf->fn, NULL, NULL);
+	vfmig_model->destroy(vf->model);
+}
+
+static void pf_destroy_vfs(struct vfmig_pf *pf)
+{
+	guard(mutex)(&pf->lock);
+	while (pf->nr_vfs)
+		vf_destroy(&pf->vfs[--pf->nr_vfs]);
+}
+
+static int pf_create_vfs(struct vfmig_pf *pf, unsigned int nr)
+{
+	int ret;
+
+	guard(mutex)(&pf->lock);
+	while (pf->nr_vfs < nr) {
+		ret = vf_create(pf, pf->nr_vfs);
+		if (ret)
+			return ret;
+		pf->nr_vfs++;
+	}
+	return 0;
+}
+
+/* The handle of VF @index of a PF of ours; see &vfmig_vf_ops.find */
+void *vfmig_pf_find(struct pci_dev *pdev, unsigned int index)
+{
+	struct vfmig_pf *pf = pci_get_drvdata(pdev);
+
+	return index < pf->nr_vfs ? pf->vfs[index].model : NULL;
+}
+
+static int pf_sriov_configure(struct pci_dev *pdev, int nr)
+{
+	struct vfmig_pf *pf = pci_get_drvdata(pdev);
+	int ret;
+
+	if (!nr) {
+		pci_disable_sriov(pdev);
+		pf_destroy_vfs(pf);
+		return 0;
+	}
+
+	ret = pf_create_vfs(pf, nr);
+	if (!ret)
+		ret = pci_enable_sriov(pdev, nr);
+	if (ret) {
+		pf_destroy_vfs(pf);
+		return ret;
+	}
+	return nr;
+}
+
+static int pf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct vfmig_fn *fn = vfmig_fn_of(pdev);
+	struct vfmig_pf *pf;
+	int ret;
+
+	if (!fn)
+		return -ENODEV;
+
+	pf = devm_kzalloc(&pdev->dev, sizeof(*pf), GFP_KERNEL);
+	if (!pf)
+		return -ENOMEM;
+	ret = devm_mutex_init(&pdev->dev, &pf->lock);
+	if (ret)
+		return ret;
+	pf->fn = fn;
+	pf->config = *vfmig_defaults;
+	pci_set_drvdata(pdev, pf);
+
+	return vfmig_register_pf(pdev, vfmig_model->vf_ops);
+}
+
+static void pf_remove(struct pci_dev *pdev)
+{
+	struct vfmig_pf *pf = pci_get_drvdata(pdev);
+
+	pci_disable_sriov(pdev);
+	vfmig_unregister_pf(pdev);
+	pf_destroy_vfs(pf);
+}
+
+/**
+ * struct vfmig_pf_attr - a setting in sysfs
+ * @attr: the attribute
+ * @offset: of the setting in &struct vfmig_vf_config
+ * @check: NULL if a value is good
+ * @apply: to VFs that there are, or NULL if it is for those made from now on
+ */
+struct vfmig_pf_attr {
+	struct device_attribute attr;
+	size_t offset;
+	const char *(*check)(unsigned int value);
+	void (*apply)(void *model, unsigned int value);
+};
+
+static unsigned int *pf_setting(struct vfmig_pf *pf, const struct vfmig_pf_attr *attr)
+{
+	return (void *)&pf->config + attr->offset;
+}
+
+static ssize_t setting_show(struct device *dev, struct device_attribute *dev_attr, char *buf)
+{
+	struct vfmig_pf_attr *attr = container_of(dev_attr, struct vfmig_pf_attr, attr);
+	struct vfmig_pf *pf = dev_get_drvdata(dev);
+
+	guard(mutex)(&pf->lock);
+	return sysfs_emit(buf, "%u\n", *pf_setting(pf, attr));
+}
+
+static ssize_t setting_store(struct device *dev, struct device_attribute *dev_attr,
+			     const char *buf, size_t count)
+{
+	struct vfmig_pf_attr *attr = container_of(dev_attr, struct vfmig_pf_attr, attr);
+	struct vfmig_pf *pf = dev_get_drvdata(dev);
+	unsigned int value;
+	int ret;
+
+	ret = kstrtouint(buf, 0, &value);
+	if (ret)
+		return ret;
+	if (attr->check(value))
+		return -EINVAL;
+
+	guard(mutex)(&pf->lock);
+	*pf_setting(pf, attr) = value;
+	for (unsigned int i = 0; attr->apply && i < pf->nr_vfs; i++)
+		attr->apply(pf->vfs[i].model, value);
+	return count;
+}
+
+static void apply_io_latency(void *model, unsigned int us)
+{
+	vfmig_model->set_io_latency(model, us);
+}
+
+static struct vfmig_pf_attr attr_media_mb = {
+	.attr = __ATTR(media_mb, 0644, setting_show, setting_store),
+	.offset = offsetof(struct vfmig_vf_config, media_mb),
+	.check = vfmig_check_media_mb,
+};
+
+static struct vfmig_pf_attr attr_lba_size = {
+	.attr = __ATTR(lba_size, 0644, setting_show, setting_store),
+	.offset = offsetof(struct vfmig_vf_config, lba_size),
+	.check = vfmig_check_lba_size,
+};
+
+static struct vfmig_pf_attr attr_queues = {
+	.attr = __ATTR(queues, 0644, setting_show, setting_store),
+	.offset = offsetof(struct vfmig_vf_config, queues),
+	.check = vfmig_check_queues,
+};
+
+static struct vfmig_pf_attr attr_io_latency_us = {
+	.attr = __ATTR(io_latency_us, 0644, setting_show, setting_store),
+	.offset = offsetof(struct vfmig_vf_config, io_latency_us),
+	.check = vfmig_check_io_latency_us,
+	.apply = apply_io_latency,
+};
+
+static struct attribute *pf_attrs[] = {
+	&attr_media_mb.attr.attr,
+	&attr_lba_size.attr.attr,
+	&attr_queues.attr.attr,
+	&attr_io_latency_us.attr.attr,
+	NULL
+};
+
+static const struct attribute_group pf_group = {
+	.name = "vfmig",
+	.attrs = pf_attrs,
+};
+
+static const struct attribute_group *pf_groups[] = {
+	&pf_group,
+	NULL
+};
+
+static const struct pci_device_id pf_ids[] = {
+	{ PCI_DEVICE(VFMIG_PCI_VENDOR_ID, VFMIG_PCI_DEVICE_ID_PF) },
+	{}
+};
+
+struct pci_driver vfmig_pf_driver = {
+	.name = "vfmig_sim",
+	.id_table = pf_ids,
+	.probe = pf_probe,
+	.remove = pf_remove,
+	.sriov_configure = pf_sriov_configure,
+	.dev_groups = pf_groups,
+};
