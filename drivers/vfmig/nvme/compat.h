@@ -3,7 +3,6 @@
 #ifndef _VFMIG_NVME_COMPAT_H
 #define _VFMIG_NVME_COMPAT_H
 
-#include <linux/bits.h>
 #include <linux/hrtimer.h>
 #include <linux/version.h>
 
@@ -22,8 +21,5 @@ static inline void vfmig_hrtimer_setup(struct hrtimer *timer,
 	timer->function = function;
 }
 #endif
-
-/* NSFEAT: optimal performance fields are valid.  7.x renamed NVME_NS_FEAT_IO_OPT. */
-#define VFMIG_NS_FEAT_OPTPERF	BIT(4)
 
 #endif /* _VFMIG_NVME_COMPAT_H */

@@ -18,6 +18,7 @@
 #define VFMIG_ONCS_SELECT	BIT(4)	/* Save and Select in Set and Get Features */
 #define VFMIG_VWC_FLUSH_ALL	(3 << 1)	/* Flush takes NSID FFFFFFFFh */
 #define VFMIG_LPA_EXTENDED	BIT(2)	/* Get Log Page takes an offset */
+#define VFMIG_NSFEAT_OPTPERF	BIT(4)	/* NPWG, NPWA, NPDG, NPDA and NOWS say something */
 #define VFMIG_DLFEAT_ZEROES	1	/* deallocated blocks read as zeroes */
 #define VFMIG_DLFEAT_DEAC	BIT(3)	/* Write Zeroes can deallocate */
 
@@ -121,7 +122,7 @@ static u16 identify_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 	id->nsze = cpu_to_le64(vfmig_nvme_lbas(ctrl));
 	id->ncap = id->nsze;
 	id->nuse = cpu_to_le64(allocated.granules * (VFMIG_GRANULE >> ctrl->lba_shift));
-	id->nsfeat = NVME_NS_FEAT_THIN | NVME_NS_FEAT_IO_OPT;
+	id->nsfeat = NVME_NS_FEAT_THIN | VFMIG_NSFEAT_OPTPERF;
 	id->dlfeat = VFMIG_DLFEAT_ZEROES | VFMIG_DLFEAT_DEAC;
 	put_unaligned_le64(ctrl->media.size, id->nvmcap);
 	id->npwg = granule_blocks(ctrl);

@@ -75,6 +75,8 @@ struct mem_cgroup;
  * struct vfmig_nvme_sq - a submission queue
  * @base: IOVA
  * @size: entries, 0 for a queue that does not exist
+ * @head: entry to fetch next
+ * @tail: entry that the host fills in next, by its doorbell
  * @cqid: where its completions go
  */
 struct vfmig_nvme_sq {
@@ -89,6 +91,8 @@ struct vfmig_nvme_sq {
  * struct vfmig_nvme_cq - a completion queue
  * @base: IOVA
  * @size: entries, 0 for a queue that does not exist
+ * @head: entry that the host consumes next, by its doorbell
+ * @tail: entry to post next
  * @vector: MSI-X vector
  * @irq: raise @vector
  * @phase: phase tag of the next entry
@@ -145,7 +149,12 @@ struct vfmig_nvme_req {
  * @lock: protects all of it; never held over anything that takes time
  * @frozen: writes are dropped
  * @flags: VFMIG_NVME_DISABLED and so on
- * @csts: written by the worker only
+ * @intm: INTMS and INTMC
+ * @cc: CC
+ * @csts: CSTS; written by the worker only
+ * @aqa: AQA
+ * @asq: ASQ
+ * @acq: ACQ
  * @rung: doorbells that the worker has not looked at, SQ n at 2n, CQ n at 2n + 1
  * @doorbell: what was last written to each
  */
@@ -165,6 +174,10 @@ struct vfmig_nvme_latch {
 
 /**
  * struct vfmig_nvme_ident - who the device is
+ * @serial: serial number, printable, as in Identify Controller
+ * @nguid: of the namespace
+ * @eui64: of the namespace
+ * @subsys: in the subsystem's NQN
  * @queues: I/O queue pairs that it says it has
  */
 struct vfmig_nvme_ident {
@@ -194,6 +207,9 @@ struct vfmig_nvme_features {
  * struct vfmig_nvme_health - what the SMART log counts
  * @read_units: 512-byte units
  * @written_units: 512-byte units
+ * @reads: Read and Compare commands
+ * @writes: Write commands
+ * @media_errors: writes that there was no memory for
  * @power_on_s: seconds of power-on before @since
  * @since: ktime in ns when this device, or the one it was, came here
  */
@@ -255,8 +271,10 @@ enum vfmig_nvme_running {
  * @timer: starts the worker when a waiting command is due
  * @wanted: somebody waits for @lock; the worker lets go of it after a command
  *
- * @client_lock: protects @client (also changed with @lock held) and @client_data,
+ * @client_lock: protects @client and @client_data, which change with @lock held too;
  *	held while the client's reset() runs
+ * @client: who has the VF open, or NULL
+ * @client_data: for @client
  * @load_lock: protects @load
  * @load: the medium that is being loaded, or NULL
  *
@@ -265,6 +283,10 @@ enum vfmig_nvme_running {
  * @frozen_at: ktime in ns when it was frozen
  * @memcg: pays for memory of the medium, or NULL
  * @ident: who it is; that of another VF after that one's state was loaded
+ * @features: settings
+ * @health: SMART log
+ * @events: asynchronous events
+ * @errors: error log
  * @cc: CC as the worker last saw it
  * @page_shift: log2 of the memory page size
  * @stalled: DMA is off; only a kick helps
@@ -273,6 +295,10 @@ enum vfmig_nvme_running {
  * @next_sq: where round robin goes on
  * @raise: vectors to raise
  * @reqs: all requests, each in one of the following lists
+ * @free: those that are no command
+ * @waiting: those that execute when they are due
+ * @aers: outstanding Asynchronous Event Requests
+ * @done: those whose completion is to be posted
  * @nr_reqs: those not in @free; read without the lock
  * @nr_events: those in @aers
  * @prps: the data of the command that executes, as PRP entries
