@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Builds the modules out of the kernel's tree, and calls the scripts that set a
+# machine up, run the tests and run the demonstration.  "make help" lists what
+# there is.  What is built stays in the tree, results go to build/.
+
+# The kernel build directory: the running kernel's headers if it is new enough,
+# else the newest installed ones (scripts/lib.sh decides).
+KDIR ?= $(shell bash -c '. $(CURDIR)/scripts/lib.sh && build_kdir')
+
+TESTS = $(CURDIR)/tools/testing/selftests/vfmig
+
+KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
+
+all: modules
+
+modules modules_install: kdir
+	+$(KBUILD) $@
+
+# Not kbuild's own: that would look for objects in build/ too, where a whole
+# kernel may be
+clean:
+	@find drivers \( -name '*.[oas]' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+		-o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name '.tmp_*' \) -type f -delete
+	@rm -f Module.symvers modules.order .module-common.o .*.cmd
+	+@$(MAKE) -s -C $(TESTS) clean
+
+# What a build or a run leaves behind, downloads included
+distclean: clean
+	rm -rf build
+
+kdir:
+	@[ -e "$(KDIR)/Makefile" ] || { \
+		echo "no kernel headers from 6.12 on in '$(KDIR)': run scripts/setup or give KDIR=" >&2; \
+		exit 2; }
+
+setup run check bench:
+	+@scripts/$@ $(ARGS)
+
+htmldocs:
+	@command -v sphinx-build >/dev/null || { \
+		echo "no sphinx-build: apt install python3-sphinx" >&2; exit 2; }
+	@scripts/setup
+	@srctree=$(CURDIR) sphinx-build -q -W --keep-going -b html Documentation build/htmldocs
+	@echo build/htmldocs/index.html
+
+help:
+	@echo 'The modules:'
+	@echo '  all              build them (default)'
+	@echo '  modules_install  install them, as for any external module'
+	@echo '  clean            remove what was built'
+	@echo '  distclean        also remove build/: logs, results, downloads'
+	@echo ''
+	@echo 'The whole (each installs through apt what is missing):'
+	@echo '  run              migrate a guest under I/O in the test VM'
+	@echo '  check            all tests, static checks included'
+	@echo '  bench            how fast device memory is saved and loaded'
+	@echo '  setup            only install what these two need'
+	@echo ''
+	@echo '  htmldocs         Documentation/ as HTML (needs python3-sphinx)'
+	@echo ''
+	@echo 'Variables:'
+	@echo '  KDIR=DIR         kernel build directory ($(KDIR))'
+	@echo '  W=1 C=1          more compiler warnings; sparse'
+	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
+	@echo '  ARGS="..."       options for run and check (see scripts/run --help)'
+
+.PHONY: all modules modules_install clean distclean kdir setup run check bench htmldocs help

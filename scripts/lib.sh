@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What the scripts of this directory share: messages, and the choice of the
+# kernel that modules are built for and that the test VM boots.  Sourced, never
+# run.  Sets TOP (the checkout) and BUILD (everything that scripts leave behind).
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+BUILD=$TOP/build
+export TOP BUILD
+
+# Oldest kernel that the modules build for
+MIN_KERNEL=6.12
+
+say()
+{
+	printf '%s: %s\n' "${0##*/}" "$*"
+}
+
+warn()
+{
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+# This machine or this call can't do it: one line, exit status 2
+die()
+{
+	warn "$@"
+	exit 2
+}
+
+# Prints the header comment of the calling script, the usage text
+usage()
+{
+	sed -n '/^# Usage:/,/^[^#]/s/^# \{0,1\}//p' "$0"
+}
+
+# version_at_least A B: is version A the same as B or newer?
+version_at_least()
+{
+	[ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
+}
+
+# Where the headers of kernel release $1 are, if they are complete enough
+kernel_headers()
+{
+	local dir=/lib/modules/$1/build
+
+	[ -e "$dir/Makefile" ] && [ -e "$dir/include/config/auto.conf" ] && echo "$dir"
+}
+
+# Installed releases that are new enough and have headers, newest first
+kernel_releases()
+{
+	local dir rel
+
+	for dir in /lib/modules/*; do
+		rel=${dir##*/}
+		version_at_least "$rel" "$MIN_KERNEL" || continue
+		kernel_headers "$rel" >/dev/null && echo "$rel"
+	done | sort -rV
+}
+
+# The directory to build against: KDIR, else the running kernel's headers, else
+# the newest installed ones
+build_kdir()
+{
+	local rel
+
+	if [ -n "${KDIR:-}" ]; then
+		echo "$KDIR"
+		return
+	fi
+	rel=$(uname -r)
+	if ! version_at_least "$rel" "$MIN_KERNEL" || ! kernel_headers "$rel" >/dev/null; then
+		rel=$(kernel_releases | head -n 1)
+	fi
+	[ -n "$rel" ] && kernel_headers "$rel"
+}
+
+# Where the modules of kernel release $1 are: VM_MODULES is an INSTALL_MOD_PATH
+kernel_modules()
+{
+	echo "${VM_MODULES:-}/lib/modules/$1"
+}
+
+kernel_image()
+{
+	echo "${VM_IMAGE:-/boot/vmlinuz-$1}"
+}
+
+# Can release $1 boot the test VM?  It needs an image, and 9p to find its root.
+kernel_bootable()
+{
+	local dir
+
+	[ -r "$(kernel_image "$1")" ] || return 1
+	dir=$(kernel_modules "$1")
+	grep -qs '/9pnet_virtio\.ko' "$dir/modules.dep" "$dir/modules.builtin"
+}
+
+# The release that the test VM boots: that of KDIR, else the newest bootable one.
+# Not always the running one: a cloud kernel has no 9p.
+vm_release()
+{
+	local rel
+
+	if [ -n "${KDIR:-}" ]; then
+		cat "$KDIR/include/config/kernel.release" 2>/dev/null
+		return
+	fi
+	for rel in $(kernel_releases); do
+		if kernel_bootable "$rel"; then
+			echo "$rel"
+			return
+		fi
+	done
+	return 1
+}
+
+# The directory to build against for release $1, as the test VM boots it
+vm_kdir()
+{
+	if [ -n "${KDIR:-}" ]; then
+		echo "$KDIR"
+	else
+		kernel_headers "$1"
+	fi
+}
+
+# kvm if hardware virtualization is there, nests and works, else tcg.  That
+# /dev/kvm opens proves nothing: some hosts have one that runs no stock kernel.
+first_level_accel()
+{
+	local nested
+
+	if ! grep -qwE 'vmx|svm' /proc/cpuinfo || ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
+		echo tcg
+		return
+	fi
+	nested=$(cat /sys/module/kvm_intel/parameters/nested \
+		/sys/module/kvm_amd/parameters/nested 2>/dev/null) || :
+	case $nested in
+	*[1Y]*)	echo kvm ;;
+	*)	echo tcg ;;
+	esac
+}
+
+# Free memory in MiB, as far as a new process can get it
+memory_available()
+{
+	awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo
+}
+
+# The second-level guest's kernel and busybox, which set-up unpacked
+guest_kernel()
+{
+	local image
+
+	for image in "$BUILD"/cache/guest/boot/vmlinuz-*; do
+		[ -r "$image" ] && echo "$image" && return
+	done
+	return 1
+}
+
+guest_module()
+{
+	find "$BUILD/cache/guest" -name "$1.ko*" 2>/dev/null | grep -m 1 .
+}
+
+# A statically linked busybox: the one that set-up unpacked, else the machine's
+guest_busybox()
+{
+	local file
+
+	for file in "$BUILD"/cache/guest/{bin,usr/bin}/busybox /bin/busybox; do
+		[ -x "$file" ] && ! ldd "$file" >/dev/null 2>&1 && echo "$file" && return
+	done
+	return 1
+}
+
+# unpack_module FILE DIR: puts FILE into DIR as plain .ko
+unpack_module()
+{
+	local name=${1##*/}
+
+	name=${name%%.ko*}.ko
+	case $1 in
+	*.xz)	xz -dc "$1" ;;
+	*.zst)	zstd -dcq "$1" ;;
+	*.gz)	gzip -dc "$1" ;;
+	*)	cat "$1" ;;
+	esac >"$2/$name" || die "can't unpack $1"
+	echo "$name" >>"$2/order"
+}
+
+# make_cpio DIR FILE
+make_cpio()
+{
+	(cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) >"$2.new" && mv "$2.new" "$2"
+}
+
+# Builds the modules for the kernel that the test VM boots
+build_modules()
+{
+	local release log=$BUILD/build.log
+
+	release=$(vm_release) || die "no kernel from $MIN_KERNEL on: run scripts/setup"
+	say "building the modules for Linux $release"
+	if ! make -C "$TOP" KDIR="$(vm_kdir "$release")" "$@" modules >"$log" 2>&1; then
+		warn "the build failed:"
+		grep -E 'error|Error|warning' "$log" | head -n 20 >&2
+		warn "the whole log is $log"
+		return 1
+	fi
+}
