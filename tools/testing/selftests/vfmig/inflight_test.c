@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is under way when the device stops: commands, event requests, doorbells,
+ * interrupts.  All of it moves, and happens at the destination, once.
+ */
+#include <errno.h>
+
+#include "rig.h"
+
+#include "kselftest_harness.h"
+
+#define STOP		VFIO_DEVICE_STATE_STOP
+#define RUNNING		VFIO_DEVICE_STATE_RUNNING
+#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
+#define RUNNING_P2P	VFIO_DEVICE_STATE_RUNNING_P2P
+
+/* Long enough for a test to stop the device before a command is done */
+#define SLOW_US		4000000
+
+FIXTURE(inflight)
+{
+	struct rig rig;
+	struct nvme *nvme;
+	struct nvme_queue *q;
+	u8 *buf;
+};
+
+FIXTURE_SETUP(inflight)
+{
+	struct pf_vfs vfs = { .count = 2 };
+	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 2);
+
+	if (why)
+		SKIP(return, "%s", why);
+	rig_start(&self->rig);
+	self->nvme = &self->rig.nvme;
+	self->q = &self->nvme->io[1];
+	self->buf = arena_alloc(&self->rig.mem, 32 * PAGE);
+}
+
+FIXTURE_TEARDOWN(inflight)
+{
+	rig_close(&self->rig);
+}
+
+static u16 start_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, void *buf)
+{
+	struct nvme_cmd cmd = nvme_rw_cmd(opcode, slba, 8);
+	u16 cid;
+
+	nvme_set_prps(nvme, q, &cmd, buf, PAGE);
+	cid = nvme_submit(nvme, q, &cmd);
+	nvme_ring(nvme, q);
+	return cid;
+}
+
+/* All of @cids complete with success, each once */
+static void expect_all_once(struct __test_metadata *_metadata, struct nvme *nvme,
+			    struct nvme_queue *q, const u16 *cids, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct nvme_cqe cqe;
+		u16 cid = cids[i];
+
+		EXPECT_EQ(nvme_wait(nvme, q, cid, &cqe), 0) TH_LOG("command %u", i);
+		EXPECT_EQ(nvme_count(q, cid), 0) TH_LOG("command %u twice", i);
+	}
+	EXPECT_TRUE(stays_false((nvme_reap(nvme, q), q->stashed)));
+}
+
+TEST_F_TIMEOUT(inflight, commands_move_and_complete_once, 60)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	u16 cids[16];
+
+	for (int i = 0; i < 8; i++)
+		fill_pattern(self->buf + i * PAGE, PAGE, i + 1);
+	nvme_write_bytes(self->nvme, 0, self->buf, 8 * PAGE);
+	memset(self->buf, 0, 8 * PAGE);
+	event_count(rig->irq[1]);
+
+	/* Reads of what was written, and writes elsewhere */
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", SLOW_US), 0);
+	for (int i = 0; i < 8; i++) {
+		fill_pattern(self->buf + (8 + i) * PAGE, PAGE, 100 + i);
+		cids[i] = start_rw(self->nvme, self->q, NVME_READ, 8 * i, self->buf + i * PAGE);
+		cids[8 + i] = start_rw(self->nvme, self->q, NVME_WRITE, 64 + 8 * i,
+				       self->buf + (8 + i) * PAGE);
+	}
+	mig_save(&rig->dev[0], &blob);
+	ASSERT_EQ(nvme_peek(self->q), 0) TH_LOG("not in flight any more: too slow a machine?");
+	EXPECT_EQ(event_count(rig->irq[1]), 0);
+	EXPECT_TRUE(is_filled(self->buf, 8 * PAGE, 0));
+
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 0), 0);
+	rig_land(rig, &blob, RUNNING);
+	expect_all_once(_metadata, self->nvme, self->q, cids, 16);
+	EXPECT_TRUE(event_wait(rig->irq[1]));
+	for (int i = 0; i < 8; i++)
+		EXPECT_TRUE(is_pattern(self->buf + i * PAGE, PAGE, i + 1));
+	nvme_read_bytes(self->nvme, 64 * 512, self->buf, 8 * PAGE);
+	for (int i = 0; i < 8; i++)
+		EXPECT_TRUE(is_pattern(self->buf + i * PAGE, PAGE, 100 + i));
+	blob_free(&blob);
+}
+
+TEST_F_TIMEOUT(inflight, migration_given_up_loses_nothing, 60)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	u16 cids[8];
+
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", SLOW_US), 0);
+	for (int i = 0; i < 8; i++)
+		cids[i] = start_rw(self->nvme, self->q, NVME_WRITE, 8 * i, self->buf + i * PAGE);
+	mig_save(&rig->dev[0], &blob);
+	ASSERT_EQ(nvme_peek(self->q), 0);
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 0), 0);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	expect_all_once(_metadata, self->nvme, self->q, cids, 8);
+	blob_free(&blob);
+}
+
+TEST_F(inflight, event_requests_move)
+{
+	struct nvme_cmd aer = { .opcode = NVME_AER };
+	struct nvme_queue *admin = &self->nvme->admin;
+	struct nvme_cqe cqe;
+	u16 cid[2];
+	u8 *log = arena_alloc(&self->rig.mem, PAGE);
+
+	for (int i = 0; i < 2; i++)
+		cid[i] = nvme_submit(self->nvme, admin, &aer);
+	nvme_ring(self->nvme, admin);
+	rig_move(&self->rig, RUNNING);
+	EXPECT_TRUE(stays_false((nvme_reap(self->nvme, admin), admin->stashed)));
+
+	/* A doorbell value that can't be: one event, for one of the requests */
+	nvme_doorbell(self->nvme, 1, false, 0x7fff);
+	ASSERT_TRUE(wait_until((nvme_reap(self->nvme, admin), admin->stashed)));
+	EXPECT_TRUE(nvme_take(admin, cid[0], &cqe) || nvme_take(admin, cid[1], &cqe));
+	EXPECT_EQ(cqe.status >> 1, 0);
+	EXPECT_EQ(cqe.dw0 & 7, 0);
+	EXPECT_EQ(cqe.dw0 >> 8 & 0xff, 1);
+	EXPECT_EQ(cqe.dw0 >> 16 & 0xff, 1);
+	EXPECT_EQ(nvme_get_log(self->nvme, 1, log, 64), 0);
+	EXPECT_EQ(admin->stashed, 0);
+}
+
+TEST_F(inflight, event_waits_for_its_request_on_the_way)
+{
+	struct nvme_cmd aer = { .opcode = NVME_AER };
+	struct nvme_cqe cqe;
+
+	/* The event happens at the source, the request comes at the destination */
+	nvme_doorbell(self->nvme, 1, false, 0x7fff);
+	rig_move(&self->rig, RUNNING);
+	ASSERT_EQ(nvme_sync(self->nvme, &self->nvme->admin, &aer, &cqe), 0);
+	EXPECT_EQ(cqe.dw0 & 7, 0);
+}
+
+TEST_F(inflight, p2p_takes_doorbells_and_does_nothing)
+{
+	struct rig *rig = &self->rig;
+	u16 cid;
+
+	fill_pattern(self->buf, PAGE, 1);
+	nvme_write_bytes(self->nvme, 0, self->buf, PAGE);
+	memset(self->buf, 0, PAGE);
+	event_count(rig->irq[1]);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING_P2P, NULL), 0);
+	cid = start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	EXPECT_TRUE(stays_false(nvme_peek(self->q) || !is_filled(self->buf, PAGE, 0)));
+	EXPECT_EQ(event_count(rig->irq[1]), 0);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	EXPECT_EQ(nvme_wait(self->nvme, self->q, cid, NULL), 0);
+	EXPECT_TRUE(event_wait(rig->irq[1]));
+	EXPECT_TRUE(is_pattern(self->buf, PAGE, 1));
+}
+
+TEST_F(inflight, p2p_takes_register_writes)
+{
+	struct rig *rig = &self->rig;
+	struct vfio_dev *dev = &rig->dev[0];
+
+	ASSERT_EQ(mig_set(dev, RUNNING_P2P, NULL), 0);
+	EXPECT_TRUE(bar_read32(dev, NVME_CSTS) & NVME_CSTS_RDY);
+	bar_write32(dev, NVME_CC, bar_read32(dev, NVME_CC) & ~NVME_CC_EN);
+	EXPECT_FALSE(bar_read32(dev, NVME_CC) & NVME_CC_EN);
+	ASSERT_EQ(mig_set(dev, RUNNING, NULL), 0);
+	EXPECT_TRUE(wait_until(!(bar_read32(dev, NVME_CSTS) & NVME_CSTS_RDY)));
+	nvme_restart(self->nvme);
+}
+
+TEST_F(inflight, doorbell_rung_in_p2p_is_served_by_the_destination)
+{
+	struct rig *rig = &self->rig;
+	u16 cid;
+
+	fill_pattern(self->buf, PAGE, 1);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING_P2P, NULL), 0);
+	cid = start_rw(self->nvme, self->q, NVME_WRITE, 0, self->buf);
+	rig_move(rig, RUNNING);
+	EXPECT_EQ(nvme_wait(self->nvme, self->q, cid, NULL), 0);
+	memset(self->buf, 0, PAGE);
+	nvme_read_bytes(self->nvme, 0, self->buf, PAGE);
+	EXPECT_TRUE(is_pattern(self->buf, PAGE, 1));
+}
+
+TEST_F(inflight, destination_is_quiet_until_it_runs)
+{
+	struct rig *rig = &self->rig;
+	u16 cid;
+
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING_P2P, NULL), 0);
+	cid = start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	rig_move(rig, RUNNING_P2P);
+	event_count(rig->irq[1]);
+	EXPECT_TRUE(stays_false(nvme_peek(self->q)));
+	EXPECT_EQ(event_count(rig->irq[1]), 0);
+	ASSERT_EQ(mig_set(&rig->dev[1], RUNNING, NULL), 0);
+	EXPECT_EQ(nvme_wait(self->nvme, self->q, cid, NULL), 0);
+}
+
+TEST_F(inflight, stopped_device_does_not_change)
+{
+	struct rig *rig = &self->rig;
+	struct vfio_dev *dev = &rig->dev[0];
+	struct blob before = {}, after = {};
+	u8 *copy;
+
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 20000), 0);
+	for (int i = 0; i < 32; i++)
+		start_rw(self->nvme, self->q, i % 2 ? NVME_READ : NVME_WRITE, 8 * i,
+			 self->buf + i * PAGE);
+	ASSERT_EQ(mig_set(dev, STOP, NULL), 0);
+	copy = malloc(rig->mem.used);
+	ASSERT_NE(copy, NULL);
+	memcpy(copy, rig->mem.va, rig->mem.used);
+	mig_save(dev, &before);
+	event_count(rig->irq[1]);
+
+	/* Whatever a user does to it now */
+	nvme_doorbell(self->nvme, 1, false, 5);
+	nvme_doorbell(self->nvme, 1, true, 0x7000);
+	bar_write32(dev, NVME_CC, 0);
+	bar_write64(dev, NVME_ASQ, 0x123000);
+	vfio_bus_master(dev, false);
+	vfio_bus_master(dev, true);
+	EXPECT_TRUE(stays_false(memcmp(copy, rig->mem.va, rig->mem.used)));
+	EXPECT_EQ(event_count(rig->irq[1]), 0);
+	EXPECT_TRUE(bar_read32(dev, NVME_CC) & NVME_CC_EN);
+	mig_save(dev, &after);
+	EXPECT_TRUE(blob_equal(&before, &after));
+	free(copy);
+	blob_free(&before);
+	blob_free(&after);
+}
+
+TEST_F(inflight, missed_interrupt_is_raised_after_the_move)
+{
+	struct rig *rig = &self->rig;
+
+	/*
+	 * Complete, with the interrupt at the source, which the guest did not come to
+	 * handle: the entry is not consumed.
+	 */
+	start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	ASSERT_TRUE(wait_until(nvme_peek(self->q) == 1));
+	ASSERT_TRUE(event_wait(rig->irq[1]));
+	rig_move(rig, RUNNING);
+	EXPECT_TRUE(event_wait(rig->irq[1]));
+	nvme_reap(self->nvme, self->q);
+	EXPECT_EQ(self->q->stashed, 1);
+}
+
+TEST_F(inflight, interrupt_pending_at_the_source_is_not_lost)
+{
+	struct rig *rig = &self->rig;
+	int none = -1;
+
+	/* The vector is masked, as QEMU shows it, so no interrupt went out */
+	ASSERT_EQ(vfio_irqs_set(&rig->dev[0], 1, 1, &none), 0);
+	start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	ASSERT_TRUE(wait_until(vfio_irq_pending(&rig->dev[0], 1)));
+	event_count(rig->irq[1]);
+	rig_move(rig, RUNNING);
+	EXPECT_TRUE(event_wait(rig->irq[1]));
+}
+
+TEST_F(inflight, interrupt_at_the_destination_waits_for_its_eventfd)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	int none = -1;
+
+	start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	ASSERT_TRUE(wait_until(nvme_peek(self->q) == 1));
+	ASSERT_TRUE(event_wait(rig->irq[1]));
+	mig_save(&rig->dev[0], &blob);
+	must(!mig_load(&rig->dev[1], &blob));
+	vfio_bus_master(&rig->dev[1], true);
+	ASSERT_EQ(vfio_irqs_set(&rig->dev[1], 0, 1, &rig->irq[0]), 0);
+	ASSERT_EQ(vfio_irqs_set(&rig->dev[1], 1, 1, &none), 0);
+	ASSERT_EQ(mig_set(&rig->dev[1], RUNNING, NULL), 0);
+	EXPECT_EQ(event_count(rig->irq[1]), 0);
+	ASSERT_EQ(vfio_irqs_set(&rig->dev[1], 1, 1, &rig->irq[1]), 0);
+	EXPECT_TRUE(event_wait(rig->irq[1]));
+	blob_free(&blob);
+}
+
+TEST_F(inflight, full_completion_queue_moves)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_queue *q = &self->nvme->io[2];
+	struct nvme_cmd flush = { .opcode = NVME_FLUSH, .nsid = 1 };
+	u16 cids[6];
+
+	/* Completion queue of 4 entries, so 3 at a time; submission queue of 8 */
+	ASSERT_EQ(nvme_create_io(self->nvme, 2, 8, 2), 0);
+	ASSERT_EQ(nvme_delete_sq(self->nvme, 2), 0);
+	ASSERT_EQ(nvme_delete_cq(self->nvme, 2), 0);
+	memset(q->cq, 0, 8 * sizeof(*q->cq));
+	ASSERT_EQ(nvme_create_cq(self->nvme, 2, 4, 2, arena_iova(&rig->mem, q->cq)), 0);
+	ASSERT_EQ(nvme_create_sq(self->nvme, 2, 8, 2, arena_iova(&rig->mem, q->sq)), 0);
+	for (int i = 0; i < 6; i++)
+		cids[i] = nvme_submit(self->nvme, q, &flush);
+	nvme_ring(self->nvme, q);
+	q->depth = 4;	/* as for the completion queue from here on */
+	ASSERT_TRUE(wait_until(nvme_peek(q) == 3));
+	EXPECT_TRUE(stays_false((nvme_cqe_status(q, 3) & 1) == 1));
+	rig_move(rig, RUNNING);
+	expect_all_once(_metadata, self->nvme, q, cids, 6);
+}
+
+TEST_F_TIMEOUT(inflight, back_and_forth_under_load, 90)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	unsigned int at = 0;
+	u16 cids[16];
+
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 1000), 0);
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < 16; i++) {
+			fill_pattern(self->buf + i * PAGE, PAGE, round * 16 + i);
+			cids[i] = start_rw(self->nvme, self->q, NVME_WRITE, 8 * i,
+					   self->buf + i * PAGE);
+		}
+		mig_save(&rig->dev[at], &blob);
+		at = !at;
+		must(!mig_load(&rig->dev[at], &blob));
+		vfio_bus_master(&rig->dev[at], true);
+		rig_irqs(rig, at);
+		ASSERT_EQ(mig_set(&rig->dev[at], RUNNING, NULL), 0);
+		self->nvme->dev = &rig->dev[at];
+		expect_all_once(_metadata, self->nvme, self->q, cids, 16);
+		nvme_read_bytes(self->nvme, 0, self->buf, 16 * PAGE);
+		for (int i = 0; i < 16; i++)
+			EXPECT_TRUE(is_pattern(self->buf + i * PAGE, PAGE, round * 16 + i));
+	}
+	blob_free(&blob);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Bits of <linux/vfio.h> and <linux/iommufd.h> that the headers of an older
+ * distribution lack (Debian 12 has those of Linux 6.1).  The kernel that runs
+ * decides what works; this is only for the compiler.
+ */
+#ifndef VFMIG_TEST_COMPAT_H
+#define VFMIG_TEST_COMPAT_H
+
+#include <linux/types.h>
+#include <linux/vfio.h>
+
+#ifndef VFIO_MIGRATION_PRE_COPY
+#define VFIO_MIGRATION_PRE_COPY		4
+#define VFIO_DEVICE_STATE_PRE_COPY	6
+#define VFIO_DEVICE_STATE_PRE_COPY_P2P	7
+#define VFIO_MIG_GET_PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
+
+struct vfio_precopy_info {
+	__u32 argsz;
+	__u32 flags;
+	__aligned_u64 initial_bytes;
+	__aligned_u64 dirty_bytes;
+};
+#endif
+
+#ifndef VFIO_DEVICE_FEATURE_MIG_DATA_SIZE
+#define VFIO_DEVICE_FEATURE_MIG_DATA_SIZE	9
+
+struct vfio_device_feature_mig_data_size {
+	__aligned_u64 stop_copy_length;
+};
+#endif
+
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+#define VFIO_DEVICE_BIND_IOMMUFD		_IO(VFIO_TYPE, VFIO_BASE + 18)
+#define VFIO_DEVICE_ATTACH_IOMMUFD_PT		_IO(VFIO_TYPE, VFIO_BASE + 19)
+
+struct vfio_device_bind_iommufd {
+	__u32 argsz;
+	__u32 flags;
+	__s32 iommufd;
+	__u32 out_devid;
+};
+
+struct vfio_device_attach_iommufd_pt {
+	__u32 argsz;
+	__u32 flags;
+	__u32 pt_id;
+};
+#endif
+
+#if __has_include("linux/iommufd.h")
+#include <linux/iommufd.h>
+#else
+#define IOMMU_IOAS_ALLOC		_IO(';', 0x81)
+#define IOMMU_IOAS_MAP			_IO(';', 0x85)
+#define IOMMU_IOAS_UNMAP		_IO(';', 0x86)
+#define IOMMU_IOAS_MAP_FIXED_IOVA	1
+#define IOMMU_IOAS_MAP_WRITEABLE	2
+#define IOMMU_IOAS_MAP_READABLE		4
+
+struct iommu_ioas_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 out_ioas_id;
+};
+
+struct iommu_ioas_map {
+	__u32 size;
+	__u32 flags;
+	__u32 ioas_id;
+	__u32 __reserved;
+	__aligned_u64 user_va;
+	__aligned_u64 length;
+	__aligned_u64 iova;
+};
+
+struct iommu_ioas_unmap {
+	__u32 size;
+	__u32 ioas_id;
+	__aligned_u64 iova;
+	__aligned_u64 length;
+};
+#endif
+
+#endif /* VFMIG_TEST_COMPAT_H */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An I/O address space, of a VFIO type1 container or of iommufd, and memory that
+ * is mapped in it.
+ */
+#ifndef VFMIG_TEST_IOMMU_H
+#define VFMIG_TEST_IOMMU_H
+
+#include "util.h"
+
+enum iommu_mode {
+	IOMMU_TYPE1,		/* /dev/vfio/vfio, groups */
+	IOMMU_IOMMUFD,		/* /dev/iommu, device cdevs */
+};
+
+#define MAP_READ	1	/* the device may read */
+#define MAP_WRITE	2	/* the device may write */
+#define MAP_RW		(MAP_READ | MAP_WRITE)
+
+struct iommu {
+	enum iommu_mode mode;
+	int fd;
+	u32 ioas_id;
+};
+
+/* NULL, or why this mode can't be had here */
+const char *iommu_init(struct iommu *iommu, enum iommu_mode mode);
+void iommu_exit(struct iommu *iommu);
+
+/* 0 or -errno; a container can map once a device is open in it */
+int iommu_map(struct iommu *iommu, u64 iova, void *va, u64 size, int prot);
+int iommu_unmap(struct iommu *iommu, u64 iova, u64 size);
+
+/* Highest IOVA that can be mapped */
+u64 iommu_last_iova(struct iommu *iommu);
+
+/**
+ * struct arena - the memory of a guest, so to speak
+ * @va: where the test sees it
+ * @iova: where the device sees it
+ * @size: in bytes
+ * @used: handed out so far
+ *
+ * It can be mapped in several address spaces at the same IOVA, so that what a
+ * driver keeps in it stays where it is when the device moves.
+ */
+struct arena {
+	u8 *va;
+	u64 iova;
+	size_t size;
+	size_t used;
+};
+
+#define ARENA_SIZE	MIB(16)
+#define ARENA_IOVA	0x100000000ULL
+
+void arena_init(struct arena *arena);
+void arena_exit(struct arena *arena);
+void arena_map(struct arena *arena, struct iommu *iommu);
+/* Zeroed, aligned to a page; lives as long as the arena */
+void *arena_alloc(struct arena *arena, size_t size);
+u64 arena_iova(struct arena *arena, const void *va);
+
+#endif /* VFMIG_TEST_IOMMU_H */

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The VFIO migration v2 features of a device, and streams held in memory */
+#ifndef VFMIG_TEST_MIG_H
+#define VFMIG_TEST_MIG_H
+
+#include "vfio_dev.h"
+
+/* 0 or -errno; @flags are VFIO_MIGRATION_* */
+int mig_flags(struct vfio_dev *dev, u64 *flags);
+
+/*
+ * 0 or -errno.  A data fd that comes with the new state goes to *@data_fd, which
+ * is -1 without one; if @data_fd is NULL there must be none.
+ */
+int mig_set(struct vfio_dev *dev, u32 state, int *data_fd);
+/* The state or -errno */
+int mig_get(struct vfio_dev *dev);
+/* VFIO_DEVICE_FEATURE_MIG_DATA_SIZE; 0 or -errno */
+int mig_size(struct vfio_dev *dev, u64 *size);
+const char *mig_name(u32 state);
+
+/* Raw VFIO_DEVICE_FEATURE; 0 or -errno */
+int vfio_feature(struct vfio_dev *dev, u32 flags, void *data, size_t size);
+
+/* A stream in memory */
+struct blob {
+	u8 *data;
+	size_t len;
+	size_t size;
+};
+
+void blob_free(struct blob *blob);
+void blob_append(struct blob *blob, const void *data, size_t len);
+void blob_copy(struct blob *to, const struct blob *from);
+bool blob_equal(const struct blob *a, const struct blob *b);
+
+/* Read to the end of the stream, @chunk bytes at a time; 0 or -errno */
+int mig_read(int data_fd, struct blob *blob, size_t chunk);
+/* Write, @chunk bytes at a time; 0 or -errno.  A write() of 0 bytes is -EIO. */
+int mig_write(int data_fd, const void *data, size_t len, size_t chunk);
+
+/* From any state to STOP_COPY, all read, and on to STOP */
+void mig_save(struct vfio_dev *dev, struct blob *blob);
+/* From any state to RESUMING, all written: what write() said; stays in RESUMING */
+int mig_load(struct vfio_dev *dev, const struct blob *blob);
+
+#endif /* VFMIG_TEST_MIG_H */

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See nvme.h; queue 1 is what the helpers for the medium use */
+#include "nvme.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ADMIN_DEPTH	64
+
+static u64 cap_field(u64 cap, unsigned int shift, unsigned int bits)
+{
+	return cap >> shift & ((1ULL << bits) - 1);
+}
+
+static void queue_alloc(struct nvme *nvme, struct nvme_queue *q, u16 id, u16 depth)
+{
+	if (!q->sq) {
+		q->sq = arena_alloc(nvme->mem, 256 * sizeof(*q->sq));
+		q->cq = arena_alloc(nvme->mem, 256 * sizeof(*q->cq));
+	}
+	must(depth <= 256);
+	memset(q->sq, 0, 256 * sizeof(*q->sq));
+	memset(q->cq, 0, 256 * sizeof(*q->cq));
+	q->id = id;
+	q->depth = depth;
+	q->tail = 0;
+	q->head = 0;
+	q->phase = 1;
+	q->stashed = 0;
+}
+
+int nvme_disable(struct nvme *nvme)
+{
+	struct vfio_dev *dev = nvme->dev;
+
+	bar_write32(dev, NVME_CC, bar_read32(dev, NVME_CC) & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
+	return wait_until(!(bar_read32(dev, NVME_CSTS) & NVME_CSTS_RDY)) ? 0 : -ETIMEDOUT;
+}
+
+int nvme_enable(struct nvme *nvme)
+{
+	struct vfio_dev *dev = nvme->dev;
+
+	queue_alloc(nvme, &nvme->admin, 0, ADMIN_DEPTH);
+	for (int i = 1; i <= NVME_MAX_IO; i++)
+		nvme->io[i].depth = 0;
+	bar_write32(dev, NVME_AQA, (ADMIN_DEPTH - 1) << 16 | (ADMIN_DEPTH - 1));
+	bar_write64(dev, NVME_ASQ, arena_iova(nvme->mem, nvme->admin.sq));
+	bar_write64(dev, NVME_ACQ, arena_iova(nvme->mem, nvme->admin.cq));
+	/* 4 KiB pages, entries of 64 and 16 bytes */
+	bar_write32(dev, NVME_CC, 4 << 20 | 6 << 16 | NVME_CC_EN);
+	return wait_until(bar_read32(dev, NVME_CSTS) & NVME_CSTS_RDY) ? 0 : -ETIMEDOUT;
+}
+
+void nvme_restart(struct nvme *nvme)
+{
+	u8 *id;
+
+	vfio_bus_master(nvme->dev, true);
+	must(!nvme_disable(nvme));
+	must(!nvme_enable(nvme));
+	if (nvme->lbas)
+		return;
+
+	id = arena_alloc(nvme->mem, PAGE);
+	must(!nvme_identify(nvme, 0x01, 0, id));
+	nvme->max_transfer = id[77] ? PAGE << id[77] : MIB(1);
+	must(!nvme_identify(nvme, 0x00, 1, id));
+	memcpy(&nvme->lbas, id, sizeof(nvme->lbas));
+	nvme->lba_size = 1U << id[128 + 4 * (id[26] & 0xf) + 2];
+	must(nvme->lbas);
+}
+
+void nvme_init(struct nvme *nvme, struct vfio_dev *dev, struct arena *mem)
+{
+	memset(nvme, 0, sizeof(*nvme));
+	nvme->dev = dev;
+	nvme->mem = mem;
+	nvme->cap = bar_read64(dev, NVME_CAP);
+	nvme_restart(nvme);
+}
+
+void nvme_doorbell(struct nvme *nvme, u16 qid, bool cq, u32 value)
+{
+	u64 stride = 4ULL << cap_field(nvme->cap, 32, 4);
+
+	bar_write32(nvme->dev, NVME_DOORBELLS + (2 * qid + cq) * stride, value);
+}
+
+u16 nvme_submit(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *cmd)
+{
+	struct nvme_cmd *slot = &q->sq[q->tail];
+
+	must(q->depth);
+	*slot = *cmd;
+	slot->cid = nvme->next_cid++;
+	if (nvme->next_cid == 0xffff)
+		nvme->next_cid = 0;
+	q->tail = (q->tail + 1) % q->depth;
+	return slot->cid;
+}
+
+void nvme_ring(struct nvme *nvme, struct nvme_queue *q)
+{
+	__sync_synchronize();
+	nvme_doorbell(nvme, q->id, false, q->tail);
+}
+
+u16 nvme_cqe_status(struct nvme_queue *q, u16 entry)
+{
+	return __atomic_load_n(&q->cq[entry].status, __ATOMIC_ACQUIRE);
+}
+
+static bool queue_has(struct nvme_queue *q, u16 head, u8 phase)
+{
+	return q->depth && (nvme_cqe_status(q, head) & 1) == phase;
+}
+
+unsigned int nvme_peek(struct nvme_queue *q)
+{
+	unsigned int n = 0;
+	u16 head = q->head;
+	u8 phase = q->phase;
+
+	while (n < q->depth && queue_has(q, head, phase)) {
+		n++;
+		if (++head == q->depth) {
+			head = 0;
+			phase ^= 1;
+		}
+	}
+	return n;
+}
+
+void nvme_reap(struct nvme *nvme, struct nvme_queue *q)
+{
+	bool any = false;
+
+	while (queue_has(q, q->head, q->phase)) {
+		must(q->stashed < NVME_STASH);
+		q->stash[q->stashed++] = q->cq[q->head];
+		if (++q->head == q->depth) {
+			q->head = 0;
+			q->phase ^= 1;
+		}
+		any = true;
+	}
+	if (any)
+		nvme_doorbell(nvme, q->id, true, q->head);
+}
+
+unsigned int nvme_count(struct nvme_queue *q, u16 cid)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < q->stashed; i++)
+		n += q->stash[i].cid == cid;
+	return n;
+}
+
+bool nvme_take(struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe)
+{
+	for (unsigned int i = 0; i < q->stashed; i++) {
+		if (q->stash[i].cid != cid)
+			continue;
+		if (cqe)
+			*cqe = q->stash[i];
+		q->stash[i] = q->stash[--q->stashed];
+		return true;
+	}
+	return false;
+}
+
+int nvme_wait(struct nvme *nvme, struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe)
+{
+	struct nvme_cqe local;
+
+	if (!cqe)
+		cqe = &local;
+	if (!wait_until((nvme_reap(nvme, q), nvme_take(q, cid, cqe))))
+		return -ETIMEDOUT;
+	return cqe->status >> 1 & 0x7ff;
+}
+
+int nvme_sync(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *cmd,
+	      struct nvme_cqe *cqe)
+{
+	u16 cid = nvme_submit(nvme, q, cmd);
+
+	nvme_ring(nvme, q);
+	return nvme_wait(nvme, q, cid, cqe);
+}
+
+int nvme_admin(struct nvme *nvme, struct nvme_cmd cmd)
+{
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+int nvme_io(struct nvme *nvme, struct nvme_cmd cmd)
+{
+	return nvme_sync(nvme, &nvme->io[1], &cmd, NULL);
+}
+
+void nvme_set_prps(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd, void *buf,
+		   size_t len)
+{
+	u64 iova = arena_iova(nvme->mem, buf);
+	size_t first = PAGE - iova % PAGE;
+	u64 *list;
+
+	cmd->prp1 = iova;
+	cmd->prp2 = 0;
+	if (len <= first)
+		return;
+	iova += first;
+	len -= first;
+	if (len <= PAGE) {
+		cmd->prp2 = iova;
+		return;
+	}
+	must(len <= PAGE * (PAGE / sizeof(*list)));
+	if (!q->lists)
+		q->lists = arena_alloc(nvme->mem, 16 * PAGE);
+	list = (u64 *)(q->lists + q->tail % 16 * PAGE);
+	cmd->prp2 = arena_iova(nvme->mem, list);
+	for (; len > PAGE; iova += PAGE, len -= PAGE)
+		*list++ = iova;
+	*list = iova;
+}
+
+int nvme_create_cq(struct nvme *nvme, u16 qid, u16 depth, int vector, u64 iova)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_CREATE_CQ,
+		.prp1 = iova,
+		.cdw10 = (u32)(u16)(depth - 1) << 16 | qid,
+		.cdw11 = 1 | (vector >= 0 ? 2 | (u32)vector << 16 : 0),
+	};
+
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+int nvme_create_sq(struct nvme *nvme, u16 qid, u16 depth, u16 cqid, u64 iova)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_CREATE_SQ,
+		.prp1 = iova,
+		.cdw10 = (u32)(u16)(depth - 1) << 16 | qid,
+		.cdw11 = 1 | (u32)cqid << 16,
+	};
+
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+int nvme_delete_cq(struct nvme *nvme, u16 qid)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_DELETE_CQ, .cdw10 = qid };
+
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+int nvme_delete_sq(struct nvme *nvme, u16 qid)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_DELETE_SQ, .cdw10 = qid };
+
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+int nvme_create_io(struct nvme *nvme, u16 qid, u16 depth, int vector)
+{
+	struct nvme_queue *q = &nvme->io[qid];
+	int status;
+
+	queue_alloc(nvme, q, qid, depth);
+	status = nvme_create_cq(nvme, qid, depth, vector, arena_iova(nvme->mem, q->cq));
+	if (!status)
+		status = nvme_create_sq(nvme, qid, depth, qid, arena_iova(nvme->mem, q->sq));
+	if (status)
+		q->depth = 0;
+	return status;
+}
+
+int nvme_identify(struct nvme *nvme, u8 cns, u32 nsid, void *buf)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_IDENTIFY, .nsid = nsid, .cdw10 = cns };
+
+	nvme_set_prps(nvme, &nvme->admin, &cmd, buf, PAGE);
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+int nvme_get_log(struct nvme *nvme, u8 lid, void *buf, size_t len)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_GET_LOG,
+		.nsid = 0xffffffff,
+		.cdw10 = (u32)(len / 4 - 1) << 16 | lid,
+	};
+
+	nvme_set_prps(nvme, &nvme->admin, &cmd, buf, len);
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+int nvme_get_feature(struct nvme *nvme, u8 fid, u32 *value)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_GET_FEATURES, .cdw10 = fid };
+	struct nvme_cqe cqe = {};
+	int status;
+
+	status = nvme_sync(nvme, &nvme->admin, &cmd, &cqe);
+	*value = cqe.dw0;
+	return status;
+}
+
+int nvme_set_feature(struct nvme *nvme, u8 fid, u32 value)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_SET_FEATURES, .cdw10 = fid, .cdw11 = value };
+
+	return nvme_sync(nvme, &nvme->admin, &cmd, NULL);
+}
+
+struct nvme_cmd nvme_rw_cmd(u8 opcode, u64 slba, u32 blocks)
+{
+	return (struct nvme_cmd){
+		.opcode = opcode,
+		.nsid = 1,
+		.cdw10 = (u32)slba,
+		.cdw11 = slba >> 32,
+		.cdw12 = (blocks - 1) & 0xffff,
+	};
+}
+
+int nvme_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, u32 blocks, void *buf)
+{
+	struct nvme_cmd cmd = nvme_rw_cmd(opcode, slba, blocks);
+
+	if (buf)
+		nvme_set_prps(nvme, q, &cmd, buf, (size_t)blocks * nvme->lba_size);
+	return nvme_sync(nvme, q, &cmd, NULL);
+}
+
+static void rw_bytes(struct nvme *nvme, u8 opcode, u64 offset, u8 *buf, size_t len)
+{
+	size_t most = nvme->max_transfer < KIB(256) ? nvme->max_transfer : KIB(256);
+
+	must(!(offset % nvme->lba_size) && !(len % nvme->lba_size));
+	while (len) {
+		size_t n = len < most ? len : most;
+
+		must(!nvme_rw(nvme, &nvme->io[1], opcode, offset / nvme->lba_size,
+			      n / nvme->lba_size, buf));
+		offset += n;
+		buf += n;
+		len -= n;
+	}
+}
+
+void nvme_write_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len)
+{
+	rw_bytes(nvme, NVME_WRITE, offset, buf, len);
+}
+
+void nvme_read_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len)
+{
+	rw_bytes(nvme, NVME_READ, offset, buf, len);
+}
+
+int nvme_deallocate(struct nvme *nvme, u64 slba, u32 blocks)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_DSM, .nsid = 1, .cdw11 = 1 << 2 };
+	struct nvme_queue *q = &nvme->io[1];
+	struct { u32 attr, blocks; u64 slba; } *range;
+
+	if (!q->lists)
+		q->lists = arena_alloc(nvme->mem, 16 * PAGE);
+	range = (void *)(q->lists + q->tail % 16 * PAGE);
+	range->attr = 0;
+	range->blocks = blocks;
+	range->slba = slba;
+	cmd.prp1 = arena_iova(nvme->mem, range);
+	return nvme_sync(nvme, q, &cmd, NULL);
+}
+
+void nvme_deallocate_all(struct nvme *nvme)
+{
+	must(!nvme_deallocate(nvme, 0, nvme->lbas));
+}

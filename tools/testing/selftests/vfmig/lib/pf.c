@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See pf.h */
+#include "pf.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfmig.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Says, to a later run, that the VFs of the PF named in it are ours */
+#define MARKER	"/run/vfmig-selftests"
+
+static const char * const attr_names[] = { "media_mb", "lba_size", "queues" };
+
+#define NUM_ATTRS	ARRAY_SIZE(attr_names)
+
+/* Every test runs in a process of its own: what must outlive it is shared */
+static struct {
+	pid_t owner;
+	char pf[BDF_SIZE];
+	struct pf_vfs have;	/* count is 0 if there are none */
+	bool attrs_saved;
+	u64 attrs[NUM_ATTRS];
+} *shared;
+
+static void restore(void)
+{
+	if (shared->owner != getpid() || !shared->pf[0])
+		return;
+	if (shared->have.count)
+		pf_set_numvfs(shared->pf, 0);
+	for (unsigned int i = 0; shared->attrs_saved && i < NUM_ATTRS; i++)
+		pf_attr_set(shared->pf, attr_names[i], shared->attrs[i]);
+	pf_attr_set(shared->pf, "io_latency_us", 0);
+	unlink(MARKER);
+}
+
+static void __attribute__((constructor)) init_shared(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	if (shared == MAP_FAILED)
+		abort();
+	shared->owner = getpid();
+	atexit(restore);
+}
+
+void bdf_copy(char *to, const char *from)
+{
+	snprintf(to, BDF_SIZE, "%s", from);
+}
+
+const char *pci_path(const char *bdf, const char *file)
+{
+	static char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, file);
+	return path;
+}
+
+const char *vf_debugfs(const char *bdf, const char *file)
+{
+	static char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/vfmig/%s/%s", bdf, file);
+	return path;
+}
+
+u64 vf_dma_faults(const char *bdf)
+{
+	u64 n = file_u64(vf_debugfs(bdf, "dma_faults"), ~0ULL);
+
+	must(n != ~0ULL);
+	return n;
+}
+
+u64 vf_media_allocated(const char *bdf)
+{
+	u64 n = file_u64(vf_debugfs(bdf, "media_allocated"), ~0ULL);
+
+	must(n != ~0ULL);
+	return n;
+}
+
+bool pci_driver(const char *bdf, char *name, size_t size)
+{
+	return link_name(pci_path(bdf, "driver"), name, size);
+}
+
+static int compare_bdf(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max)
+{
+	unsigned int n = 0;
+	struct dirent *de;
+	DIR *dir;
+
+	dir = opendir(PCI_DEVICES);
+	if (!dir)
+		return 0;
+	while ((de = readdir(dir)) && n < max) {
+		if (de->d_name[0] == '.' || strlen(de->d_name) >= BDF_SIZE)
+			continue;
+		if (file_u64(pci_path(de->d_name, "vendor"), 0) != VFMIG_PCI_VENDOR_ID ||
+		    file_u64(pci_path(de->d_name, "device"), 0) != VFMIG_PCI_DEVICE_ID_PF)
+			continue;
+		bdf_copy(bdf[n++], de->d_name);
+	}
+	closedir(dir);
+	qsort(bdf, n, BDF_SIZE, compare_bdf);
+	return n;
+}
+
+int pf_set_numvfs(const char *pf, unsigned int count)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", count);
+	return file_write(pci_path(pf, "sriov_numvfs"), text);
+}
+
+unsigned int pf_numvfs(const char *pf)
+{
+	return file_u64(pci_path(pf, "sriov_numvfs"), 0);
+}
+
+static const char *attr_path(const char *pf, const char *name)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), "vfmig/%s", name);
+	return pci_path(pf, file);
+}
+
+int pf_attr_set(const char *pf, const char *name, u64 value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", value);
+	return file_write(attr_path(pf, name), text);
+}
+
+u64 pf_attr(const char *pf, const char *name)
+{
+	return file_u64(attr_path(pf, name), ~0ULL);
+}
+
+bool pf_vf(const char *pf, unsigned int index, char *bdf)
+{
+	char file[32];
+
+	snprintf(file, sizeof(file), "virtfn%u", index);
+	return link_name(pci_path(pf, file), bdf, BDF_SIZE);
+}
+
+static bool marked_as_ours(const char *pf)
+{
+	char name[BDF_SIZE + 1];
+
+	return !file_read(MARKER, name, sizeof(name)) && !strcmp(name, pf);
+}
+
+static void mark_as_ours(const char *pf)
+{
+	int fd = open(MARKER, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return;
+	if (write(fd, pf, strlen(pf)) < 0)
+		note("%s: %s", MARKER, strerror(errno));
+	close(fd);
+}
+
+static const char *adopt_pf(void)
+{
+	static char reason[128];
+	char pfs[MAX_PFS][BDF_SIZE];
+
+	if (shared->pf[0] && file_exists(pci_path(shared->pf, "sriov_numvfs")))
+		return NULL;
+	if (geteuid())
+		return "needs root";
+	if (!pf_find(pfs, MAX_PFS))
+		return "no simulated PF: load " SIM_MODULE;
+	if (pf_numvfs(pfs[0]) && !marked_as_ours(pfs[0])) {
+		snprintf(reason, sizeof(reason),
+			 "%s has VFs that are not the tests': set its sriov_numvfs to 0",
+			 pfs[0]);
+		return reason;
+	}
+	if (pf_numvfs(pfs[0]))
+		must(!pf_set_numvfs(pfs[0], 0));
+	for (unsigned int i = 0; i < NUM_ATTRS; i++)
+		shared->attrs[i] = pf_attr(pfs[0], attr_names[i]);
+	shared->attrs_saved = true;
+	bdf_copy(shared->pf, pfs[0]);
+	mark_as_ours(shared->pf);
+	return NULL;
+}
+
+void pf_vfs_gone(void)
+{
+	shared->have.count = 0;
+}
+
+const char *pf_require(const struct pf_vfs *want, char *pf)
+{
+	struct pf_vfs w = *want;
+	const char *why;
+
+	why = adopt_pf();
+	if (why)
+		return why;
+	bdf_copy(pf, shared->pf);
+
+	w.media_mb = w.media_mb ?: 1;
+	w.lba_size = w.lba_size ?: 512;
+	w.queues = w.queues ?: 32;
+	must(!pf_attr_set(pf, "io_latency_us", 0));
+	if (w.count && shared->have.count >= w.count && shared->have.count == pf_numvfs(pf) &&
+	    shared->have.media_mb == w.media_mb && shared->have.lba_size == w.lba_size &&
+	    shared->have.queues == w.queues)
+		return NULL;
+
+	if (pf_numvfs(pf))
+		must(!pf_set_numvfs(pf, 0));
+	shared->have.count = 0;
+	must(!pf_attr_set(pf, "media_mb", w.media_mb));
+	must(!pf_attr_set(pf, "lba_size", w.lba_size));
+	must(!pf_attr_set(pf, "queues", w.queues));
+	if (w.count)
+		must(!pf_set_numvfs(pf, w.count));
+	shared->have = w;
+	return NULL;
+}

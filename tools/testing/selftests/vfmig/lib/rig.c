@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See rig.h */
+#include "rig.h"
+
+#include <unistd.h>
+
+#define RIG_VECTORS	4
+#define RIG_DEPTH	64
+
+const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode mode,
+		     unsigned int devs)
+{
+	char bdf[BDF_SIZE];
+	const char *why;
+
+	must(devs <= vfs->count && devs <= RIG_DEVS);
+	for (unsigned int i = 0; i < devs; i++) {
+		why = iommu_init(&rig->iommu[i], mode);
+		if (why)
+			return why;
+	}
+	why = pf_require(vfs, rig->pf);
+	if (why)
+		return why;
+	arena_init(&rig->mem);
+	for (unsigned int i = 0; i < NVME_VECTORS; i++)
+		rig->irq[i] = event_new();
+	for (unsigned int i = 0; i < devs; i++) {
+		must(pf_vf(rig->pf, i, bdf));
+		must(!vfio_open(&rig->dev[i], &rig->iommu[i], bdf));
+		arena_map(&rig->mem, &rig->iommu[i]);
+	}
+	rig->devs = devs;
+	return NULL;
+}
+
+struct vfio_dev *rig_second(struct rig *rig)
+{
+	char bdf[BDF_SIZE];
+
+	if (rig->devs == 1) {
+		must(!iommu_init(&rig->iommu[1], rig->iommu[0].mode));
+		must(pf_vf(rig->pf, 1, bdf));
+		must(!vfio_open(&rig->dev[1], &rig->iommu[1], bdf));
+		arena_map(&rig->mem, &rig->iommu[1]);
+		rig->devs = 2;
+	}
+	return &rig->dev[1];
+}
+
+void rig_close(struct rig *rig)
+{
+	for (unsigned int i = 0; i < rig->devs; i++) {
+		vfio_close(&rig->dev[i]);
+		iommu_exit(&rig->iommu[i]);
+	}
+	pf_attr_set(rig->pf, "io_latency_us", 0);
+	arena_exit(&rig->mem);
+	for (unsigned int i = 0; i < NVME_VECTORS; i++)
+		close(rig->irq[i]);
+}
+
+void rig_irqs(struct rig *rig, unsigned int dev)
+{
+	must(!vfio_irqs_set(&rig->dev[dev], 0, RIG_VECTORS, rig->irq));
+}
+
+void rig_start(struct rig *rig)
+{
+	rig_irqs(rig, 0);
+	nvme_init(&rig->nvme, &rig->dev[0], &rig->mem);
+	must(!nvme_create_io(&rig->nvme, 1, RIG_DEPTH, 1));
+	nvme_deallocate_all(&rig->nvme);
+	event_count(rig->irq[0]);
+	event_count(rig->irq[1]);
+}
+
+void rig_land(struct rig *rig, const struct blob *blob, u32 state)
+{
+	must(!mig_load(&rig->dev[1], blob));
+	vfio_bus_master(&rig->dev[1], true);
+	rig_irqs(rig, 1);
+	must(!mig_set(&rig->dev[1], state, NULL));
+	rig->nvme.dev = &rig->dev[1];
+}
+
+void rig_move(struct rig *rig, u32 state)
+{
+	struct blob blob = {};
+
+	mig_save(&rig->dev[0], &blob);
+	rig_land(rig, &blob, state);
+	blob_free(&blob);
+}

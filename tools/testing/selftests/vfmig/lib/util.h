@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What every part of the tests needs: giving up with a reason, waiting with a
+ * limit, files of sysfs, test patterns, CRC32C.
+ */
+#ifndef VFMIG_TEST_UTIL_H
+#define VFMIG_TEST_UTIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/types.h>
+
+#include "kselftest.h"	/* __noreturn, __printf(), ARRAY_SIZE(), KSFT_FAIL */
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+
+#define PAGE		4096UL
+#define KIB(n)		((n) * 1024UL)
+#define MIB(n)		((n) * 1024UL * 1024UL)
+
+/* Limit of every wait for something that must happen; emulation is slow */
+#define WAIT_MS		10000
+/* How long to watch that something does not happen */
+#define QUIET_MS	60
+
+/*
+ * The step that a test stands on failed: say so and end this test, which runs in
+ * a process of its own.  What a test is about is asserted by the test.
+ */
+void __noreturn __printf(3, 4) fail(const char *file, int line, const char *fmt, ...);
+
+#define must(cond) do { \
+	if (!(cond)) \
+		fail(__FILE__, __LINE__, "%s", #cond); \
+} while (0)
+
+void __printf(1, 2) note(const char *fmt, ...);
+
+u64 now_ms(void);
+void sleep_ms(unsigned int ms);
+/* Between two looks of a waiter: brief at first, most things are there at once */
+void rest(unsigned int looks);
+
+/* Wait until @cond holds; false if it did not within WAIT_MS */
+#define wait_until(cond) ({ \
+	u64 _end = now_ms() + WAIT_MS; \
+	bool _ok; \
+	for (unsigned int _i = 0; !(_ok = (cond)) && now_ms() < _end; _i++) \
+		rest(_i); \
+	_ok; \
+})
+
+/* True if @cond does not come to hold within QUIET_MS */
+#define stays_false(cond) ({ \
+	u64 _end = now_ms() + QUIET_MS; \
+	bool _seen; \
+	while (!(_seen = (cond)) && now_ms() < _end) \
+		sleep_ms(1); \
+	!_seen; \
+})
+
+/* 0 or -errno; @buf is terminated and loses its last newline */
+int file_read(const char *path, char *buf, size_t size);
+int file_write(const char *path, const char *text);
+/* The number in a file, in any base that strtoull() knows, or @dflt */
+u64 file_u64(const char *path, u64 dflt);
+bool file_exists(const char *path);
+/* Last component of what the link @path points to; false if there is none */
+bool link_name(const char *path, char *buf, size_t size);
+
+/* The next of a sequence that *@state, the seed at first, decides */
+u64 next_random(u64 *state);
+/* The same @seed gives the same bytes */
+void fill_pattern(void *buf, size_t len, u64 seed);
+bool is_pattern(const void *buf, size_t len, u64 seed);
+bool is_filled(const void *buf, size_t len, u8 byte);
+
+/* Where a user must not point a system call */
+void *bad_address(void);
+
+u32 crc32c(const void *buf, size_t len);
+
+/* An eventfd that does not block */
+int event_new(void);
+/* Events since the last call */
+u64 event_count(int fd);
+/* Wait for an event and take it; false after WAIT_MS */
+bool event_wait(int fd);
+
+#endif /* VFMIG_TEST_UTIL_H */

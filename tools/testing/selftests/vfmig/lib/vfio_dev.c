@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See vfio_dev.h */
+#include "vfio_dev.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static int open_group(struct vfio_dev *dev)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	char name[32], path[64];
+
+	must(link_name(pci_path(dev->bdf, "iommu_group"), name, sizeof(name)));
+	snprintf(path, sizeof(path), "/dev/vfio/%s", name);
+	/* udev may still be at it */
+	must(wait_until(file_exists(path)));
+	dev->group = open(path, O_RDWR | O_CLOEXEC);
+	if (dev->group < 0)
+		return -errno;
+	must(!ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status));
+	must(status.flags & VFIO_GROUP_FLAGS_VIABLE);
+	must(!ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->iommu->fd));
+	/* Fails with EBUSY for the second group of a container: it is set */
+	if (ioctl(dev->iommu->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		must(errno == EBUSY || errno == EINVAL);
+	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
+	return dev->fd < 0 ? -errno : 0;
+}
+
+static int open_cdev(struct vfio_dev *dev)
+{
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = dev->iommu->fd,
+	};
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach),
+		.pt_id = dev->iommu->ioas_id,
+	};
+	struct dirent *de;
+	char path[300] = "";
+	DIR *dir;
+
+	dir = opendir(pci_path(dev->bdf, "vfio-dev"));
+	must(dir);
+	while ((de = readdir(dir)))
+		if (!strncmp(de->d_name, "vfio", 4))
+			snprintf(path, sizeof(path), "/dev/vfio/devices/%s", de->d_name);
+	closedir(dir);
+	must(path[0]);
+	must(wait_until(file_exists(path)));
+	dev->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (dev->fd < 0)
+		return -errno;
+	if (ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
+		return -errno;
+	must(!ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
+	return 0;
+}
+
+int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
+{
+	struct vfio_region_info info;
+	int err;
+
+	dev->iommu = iommu;
+	dev->group = -1;
+	dev->fd = -1;
+	bdf_copy(dev->bdf, bdf);
+	err = iommu->mode == IOMMU_TYPE1 ? open_group(dev) : open_cdev(dev);
+	if (err) {
+		vfio_close(dev);
+		return err;
+	}
+	vfio_region_info(dev, VFIO_PCI_BAR0_REGION_INDEX, &info);
+	dev->bar0 = info.offset;
+	dev->bar0_size = info.size;
+	vfio_region_info(dev, VFIO_PCI_CONFIG_REGION_INDEX, &info);
+	dev->config = info.offset;
+	return 0;
+}
+
+void vfio_close(struct vfio_dev *dev)
+{
+	if (dev->fd >= 0)
+		close(dev->fd);
+	if (dev->group >= 0)
+		close(dev->group);
+	dev->fd = -1;
+	dev->group = -1;
+}
+
+int vfio_reset(struct vfio_dev *dev)
+{
+	return ioctl(dev->fd, VFIO_DEVICE_RESET) ? -errno : 0;
+}
+
+void vfio_region_info(struct vfio_dev *dev, u32 index, struct vfio_region_info *info)
+{
+	*info = (struct vfio_region_info){ .argsz = sizeof(*info), .index = index };
+	must(!ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, info));
+}
+
+void vfio_irq_info(struct vfio_dev *dev, u32 index, struct vfio_irq_info *info)
+{
+	*info = (struct vfio_irq_info){ .argsz = sizeof(*info), .index = index };
+	must(!ioctl(dev->fd, VFIO_DEVICE_GET_IRQ_INFO, info));
+}
+
+u32 bar_read32(struct vfio_dev *dev, u64 offset)
+{
+	u32 val;
+
+	must(pread(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
+	return val;
+}
+
+u64 bar_read64(struct vfio_dev *dev, u64 offset)
+{
+	u64 val;
+
+	must(pread(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
+	return val;
+}
+
+void bar_write32(struct vfio_dev *dev, u64 offset, u32 val)
+{
+	must(pwrite(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
+}
+
+void bar_write64(struct vfio_dev *dev, u64 offset, u64 val)
+{
+	must(pwrite(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
+}
+
+u32 cfg_read(struct vfio_dev *dev, unsigned int offset, unsigned int size)
+{
+	u32 val = 0;
+
+	must(pread(dev->fd, &val, size, dev->config + offset) == size);
+	return val;
+}
+
+void cfg_write(struct vfio_dev *dev, unsigned int offset, u32 val, unsigned int size)
+{
+	must(pwrite(dev->fd, &val, size, dev->config + offset) == size);
+}
+
+u32 sysfs_cfg_read(const char *bdf, unsigned int offset, unsigned int size)
+{
+	u32 val = 0;
+	int fd;
+
+	fd = open(pci_path(bdf, "config"), O_RDONLY | O_CLOEXEC);
+	must(fd >= 0);
+	must(pread(fd, &val, size, offset) == size);
+	close(fd);
+	return val;
+}
+
+void sysfs_cfg_write(const char *bdf, unsigned int offset, u32 val, unsigned int size)
+{
+	int fd;
+
+	fd = open(pci_path(bdf, "config"), O_RDWR | O_CLOEXEC);
+	must(fd >= 0);
+	must(pwrite(fd, &val, size, offset) == size);
+	close(fd);
+}
+
+/* One walk for both views of config space: @dev or, if NULL, @bdf in sysfs */
+static u32 any_cfg_read(struct vfio_dev *dev, const char *bdf, unsigned int off, unsigned int size)
+{
+	return dev ? cfg_read(dev, off, size) : sysfs_cfg_read(bdf, off, size);
+}
+
+static unsigned int find_cap(struct vfio_dev *dev, const char *bdf, u8 id)
+{
+	unsigned int off = any_cfg_read(dev, bdf, PCI_CAPABILITY_LIST, 1) & ~3;
+
+	for (int limit = 48; off && limit; limit--) {
+		must(off >= 0x40);
+		if (any_cfg_read(dev, bdf, off, 1) == id)
+			return off;
+		off = any_cfg_read(dev, bdf, off + 1, 1) & ~3;
+	}
+	must(!off);
+	return 0;
+}
+
+static unsigned int find_ext_cap(struct vfio_dev *dev, const char *bdf, u16 id)
+{
+	unsigned int off = 0x100;
+	u32 header;
+
+	for (int limit = 480; off && limit; limit--) {
+		must(off >= 0x100);
+		header = any_cfg_read(dev, bdf, off, 4);
+		if (PCI_EXT_CAP_ID(header) == id && header)
+			return off;
+		off = PCI_EXT_CAP_NEXT(header);
+	}
+	must(!off);
+	return 0;
+}
+
+unsigned int cfg_cap(struct vfio_dev *dev, u8 id)
+{
+	return find_cap(dev, NULL, id);
+}
+
+unsigned int cfg_ext_cap(struct vfio_dev *dev, u16 id)
+{
+	return find_ext_cap(dev, NULL, id);
+}
+
+unsigned int sysfs_cfg_cap(const char *bdf, u8 id)
+{
+	return find_cap(NULL, bdf, id);
+}
+
+unsigned int sysfs_cfg_ext_cap(const char *bdf, u16 id)
+{
+	return find_ext_cap(NULL, bdf, id);
+}
+
+void vfio_bus_master(struct vfio_dev *dev, bool on)
+{
+	u32 cmd = cfg_read(dev, PCI_COMMAND, 2) & ~PCI_COMMAND_MASTER;
+
+	cmd |= PCI_COMMAND_MEMORY;
+	if (on)
+		cmd |= PCI_COMMAND_MASTER;
+	cfg_write(dev, PCI_COMMAND, cmd, 2);
+}
+
+void vfio_flr(struct vfio_dev *dev)
+{
+	unsigned int ctl = cfg_cap(dev, PCI_CAP_ID_EXP) + PCI_EXP_DEVCTL;
+
+	cfg_write(dev, ctl, cfg_read(dev, ctl, 2) | PCI_EXP_DEVCTL_BCR_FLR, 2);
+}
+
+int vfio_irqs_set(struct vfio_dev *dev, unsigned int start, unsigned int count, const int *fds)
+{
+	u8 buf[sizeof(struct vfio_irq_set) + 64 * sizeof(int)] = {};
+	struct vfio_irq_set *set = (void *)buf;
+
+	must(count <= 64);
+	set->argsz = sizeof(*set) + count * sizeof(int);
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = VFIO_PCI_MSIX_IRQ_INDEX;
+	set->start = start;
+	set->count = count;
+	memcpy(set->data, fds, count * sizeof(int));
+	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, set) ? -errno : 0;
+}
+
+void vfio_irqs_off(struct vfio_dev *dev)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = VFIO_PCI_MSIX_IRQ_INDEX,
+	};
+
+	must(!ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &set));
+}
+
+void vfio_request_irq_set(struct vfio_dev *dev, int fd)
+{
+	u8 buf[sizeof(struct vfio_irq_set) + sizeof(int)] = {};
+	struct vfio_irq_set *set = (void *)buf;
+
+	set->argsz = sizeof(buf);
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = VFIO_PCI_REQ_IRQ_INDEX;
+	set->count = 1;
+	memcpy(set->data, &fd, sizeof(fd));
+	must(!ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, set));
+}
+
+bool vfio_irq_pending(struct vfio_dev *dev, unsigned int vector)
+{
+	unsigned int cap = cfg_cap(dev, PCI_CAP_ID_MSIX);
+	u32 pba = cfg_read(dev, cap + PCI_MSIX_PBA, 4);
+
+	must((pba & PCI_MSIX_PBA_BIR) == 0);
+	pba &= PCI_MSIX_PBA_OFFSET;
+	return bar_read64(dev, pba + vector / 64 * 8) >> (vector % 64) & 1;
+}
+
+void vfio_reset_by(struct vfio_dev *dev, const char *pf, enum reset_kind kind)
+{
+	switch (kind) {
+	case RESET_VFIO:
+		must(!vfio_reset(dev));
+		break;
+	case RESET_FLR:
+		vfio_flr(dev);
+		break;
+	case RESET_SYSFS:
+		must(!file_write(pci_path(dev->bdf, "reset"), "1"));
+		break;
+	case RESET_PF:
+		must(!file_write(pci_path(pf, "reset"), "1"));
+		break;
+	}
+}

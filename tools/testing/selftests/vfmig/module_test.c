@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Loading and unloading: parameters that can't be are refused, what was loaded goes
+ * without a trace.  The module is loaded again as it was at the end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfmig.h>
+#include <sys/syscall.h>
+
+#include "pf.h"
+
+#include "kselftest_harness.h"
+
+#ifndef MODULE_INIT_COMPRESSED_FILE
+#define MODULE_INIT_COMPRESSED_FILE	4
+#endif
+
+#define PARAM_DIR	"/sys/module/" SIM_MODULE "/parameters"
+
+static const char * const params[] = { "num_pfs", "media_mb", "lba_size", "queues",
+				       "io_latency_us" };
+
+FIXTURE(module)
+{
+	char path[PATH_SIZE];
+	char args[256];		/* as it was loaded */
+};
+
+/* Output of a command, without its newline */
+static int command_output(const char *command, char *buf, size_t size)
+{
+	FILE *f = popen(command, "re");
+
+	buf[0] = 0;
+	if (!f)
+		return -errno;
+	if (fgets(buf, size, f))
+		buf[strcspn(buf, "\n")] = 0;
+	return pclose(f) ? -ENOENT : 0;
+}
+
+static int load(const char *path, const char *args)
+{
+	size_t len = strlen(path);
+	int flags = len > 3 && !strcmp(path + len - 3, ".ko") ? 0 : MODULE_INIT_COMPRESSED_FILE;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = syscall(SYS_finit_module, fd, args, flags) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, SIM_MODULE, O_NONBLOCK) ? -errno : 0;
+}
+
+static bool loaded(void)
+{
+	return file_exists("/sys/module/" SIM_MODULE);
+}
+
+static unsigned int count_pfs(void)
+{
+	char pfs[MAX_PFS][BDF_SIZE];
+
+	return pf_find(pfs, MAX_PFS);
+}
+
+FIXTURE_SETUP(module)
+{
+	char pfs[MAX_PFS][BDF_SIZE], value[32];
+	unsigned int n;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	if (command_output("modinfo -n " SIM_MODULE " 2>/dev/null", self->path,
+			   sizeof(self->path)))
+		SKIP(return, "modinfo does not find " SIM_MODULE);
+	if (!loaded())
+		SKIP(return, SIM_MODULE " is not loaded");
+	n = pf_find(pfs, MAX_PFS);
+	for (unsigned int i = 0; i < n; i++)
+		if (pf_numvfs(pfs[i]))
+			SKIP(return, "%s has VFs: they would go", pfs[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(params); i++) {
+		char path[PATH_SIZE], *end = self->args + strlen(self->args);
+
+		snprintf(path, sizeof(path), PARAM_DIR "/%s", params[i]);
+		ASSERT_EQ(file_read(path, value, sizeof(value)), 0);
+		snprintf(end, sizeof(self->args) - strlen(self->args), "%s=%s ", params[i], value);
+	}
+	ASSERT_EQ(unload(), 0);
+}
+
+FIXTURE_TEARDOWN(module)
+{
+	if (loaded())
+		unload();
+	EXPECT_EQ(load(self->path, self->args), 0);
+}
+
+TEST_F(module, invalid_parameters_are_refused)
+{
+	static const char * const wrong[] = {
+		"num_pfs=0", "num_pfs=9", "num_pfs=4294967295", "media_mb=0",
+		"media_mb=4294967295", "lba_size=0", "lba_size=1024", "lba_size=513",
+		"queues=0", "queues=33", "num_pfs=x",
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
+		EXPECT_EQ(load(self->path, wrong[i]), -EINVAL) TH_LOG("%s", wrong[i]);
+		EXPECT_FALSE(loaded());
+		EXPECT_EQ(count_pfs(), 0);
+		if (loaded())
+			unload();
+	}
+}
+
+TEST_F_TIMEOUT(module, comes_and_goes, 60)
+{
+	for (int i = 0; i < 5; i++) {
+		ASSERT_EQ(load(self->path, i % 2 ? "num_pfs=3" : ""), 0);
+		EXPECT_EQ(count_pfs(), i % 2 ? 3 : 1);
+		ASSERT_EQ(unload(), 0);
+		EXPECT_EQ(count_pfs(), 0);
+		EXPECT_FALSE(file_exists("/sys/kernel/debug/vfmig/"));
+	}
+}
+
+TEST_F(module, goes_with_its_vfs)
+{
+	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE];
+
+	ASSERT_EQ(load(self->path, "media_mb=1"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
+	EXPECT_EQ(pf_attr(pfs[0], "media_mb"), 1);
+	ASSERT_EQ(pf_set_numvfs(pfs[0], 4), 0);
+	ASSERT_TRUE(pf_vf(pfs[0], 3, vf));
+	ASSERT_EQ(unload(), 0);
+	EXPECT_FALSE(file_exists(pci_path(vf, "vendor")));
+	EXPECT_FALSE(file_exists(pci_path(pfs[0], "vendor")));
+}
+
+/* The VFs of many PFs don't fit on one bus */
+TEST_F_TIMEOUT(module, vfs_spill_onto_further_buses, 120)
+{
+	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE], name[64];
+	bool other_bus = false;
+
+	ASSERT_EQ(load(self->path, "num_pfs=8 media_mb=1"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 8);
+	for (int i = 0; i < 8; i++) {
+		/* The first and the last, which needs the most of the buses */
+		if (i != 0 && i != 7)
+			continue;
+		ASSERT_EQ(pf_set_numvfs(pfs[i], 64), 0);
+		for (unsigned int n = 0; n < 64; n++) {
+			ASSERT_TRUE(pf_vf(pfs[i], n, vf)) TH_LOG("VF %u of %s", n, pfs[i]);
+			EXPECT_EQ(file_u64(pci_path(vf, "device"), 0), VFMIG_PCI_DEVICE_ID_VF);
+			EXPECT_TRUE(pci_driver(vf, name, sizeof(name)));
+			EXPECT_TRUE(link_name(pci_path(vf, "iommu_group"), name, sizeof(name)));
+			other_bus |= strncmp(vf, pfs[0], 7);
+		}
+	}
+	EXPECT_TRUE(other_bus);
+	ASSERT_EQ(unload(), 0);
+	EXPECT_EQ(count_pfs(), 0);
+}
+
+TEST_HARNESS_MAIN

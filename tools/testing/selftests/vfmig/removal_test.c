@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VF is taken away, by sriov_numvfs or with the PF, while it is open, in
+ * mid-migration, or held by a data fd alone.  The user is asked to let go; the
+ * removal is done when he has; a data fd holds up nothing.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include "rig.h"
+
+#include "kselftest_harness.h"
+
+#define RUNNING		VFIO_DEVICE_STATE_RUNNING
+#define STOP		VFIO_DEVICE_STATE_STOP
+#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
+#define RESUMING	VFIO_DEVICE_STATE_RESUMING
+
+enum removal { BY_NUMVFS, BY_UNBIND };
+
+FIXTURE(removal)
+{
+	struct rig rig;
+	char driver[64];
+};
+
+FIXTURE_VARIANT(removal)
+{
+	enum removal how;
+};
+
+FIXTURE_VARIANT_ADD(removal, by_numvfs)
+{
+	.how = BY_NUMVFS,
+};
+
+FIXTURE_VARIANT_ADD(removal, by_pf_unbind)
+{
+	.how = BY_UNBIND,
+};
+
+FIXTURE_SETUP(removal)
+{
+	struct pf_vfs vfs = { .count = 1 };
+	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_TRUE(pci_driver(self->rig.pf, self->driver, sizeof(self->driver)));
+}
+
+FIXTURE_TEARDOWN(removal)
+{
+	char path[PATH_SIZE], name[64];
+
+	rig_close(&self->rig);
+	if (!pci_driver(self->rig.pf, name, sizeof(name))) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", self->driver);
+		file_write(path, self->rig.pf);
+	}
+}
+
+struct remover {
+	const char *pf;
+	enum removal how;
+	bool done;
+	int err;
+};
+
+static void *remove_thread(void *arg)
+{
+	struct remover *r = arg;
+
+	if (r->how == BY_NUMVFS)
+		r->err = pf_set_numvfs(r->pf, 0);
+	else
+		r->err = file_write(pci_path(r->pf, "driver/unbind"), r->pf);
+	__atomic_store_n(&r->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void remove_start(struct remover *r, pthread_t *thread, const char *pf, enum removal how)
+{
+	pf_vfs_gone();
+	*r = (struct remover){ .pf = pf, .how = how };
+	must(!pthread_create(thread, NULL, remove_thread, r));
+}
+
+static bool removed(struct remover *r)
+{
+	return __atomic_load_n(&r->done, __ATOMIC_ACQUIRE);
+}
+
+/* Start a removal with the VF open in @state, see it wait, let go, see it done */
+static void remove_open_vf(struct __test_metadata *_metadata, struct rig *rig,
+			   enum removal how, u32 state)
+{
+	struct vfio_dev *dev = &rig->dev[0];
+	int request = event_new(), fd;
+	struct remover r;
+	pthread_t thread;
+	ssize_t n;
+	u8 byte = 0x76;
+
+	must(!mig_set(dev, state, &fd));
+	vfio_request_irq_set(dev, request);
+	remove_start(&r, &thread, rig->pf, how);
+	EXPECT_TRUE(event_wait(request)) TH_LOG("the user was not asked to let go");
+	EXPECT_TRUE(stays_false(removed(&r)));
+	/* It works until it is let go */
+	EXPECT_EQ(mig_get(dev), (int)state);
+	EXPECT_NE(bar_read64(dev, NVME_CAP), ~0ULL);
+	if (state == STOP_COPY)
+		EXPECT_EQ(read(fd, &byte, 1), 1);
+	vfio_close(dev);
+	ASSERT_TRUE(wait_until(removed(&r)));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(r.err, 0);
+	EXPECT_FALSE(file_exists(pci_path(dev->bdf, "vendor")));
+	if (fd >= 0) {
+		n = state == RESUMING ? write(fd, &byte, 1) : read(fd, &byte, 1);
+		EXPECT_EQ(n, -1);
+		EXPECT_EQ(errno, ENODEV);
+		close(fd);
+	}
+	close(request);
+}
+
+TEST_F_TIMEOUT(removal, of_an_open_vf, 60)
+{
+	rig_start(&self->rig);
+	remove_open_vf(_metadata, &self->rig, variant->how, RUNNING);
+}
+
+TEST_F_TIMEOUT(removal, in_stop_copy, 60)
+{
+	remove_open_vf(_metadata, &self->rig, variant->how, STOP_COPY);
+}
+
+TEST_F_TIMEOUT(removal, in_resuming, 60)
+{
+	remove_open_vf(_metadata, &self->rig, variant->how, RESUMING);
+}
+
+TEST_F_TIMEOUT(removal, with_io_in_flight, 60)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_cmd flush = { .opcode = NVME_FLUSH, .nsid = 1 };
+
+	rig_start(rig);
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 100000), 0);
+	for (int i = 0; i < 30; i++)
+		nvme_submit(&rig->nvme, &rig->nvme.io[1], &flush);
+	nvme_ring(&rig->nvme, &rig->nvme.io[1]);
+	remove_open_vf(_metadata, rig, variant->how, STOP);
+}
+
+TEST_F_TIMEOUT(removal, is_not_held_up_by_a_data_fd, 60)
+{
+	struct rig *rig = &self->rig;
+	struct vfio_dev *dev = &rig->dev[0];
+	struct remover r;
+	pthread_t thread;
+	int fd;
+	u8 byte;
+
+	ASSERT_EQ(mig_set(dev, STOP_COPY, &fd), 0);
+	vfio_close(dev);
+	remove_start(&r, &thread, rig->pf, variant->how);
+	ASSERT_TRUE(wait_until(removed(&r)));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(r.err, 0);
+	EXPECT_EQ(read(fd, &byte, 1), -1);
+	EXPECT_EQ(errno, ENODEV);
+	close(fd);
+}
+
+TEST_F_TIMEOUT(removal, and_back_again, 60)
+{
+	struct rig *rig = &self->rig;
+	char path[PATH_SIZE], bdf[BDF_SIZE];
+	struct remover r;
+	pthread_t thread;
+	u8 *buf;
+
+	/* VFs made anew read as zeroes */
+	rig_start(rig);
+	buf = arena_alloc(&rig->mem, PAGE);
+	memset(buf, 0x77, PAGE);
+	nvme_write_bytes(&rig->nvme, 0, buf, PAGE);
+	vfio_close(&rig->dev[0]);
+	remove_start(&r, &thread, rig->pf, variant->how);
+	ASSERT_TRUE(wait_until(removed(&r)));
+	pthread_join(thread, NULL);
+	if (variant->how == BY_UNBIND) {
+		EXPECT_EQ(pf_numvfs(rig->pf), 0);
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", self->driver);
+		ASSERT_EQ(file_write(path, rig->pf), 0);
+	}
+	ASSERT_EQ(pf_require(&(struct pf_vfs){ .count = 1 }, rig->pf), NULL);
+	ASSERT_TRUE(pf_vf(rig->pf, 0, bdf));
+	ASSERT_EQ(vfio_open(&rig->dev[0], &rig->iommu[0], bdf), 0);
+	arena_map(&rig->mem, &rig->iommu[0]);
+	nvme_init(&rig->nvme, &rig->dev[0], &rig->mem);
+	ASSERT_EQ(nvme_create_io(&rig->nvme, 1, 16, -1), 0);
+	nvme_read_bytes(&rig->nvme, 0, buf, PAGE);
+	EXPECT_TRUE(is_filled(buf, PAGE, 0));
+}
+
+TEST_HARNESS_MAIN
