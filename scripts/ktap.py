@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Counts the results in KTAP files, each the output of one test program.
+
+Usage: scripts/ktap.py FILE...
+
+Prints a line for each file, each test that failed and each reason to skip some, and
+last "PASSED FAILED SKIPPED", three numbers.  FILE.status, if there, holds the
+program's exit status.  A test that the plan promised and that has no result has
+failed, and so has a program that ended badly without saying which test did.
+"""
+
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PLAN = re.compile(r"^1\.\.(\d+)(?: *# *SKIP *(.*))?", re.IGNORECASE)
+RESULT = re.compile(r"^(not )?ok \d+ ?-? ?([^#]*)(?:#\s*(.*))?$")
+SKIPPED = 4     # exit status of a kselftest that was skipped as a whole
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    skipped: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def parse(text: str, status: int) -> Count:
+    count = Count()
+    planned = None
+    comments: list[str] = []
+    for line in text.splitlines():
+        if plan := PLAN.match(line):
+            planned = int(plan[1])
+            if plan[2] is not None:
+                count.skipped.append(f"all: {plan[2] or 'no reason given'}")
+        elif result := RESULT.match(line):
+            name, directive = result[2].strip(), result[3] or ""
+            if result[1]:
+                count.failed.append("\n".join([name, *comments[-4:]]))
+            elif directive.upper().startswith("SKIP"):
+                count.skipped.append(f"{name}: {directive[4:].strip() or 'no reason given'}")
+            else:
+                count.passed += 1
+            comments = []
+        elif line.startswith("#") and not re.match(r"# +(RUN|OK|Starting) ", line):
+            comments.append("    " + line.lstrip("# "))
+    seen = count.passed + len(count.skipped) + len(count.failed)
+    if planned is None:
+        if status == SKIPPED:
+            count.skipped.append(f"all: {' '.join(c.strip() for c in comments)}")
+        else:
+            count.failed.append(f"no plan in the output (exit status {status})")
+    elif seen < planned:
+        count.failed += [f"{planned - seen} tests without a result (exit status {status})"] \
+            + ["and another one"] * (planned - seen - 1)
+    elif status not in (0, SKIPPED) and not count.failed:
+        count.failed.append(f"exit status {status}")
+    return count
+
+
+def main() -> int:
+    total = Count()
+    for file in map(Path, sys.argv[1:]):
+        status_file = file.with_name(file.name + ".status")
+        status = int(status_file.read_text()) if status_file.exists() else 0
+        count = parse(file.read_text(errors="replace"), status)
+        print(f"  {file.stem}: {count.passed} passed, {len(count.failed)} failed"
+              + (f", {len(count.skipped)} skipped" if count.skipped else ""))
+        for name in count.failed:
+            print(f"    failed: {name}")
+        reasons = Counter(name.partition(": ")[2] for name in count.skipped)
+        for reason, times in reasons.most_common():
+            print(f"    {times} skipped: {reason}")
+        total.passed += count.passed
+        total.failed += count.failed
+        total.skipped += count.skipped
+    print(total.passed, len(total.failed), len(total.skipped))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What runs in the guest: commands, verified I/O, its kernel log."""
+
+import json
+import re
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from . import Failure
+from .qemu import Qemu
+
+TIMEOUT = 180
+
+# Warnings that an emulated processor's slow clock makes the guest's kernel write
+CLOCK_NOISE = ("hrtimer: interrupt took", "clocksource: ", "sched_clock: ")
+
+
+@dataclass
+class Verified:
+    """What fio says that it read back and compared."""
+    read: int = 0
+    errors: int = 0
+
+    def __add__(self, other: "Verified") -> "Verified":
+        return Verified(self.read + other.read, self.errors + other.errors)
+
+
+def parse_fio(text: str, status: int, expected: int) -> Verified:
+    """Sums fio's JSON up.  A fio that failed in another way than by a
+    verification counts as an error, and so does one that read too little."""
+    try:
+        summary, _ = json.JSONDecoder().raw_decode(text[max(text.find("{"), 0):])
+        jobs: list[dict[str, Any]] = summary["jobs"]
+    except (ValueError, KeyError) as error:
+        raise Failure(f"fio said no JSON but: {text.strip()[:200]}") from error
+    read = sum(job["read"]["io_bytes"] for job in jobs)
+    errors = sum(job["total_err"] for job in jobs)
+    if not errors and (status or read < expected):
+        errors = 1
+    return Verified(read, errors)
+
+
+class Guest:
+    """The guest, wherever it runs: move() says where that is now."""
+
+    def __init__(self, qemu: Qemu):
+        self._next = 0
+        self._attach(qemu, qemu.agent_socket())
+
+    def _attach(self, qemu: Qemu, sock: socket.socket) -> None:
+        self.qemu = qemu
+        self._socket = sock
+        self._input = sock.makefile("rb")
+
+    def move(self, qemu: Qemu, sock: socket.socket) -> None:
+        """The guest runs in qemu now; sock is qemu.agent_socket(), connected before
+        the guest came: one that writes to a port nobody listens on would wait."""
+        self._input.close()
+        self._socket.close()
+        self._attach(qemu, sock)
+
+    def run(self, command: str, timeout: float = TIMEOUT) -> tuple[int, str]:
+        """Runs a shell command; returns its status and output."""
+        self._next += 1
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.sendall(f"{self._next} {command}\n".encode())
+            while True:
+                header = self._input.readline().decode().split()
+                if not header:
+                    raise Failure(f"the guest's port was closed: {self.qemu.log_tail()}")
+                output = self._input.read(int(header[2])).decode(errors="replace")
+                if int(header[0]) == self._next:
+                    return int(header[1]), output
+        except (OSError, ValueError, IndexError) as error:
+            raise Failure(f"the guest does not answer to '{command}': {error}") from error
+
+    def output(self, command: str, timeout: float = TIMEOUT) -> str:
+        status, output = self.run(command, timeout)
+        if status:
+            raise Failure(f"'{command}' failed in the guest ({status}): {output.strip()[:300]}")
+        return output
+
+    def wait_for(self, condition: str, what: str, timeout: float = TIMEOUT) -> None:
+        deadline = time.monotonic() + timeout
+        while self.run(condition)[0]:
+            if time.monotonic() > deadline:
+                raise Failure(f"after {timeout:.0f} s there is still no {what} in the guest")
+            time.sleep(0.2)
+
+    def kernel_errors(self) -> list[str]:
+        """Lines of the kernel log at warning level or worse: of the nvme driver at
+        any time, of anyone since the guest was up."""
+        booted = float(self.output("cat /tmp/booted"))
+        found = []
+        for line in self.output("dmesg -r").splitlines():
+            match = re.match(r"<(\d+)>\[ *([0-9.]+)\] (.*)", line)
+            if not match or int(match[1]) & 7 > 4:
+                continue
+            if float(match[2]) < booted and "nvme" not in match[3]:
+                continue
+            if not match[3].startswith(CLOCK_NOISE):
+                found.append(match[3])
+        return found
+
+
+class Disk:
+    """Verified I/O to regions of one disk of the guest."""
+
+    MIB = 1 << 20
+
+    def __init__(self, guest: Guest, device: str):
+        self.guest = guest
+        self.device = device
+        self.name = device.rsplit("/", 1)[-1]
+        self._dir = f"/tmp/loop-{self.name}"
+        self._counted = 0
+        self._size = 0
+
+    def _fio(self, action: str, offset: int, size: int, seed: int, block: str) -> Verified:
+        status, text = self.guest.run(
+            f"BLOCK={block} io {action} {self.device} {offset * self.MIB} "
+            f"{size * self.MIB} {seed}")
+        return parse_fio(text, status, size * self.MIB)
+
+    def write(self, offset: int, size: int, seed: int, block: str = "4k") -> Verified:
+        """Writes a region (MiB) and verifies it; seed decides what is written."""
+        return self._fio("write", offset, size, seed, block)
+
+    def verify(self, offset: int, size: int, seed: int, block: str = "4k") -> Verified:
+        """Verifies what write() with the same arguments left there."""
+        return self._fio("verify", offset, size, seed, block)
+
+    def start_loop(self, offset: int, size: int, seed: int) -> None:
+        """Writes and verifies a region again and again, with seed + 1 and so on, until
+        stop_loop()."""
+        self._counted = 0
+        self._size = size * self.MIB
+        self.guest.output(
+            f"rm -rf {self._dir}; mkdir {self._dir}; (io loop {self.device} "
+            f"{offset * self.MIB} {self._size} {seed} {self._dir} >/dev/null 2>&1 &)")
+
+    def passes(self) -> int:
+        """Passes of the loop that have ended."""
+        return int(self.guest.output(f"ls {self._dir} | grep -c json || true"))
+
+    def wait_pass(self, number: int) -> None:
+        self.guest.wait_for(f"[ -e {self._dir}/{number}.json ]", f"pass {number} of {self.name}")
+
+    def busy(self) -> None:
+        """Waits until the loop's I/O is seen to go on."""
+        self.guest.wait_for(
+            f"a=$(cat /sys/block/{self.name}/stat); sleep 0.2; "
+            f'[ "$a" != "$(cat /sys/block/{self.name}/stat)" ]', f"I/O on {self.name}")
+
+    def collect(self) -> Verified:
+        """Sums up the passes that have ended since the last call."""
+        total = Verified()
+        last = self.passes()
+        for number in range(self._counted + 1, last + 1):
+            status, text = self.guest.run(f"cat {self._dir}/{number}.json; "
+                                          f"head -n 5 {self._dir}/{number}.err; exit $(cat {self._dir}/{number}.status)")
+            total += parse_fio(text, status, self._size)
+        self._counted = last
+        return total
+
+    def stop_loop(self) -> Verified:
+        """Lets the pass that is under way end; returns what collect() does."""
+        self.guest.output(f"touch {self._dir}/stop")
+        self.guest.wait_for(f"[ -e {self._dir}/ended ]", f"end of the I/O loop on {self.name}")
+        return self.collect()

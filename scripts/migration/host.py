@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The PF and its VFs, seen from sysfs."""
+
+import subprocess
+import time
+from pathlib import Path
+
+from . import Failure
+
+DRIVER = "vfmig_vfio_pci"
+VENDOR = "0x564d"
+DEVICE_PF = "0x5046"
+PCI = Path("/sys/bus/pci")
+
+
+def modprobe(*arguments: str) -> None:
+    done = subprocess.run(["modprobe", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"modprobe {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def find_pfs() -> list[Path]:
+    """All simulated PFs, in the order of their addresses."""
+    return sorted(
+        path for path in (PCI / "devices").iterdir()
+        if (path / "vendor").read_text().strip() == VENDOR
+        and (path / "device").read_text().strip() == DEVICE_PF)
+
+
+class Vf:
+    """A virtual function bound to the variant driver."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.address = path.name
+        self._bind()
+
+    def _bound_to(self) -> str:
+        driver = self.path / "driver"
+        return driver.resolve().name if driver.exists() else ""
+
+    def _bind(self) -> None:
+        """driver_override is set when the VF is made; whoever finds it bound to
+        something else, or to nothing, does what an administrator would."""
+        override = self.path / "driver_override"
+        if override.read_text().strip() != DRIVER:
+            override.write_text(DRIVER)
+        if self._bound_to() not in ("", DRIVER):
+            (self.path / "driver" / "unbind").write_text(self.address)
+        if not self._bound_to():
+            (PCI / "drivers_probe").write_text(self.address)
+        if self._bound_to() != DRIVER:
+            raise Failure(f"{self.address} is bound to '{self._bound_to()}', not to {DRIVER}")
+        group = Path("/dev/vfio") / (self.path / "iommu_group").resolve().name
+        deadline = time.monotonic() + 5
+        while not group.exists():
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.address} is bound and there is no {group}")
+            time.sleep(0.05)
+
+
+def make_vfs(count: int, media_mb: int) -> list[Vf]:
+    """Loads the modules and makes the VFs of one PF, as a user would."""
+    modprobe("vfmig_sim", f"media_mb={media_mb}")
+    pfs = find_pfs()
+    if len(pfs) != 1:
+        raise Failure(f"{len(pfs)} simulated PFs appeared, not 1")
+    (pfs[0] / "sriov_numvfs").write_text(str(count))
+    return [Vf((pfs[0] / f"virtfn{n}").resolve()) for n in range(count)]
+
+
+def remove_vfs() -> None:
+    for pf in find_pfs():
+        (pf / "sriov_numvfs").write_text("0")
+    modprobe("-r", "vfmig_sim")

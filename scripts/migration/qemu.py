@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A QEMU process and its QMP."""
+
+import json
+import shlex
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Optional
+
+from . import Failure
+
+BINARY = "qemu-system-x86_64"
+MACHINE = "q35,hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
+CMDLINE = ("console=hvc0 loglevel=4 mitigations=off nokaslr no_timer_check tsc=reliable "
+           "workqueue.cpu_intensive_thresh_us=0 panic=-1")
+TIMEOUT = 180
+
+
+def version() -> str:
+    done = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.split("version", 1)[1].split()[0]
+
+
+def connect(path: Path, process: subprocess.Popen, log: Path) -> socket.socket:
+    """Connects to a socket that a QEMU which is just starting will listen on."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(str(path))
+            sock.settimeout(TIMEOUT)
+            return sock
+        except OSError as error:
+            sock.close()
+            if process.poll() is not None:
+                raise Failure(f"QEMU did not start: {tail(log)}") from error
+            if time.monotonic() > deadline:
+                raise Failure(f"QEMU does not listen on {path.name}: {error}") from error
+        time.sleep(0.05)
+
+
+def tail(path: Path) -> str:
+    """The last line of a log, for a message."""
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "(nothing logged)"
+
+
+class Qmp:
+    """QMP over a unix socket: commands, and the events that came meanwhile."""
+
+    def __init__(self, sock: socket.socket):
+        self.events: list[dict[str, Any]] = []
+        self._sock = sock
+        self._file = sock.makefile("rw", encoding="utf-8")
+        self._read()
+        self.command("qmp_capabilities")
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            line = self._file.readline()
+        except OSError as error:
+            raise Failure(f"QEMU does not answer over QMP: {error}") from error
+        if not line:
+            raise Failure("QEMU closed its QMP connection")
+        return json.loads(line)
+
+    def command(self, name: str, **arguments: Any) -> Any:
+        request: dict[str, Any] = {"execute": name}
+        if arguments:
+            request["arguments"] = {key.replace("_", "-"): value
+                                    for key, value in arguments.items()}
+        try:
+            self._file.write(json.dumps(request) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise Failure(f"QEMU closed its QMP connection: {error}") from error
+        while True:
+            answer = self._read()
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise Failure(f"QMP {name}: {answer['error']['desc']}")
+            else:
+                return answer["return"]
+
+    def close(self) -> None:
+        # What could not be sent is flushed once more, to nobody
+        with suppress(OSError):
+            self._file.close()
+        self._sock.close()
+
+
+class Qemu:
+    """One QEMU with a guest and VFs; incoming waits for a guest instead of booting it."""
+
+    def __init__(self, name: str, image: Path, logs: Path, run: Path, vfs: list, *,
+                 incoming: bool = False, memory: int = 256):
+        self.name = name
+        self.vfs = vfs
+        self._log = logs / f"{name}.log"
+        self._qmp_path = run / f"{name}.qmp"
+        self._agent_path = run / f"{name}.agent"
+        arguments = [
+            BINARY, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", str(memory),
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-M", MACHINE, "-bios", "qboot.rom",
+            "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initramfs.img"),
+            "-append", CMDLINE,
+            "-drive", f"if=none,id=root,format=raw,readonly=on,file={image / 'root.img'}",
+            "-device", "virtio-blk-pci,drive=root,addr=02.0",
+            "-device", "virtio-serial-pci,addr=03.0",
+            "-chardev", f"file,id=console,path={logs / (name + '.console')}",
+            "-device", "virtconsole,chardev=console",
+            "-chardev", f"socket,id=agent,server=on,wait=off,path={self._agent_path}",
+            "-device", "virtserialport,chardev=agent,name=agent",
+            "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
+            "-msg", "timestamp=on",
+        ]
+        for number, vf in enumerate(vfs):
+            arguments += ["-device", ",".join([
+                "vfio-pci", f"id=vf{number}", f"addr={5 + number:02x}.0", f"host={vf.address}",
+                "enable-migration=on", "migration-events=on",
+                "x-pre-copy-dirty-page-tracking=off"])]
+        if incoming:
+            arguments += ["-incoming", "defer"]
+        (logs / f"{name}.command").write_text(shlex.join(arguments) + "\n")
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        try:
+            self.qmp = Qmp(connect(self._qmp_path, self.process, self._log))
+        except BaseException:
+            self.kill()
+            raise
+
+    def agent_socket(self) -> socket.socket:
+        return connect(self._agent_path, self.process, self._log)
+
+    def log_tail(self) -> str:
+        return tail(self._log)
+
+    def set_capabilities(self, **capabilities: bool) -> None:
+        self.qmp.command("migrate-set-capabilities", capabilities=[
+            {"capability": name.replace("_", "-"), "state": state}
+            for name, state in capabilities.items()])
+
+    def set_parameters(self, **parameters: Any) -> None:
+        self.qmp.command("migrate-set-parameters", **parameters)
+
+    def migration(self) -> dict[str, Any]:
+        return self.qmp.command("query-migrate")
+
+    def quit(self) -> None:
+        """Ends the process in order; by force if it does not end."""
+        if self.process.returncode is not None:
+            return
+        try:
+            self.qmp.command("quit")
+        except Failure:
+            pass
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.qmp.close()
+
+    def kill(self, timeout: Optional[float] = 10) -> None:
+        self.process.kill()
+        self.process.wait(timeout)
