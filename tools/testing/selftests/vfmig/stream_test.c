@@ -226,6 +226,21 @@ TEST_F(stream, what_the_destination_had_is_gone)
 	EXPECT_EQ(vf_media_allocated(rig->dev[1].bdf), 4 * PAGE);
 }
 
+/* CC.MPS is for a disabled controller: a guest must not make its own stream refused */
+TEST_F(stream, page_size_that_an_enabled_controller_ignores_does_not_move)
+{
+	struct rig *rig = &self->rig;
+	u32 cc;
+
+	must(!mig_set(&rig->dev[0], RUNNING, NULL));
+	cc = bar_read32(&rig->dev[0], NVME_CC);
+	bar_write32(&rig->dev[0], NVME_CC, cc | 5 << 7);
+	EXPECT_EQ(bar_read32(&rig->dev[0], NVME_CC), cc);
+	rig_move(rig, RUNNING);
+	EXPECT_EQ(bar_read32(&rig->dev[1], NVME_CC), cc);
+	EXPECT_TRUE(medium_is(rig, self->buf, self->medium));
+}
+
 TEST_F(stream, vfs_move_side_by_side)
 {
 	struct rig *rig = &self->rig;
