@@ -75,8 +75,8 @@ struct vfmig_mem_run {
  * struct vfmig_vf_client - what the PF driver tells the user of an open VF
  * @reset: The VF was reset, whoever asked for it (an FLR of the VF or of the
  *	PF): it is as after power-on.  Called from a context that may sleep, with
- *	no lock held that any &struct vfmig_vf_ops function takes; must not wait
- *	for anything that waits for a reset.
+ *	no lock held that any &struct vfmig_vf_ops function but open() and close()
+ *	takes; must not wait for anything that waits for a reset.
  * @mem_dirty: Memory became dirty while nothing was pending: a reader that
  *	waits can go on.  Atomic context; must not call back.
  */
@@ -98,8 +98,10 @@ struct vfmig_vf_client {
  * Running states: after open() and after reset() a VF runs.  quiesce() stops
  * DMA and interrupts, register writes are still taken (RUNNING_P2P); freeze()
  * stops every change of state (STOP).  Each waits until what was under way is
- * over.  thaw() undoes freeze(), resume() undoes quiesce().  freeze() is called
- * on a quiesced VF only.
+ * over.  thaw() undoes freeze(), resume() undoes quiesce(); on a VF that is not
+ * stopped they do nothing.  As a reset makes a VF run at any moment, freeze() may
+ * meet one that runs, and quiesces it too.  None of the four can fail: a device
+ * that can't be stopped in order is to be reset.
  */
 struct vfmig_vf_ops {
 	/** @owner: module to pin while a VF is open */

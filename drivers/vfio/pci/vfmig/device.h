@@ -6,6 +6,7 @@
 #define _VFMIG_DEVICE_H
 
 #include <linux/mutex.h>
+#include <linux/ratelimit.h>
 #include <linux/spinlock.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/vfmig.h>
@@ -26,6 +27,7 @@ struct vfmig_load;
  * @save: the data fd of PRE_COPY and STOP_COPY, with our own reference, or NULL.
  *	Written under @state_mutex and @save_lock, read under either.
  * @load: the data fd of RESUMING, with our own reference, or NULL
+ * @refusals: limits what the log says of refused streams
  * @save_lock: lets mem_dirty(), in atomic context, look at @save
  * @reset_lock: protects @deferred_reset, and orders it with @state_mutex
  * @deferred_reset: the VF was reset while somebody held @state_mutex, who does
@@ -41,6 +43,8 @@ struct vfmig_device {
 	enum vfio_device_mig_state state;
 	struct vfmig_save *save;
 	struct vfmig_load *load;
+
+	struct ratelimit_state refusals;
 
 	spinlock_t save_lock;		/* save, for mem_dirty() */
 

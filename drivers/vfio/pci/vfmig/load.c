@@ -28,6 +28,9 @@
 #include "stream.h"
 #include "trace.h"
 
+/* Too large a stream is refused; it kills nobody for want of memory */
+#define VFMIG_LOAD_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 enum vfmig_load_stage {
 	VFMIG_LOAD_IDENTITY,	/* nothing but the identity record may come */
 	VFMIG_LOAD_MEMORY,	/* memory, holes or the state may come */
@@ -112,15 +115,17 @@ static u64 vfmig_rec_length(const struct vfmig_load *load)
 /* Says in the log why the stream is refused.  Under @lock. */
 static int __printf(2, 3) vfmig_refuse(struct vfmig_load *load, const char *fmt, ...)
 {
+	struct vfmig_device *vfdev = load->vfdev;
 	struct va_format vaf;
 	va_list args;
 
+	if (!__ratelimit(&vfdev->refusals))
+		return -EINVAL;
 	va_start(args, fmt);
 	vaf.fmt = fmt;
 	vaf.va = &args;
-	dev_err_ratelimited(&load->vfdev->core.pdev->dev,
-			    "migration stream refused at record %llu, byte %llu: %pV\n",
-			    load->records, load->bytes, &vaf);
+	pci_err(vfdev->core.pdev, "migration stream refused at record %llu, byte %llu: %pV\n",
+		load->records, load->bytes, &vaf);
 	va_end(args);
 	return -EINVAL;
 }
@@ -226,7 +231,7 @@ static int vfmig_header_done(struct vfmig_load *load)
 		vfmig_expect(load, VFMIG_PART_FIXED, sizeof(struct vfmig_extent));
 		return 0;
 	case VFMIG_RECORD_STATE:
-		load->state = kvmalloc(length, GFP_KERNEL_ACCOUNT);
+		load->state = kvmalloc(length, VFMIG_LOAD_GFP);
 		if (!load->state)
 			return -ENOMEM;
 		load->state_len = length;
@@ -277,8 +282,9 @@ static int vfmig_check_identity(struct vfmig_load *load, const struct vfmig_vf_i
 		return vfmig_refuse(load, "%u bytes of model data in a record that has %u",
 				    le32_to_cpu(in->model_data_length), id->data_length);
 	if (memcmp(id->model, own.model, sizeof(own.model)))
-		return vfmig_refuse(load, "device model \"%.16s\", not \"%.16s\"",
-				    id->model, own.model);
+		return vfmig_refuse(load, "device model \"%*pE\", not \"%.16s\"",
+				    (int)strnlen(id->model, sizeof(id->model)), id->model,
+				    own.model);
 	if (id->model_version > own.model_version)
 		return vfmig_refuse(load, "version %u of the device model, newer than %u",
 				    id->model_version, own.model_version);
@@ -461,7 +467,7 @@ static ssize_t vfmig_take_memory(struct vfmig_load *load, struct iov_iter *from)
 	size_t copied;
 
 	if (!load->page) {
-		load->page = alloc_page(GFP_HIGHUSER | __GFP_ACCOUNT);
+		load->page = alloc_page(VFMIG_LOAD_GFP | __GFP_HIGHMEM);
 		if (!load->page)
 			return -ENOMEM;
 	}

@@ -46,7 +46,7 @@ static int vfmig_open_device(struct vfio_device *vdev)
 
 	if (!try_module_get(vfdev->ops->owner))
 		return -ENODEV;
-	/* Resets the VF, so that this user finds nothing of the previous one */
+	/* Resets the VF: of the previous user there is left what a disk keeps */
 	ret = vfio_pci_core_enable(&vfdev->core);
 	if (ret)
 		goto err_put;

@@ -311,7 +311,6 @@ int vfmig_migration_open(struct vfmig_device *vfdev)
 		return ret;
 	mutex_lock(&vfdev->state_mutex);
 	vfdev->open = true;
-	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
 	vfmig_state_unlock(vfdev);
 	return 0;
 }
@@ -323,6 +322,7 @@ void vfmig_migration_close(struct vfmig_device *vfdev)
 	vfmig_end_save(vfdev);
 	vfmig_end_load(vfdev);
 	vfdev->open = false;
+	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
 	vfmig_state_unlock(vfdev);
 	/* Without state_mutex: it waits for a reset() of ours that is under way */
 	vfdev->ops->close(vfdev->vf);
@@ -335,6 +335,9 @@ void vfmig_migration_init(struct vfmig_device *vfdev)
 	mutex_init(&vfdev->state_mutex);
 	spin_lock_init(&vfdev->save_lock);
 	spin_lock_init(&vfdev->reset_lock);
+	ratelimit_state_init(&vfdev->refusals, DEFAULT_RATELIMIT_INTERVAL,
+			     DEFAULT_RATELIMIT_BURST);
+	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
 	vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
 	vdev->mig_ops = &vfmig_migration_ops;
 }

@@ -4,7 +4,10 @@
  * that are naturally aligned.  Nothing backs the BARs' addresses, so they are
  * never mapped, and no eventfd can stand for a write to one.
  */
+#include <linux/cleanup.h>
 #include <linux/pci.h>
+#include <linux/pm_runtime.h>
+#include <linux/rwsem.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
@@ -28,7 +31,11 @@ static unsigned int vfmig_access_width(u64 offset, size_t count)
 static int vfmig_bar_read(struct vfmig_device *vfdev, unsigned int bar, u64 offset,
 			  char __user *buf, unsigned int width)
 {
-	__le64 val = cpu_to_le64(vfdev->ops->bar_read(vfdev->vf, bar, offset, width));
+	__le64 val;
+
+	/* Not across a reset: what was begun before it must not reach the VF after it */
+	scoped_guard(rwsem_read, &vfdev->core.memory_lock)
+		val = cpu_to_le64(vfdev->ops->bar_read(vfdev->vf, bar, offset, width));
 
 	return copy_to_user(buf, &val, width) ? -EFAULT : 0;
 }
@@ -40,12 +47,13 @@ static int vfmig_bar_write(struct vfmig_device *vfdev, unsigned int bar, u64 off
 
 	if (copy_from_user(&val, buf, width))
 		return -EFAULT;
-	vfdev->ops->bar_write(vfdev->vf, bar, offset, width, le64_to_cpu(val));
+	scoped_guard(rwsem_read, &vfdev->core.memory_lock)
+		vfdev->ops->bar_write(vfdev->vf, bar, offset, width, le64_to_cpu(val));
 	return 0;
 }
 
-static ssize_t vfmig_bar_rw(struct vfmig_device *vfdev, char __user *rbuf,
-			    const char __user *wbuf, size_t count, loff_t *ppos)
+static ssize_t vfmig_bar_copy(struct vfmig_device *vfdev, char __user *rbuf,
+			      const char __user *wbuf, size_t count, loff_t *ppos)
 {
 	unsigned int bar = VFIO_PCI_OFFSET_TO_INDEX(*ppos);
 	u64 offset = *ppos & VFIO_PCI_OFFSET_MASK;
@@ -71,6 +79,20 @@ static ssize_t vfmig_bar_rw(struct vfmig_device *vfdev, char __user *rbuf,
 		*ppos += width;
 	}
 	return done;
+}
+
+/* A user who let the VF go to sleep wakes it by touching it */
+static ssize_t vfmig_bar_rw(struct vfmig_device *vfdev, char __user *rbuf,
+			    const char __user *wbuf, size_t count, loff_t *ppos)
+{
+	struct device *dev = &vfdev->core.pdev->dev;
+	ssize_t ret;
+
+	if (pm_runtime_resume_and_get(dev))
+		return -EIO;
+	ret = vfmig_bar_copy(vfdev, rbuf, wbuf, count, ppos);
+	pm_runtime_put(dev);
+	return ret;
 }
 
 ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
