@@ -26,6 +26,7 @@ struct vfmig_vf {
 /**
  * struct vfmig_pf - a PF
  * @fn: its function
+ * @retiring: no VFs any more; protected by the PF's device lock
  * @lock: protects @config, and @nr_vfs where the PF's device lock is not held
  * @config: for VFs made from now on; the latency for all
  * @nr_vfs: VFs that there are
@@ -33,6 +34,7 @@ struct vfmig_vf {
  */
 struct vfmig_pf {
 	struct vfmig_fn *fn;
+	bool retiring;
 	struct mutex lock;	/* see above */
 	struct vfmig_vf_config config;
 	unsigned int nr_vfs;
@@ -158,6 +160,8 @@ static int pf_sriov_configure(struct pci_dev *pdev, int nr)
 		pf_destroy_vfs(pf);
 		return 0;
 	}
+	if (pf->retiring)
+		return -ENODEV;
 
 	ret = pf_create_vfs(pf, nr);
 	if (!ret)
@@ -198,6 +202,36 @@ static void pf_remove(struct pci_dev *pdev)
 	pci_disable_sriov(pdev);
 	vfmig_unregister_pf(pdev);
 	pf_destroy_vfs(pf);
+}
+
+/*
+ * Turns VFs off for good, in the order of locks that a write to sriov_numvfs has:
+ * the PF's device lock, then the PCI core's.  Removing the bus first would take
+ * them the other way round, and hang if the two met.
+ */
+static int pf_retire(struct device *dev, void *unused)
+{
+	struct vfmig_pf *pf;
+
+	guard(device)(dev);
+	pf = dev_get_drvdata(dev);
+	if (!pf)
+		return 0;
+	pf->retiring = true;
+	pci_lock_rescan_remove();
+	pci_disable_sriov(to_pci_dev(dev));
+	pci_unlock_rescan_remove();
+	pf_destroy_vfs(pf);
+	return 0;
+}
+
+/* The module goes: no VF is open, and none may come */
+void vfmig_pf_retire_all(void)
+{
+	int ret;
+
+	ret = driver_for_each_device(&vfmig_pf_driver.driver, NULL, NULL, pf_retire);
+	WARN_ON(ret);
 }
 
 /**

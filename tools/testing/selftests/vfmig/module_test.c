@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/vfmig.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "pf.h"
 
@@ -144,6 +145,41 @@ TEST_F(module, goes_with_its_vfs)
 	ASSERT_EQ(unload(), 0);
 	EXPECT_FALSE(file_exists(pci_path(vf, "vendor")));
 	EXPECT_FALSE(file_exists(pci_path(pfs[0], "vendor")));
+}
+
+/* Asks for VFs of a PF again and again, until there is no such PF */
+static void ask_for_vfs(const char *pf)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "%s", pci_path(pf, "sriov_numvfs"));
+	while (file_exists(path)) {
+		file_write(path, "2");
+		file_write(path, "0");
+	}
+	_exit(0);
+}
+
+/* A write to sriov_numvfs takes the same locks as the removal of the bus */
+TEST_F_TIMEOUT(module, goes_while_vfs_are_asked_for, 90)
+{
+	for (int i = 0; i < 3; i++) {
+		char pfs[MAX_PFS][BDF_SIZE];
+		int status;
+		pid_t child;
+
+		ASSERT_EQ(load(self->path, "num_pfs=2 media_mb=1"), 0);
+		ASSERT_EQ(pf_find(pfs, MAX_PFS), 2);
+		ASSERT_EQ(pf_set_numvfs(pfs[0], 8), 0);
+		child = fork();
+		ASSERT_GE(child, 0);
+		if (!child)
+			ask_for_vfs(pfs[1]);
+		sleep_ms(200 + 300 * i);
+		EXPECT_EQ(unload(), 0);
+		EXPECT_EQ(waitpid(child, &status, 0), child);
+		EXPECT_EQ(count_pfs(), 0);
+	}
 }
 
 /* The VFs of many PFs don't fit on one bus */
