@@ -29,6 +29,8 @@ static struct page *vfmig_dma_page(phys_addr_t paddr)
 	if (!pfn_valid(pfn))
 		return NULL;
 	page = pfn_to_page(pfn);
+	if (PageHWPoison(page))
+		return NULL;
 	if (PageReserved(page) && !is_zero_pfn(pfn) && !is_zone_device_page(page))
 		return NULL;
 	return page;

@@ -229,7 +229,8 @@ void vfmig_msi_destroy(struct vfmig_fabric *fabric);
 int vfmig_msi_fn_init(struct vfmig_fn *fn);
 void vfmig_msi_fn_destroy(struct vfmig_fn *fn);
 void vfmig_msi_set_open(struct vfmig_fn *fn, bool open);
-void vfmig_msi_reset(struct vfmig_fn *fn);
+void vfmig_msi_end_hold(struct vfmig_fn *fn);
+void vfmig_msi_drop_pending(struct vfmig_fn *fn);
 u64 vfmig_msi_pba(const struct vfmig_fn *fn);
 
 /* iommu.c */

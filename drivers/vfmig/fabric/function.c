@@ -80,11 +80,16 @@ static void vfmig_fn_do_reset(struct vfmig_fn *fn)
 	seq = fn->reset_seq;
 	raw_spin_unlock_irq(cfg_lock);
 
+	/* BAR accesses that began before: none comes through until the reset is over */
+	down_write(&fn->model_lock);
+	up_write(&fn->model_lock);
+
+	vfmig_msi_end_hold(fn);
 	scoped_guard(rwsem_read, &fn->model_lock) {
 		if (fn->ops && fn->ops->reset)
 			fn->ops->reset(fn->model);
 	}
-	vfmig_msi_reset(fn);
+	vfmig_msi_drop_pending(fn);
 
 	raw_spin_lock_irq(cfg_lock);
 	/* If asked for again meanwhile, the work is queued again, and will end it */
@@ -160,13 +165,14 @@ u64 vfmig_fn_bar_read(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsigne
 {
 	u64 ones = vfmig_all_ones(len);
 
-	if (!READ_ONCE(fn->alive) || !vfmig_in_bar(fn, bar, offset, len) ||
-	    vfmig_in_msix_table(fn, bar, offset))
+	if (!vfmig_in_bar(fn, bar, offset, len) || vfmig_in_msix_table(fn, bar, offset))
+		return ones;
+
+	guard(rwsem_read)(&fn->model_lock);
+	if (!READ_ONCE(fn->alive))
 		return ones;
 	if (vfmig_in_pba(fn, bar, offset))
 		return vfmig_msi_pba(fn) >> (8 * (offset % sizeof(u64))) & ones;
-
-	guard(rwsem_read)(&fn->model_lock);
 	if (!fn->ops || !fn->ops->bar_read)
 		return ones;
 	return fn->ops->bar_read(fn->model, bar, offset, len) & ones;
@@ -176,12 +182,12 @@ EXPORT_SYMBOL_GPL(vfmig_fn_bar_read);
 void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsigned int len,
 			u64 val)
 {
-	if (!READ_ONCE(fn->alive) || !vfmig_in_bar(fn, bar, offset, len) ||
-	    vfmig_in_msix_table(fn, bar, offset) || vfmig_in_pba(fn, bar, offset))
+	if (!vfmig_in_bar(fn, bar, offset, len) || vfmig_in_msix_table(fn, bar, offset) ||
+	    vfmig_in_pba(fn, bar, offset))
 		return;
 
 	guard(rwsem_read)(&fn->model_lock);
-	if (fn->ops && fn->ops->bar_write)
+	if (READ_ONCE(fn->alive) && fn->ops && fn->ops->bar_write)
 		fn->ops->bar_write(fn->model, bar, offset, len, val & vfmig_all_ones(len));
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_bar_write);

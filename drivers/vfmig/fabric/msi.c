@@ -103,15 +103,20 @@ void vfmig_msi_set_open(struct vfmig_fn *fn, bool open)
 		vfmig_msi_queue_fire(fn);
 }
 
-/* The function is in reset, so nothing is delivered */
-void vfmig_msi_reset(struct vfmig_fn *fn)
+/* The function is in reset, so nothing is delivered all the same */
+void vfmig_msi_end_hold(struct vfmig_fn *fn)
+{
+	clear_bit(VFMIG_IRQ_HELD_BIT, &fn->irq_state);
+}
+
+/* The same, and the model was reset and raises nothing any more */
+void vfmig_msi_drop_pending(struct vfmig_fn *fn)
 {
 	for (unsigned int i = 0; i < fn->desc->msix_vectors; i++) {
 		spin_lock(&fn->vectors[i].lock);
 		clear_bit(i, fn->irq_pending);
 		spin_unlock(&fn->vectors[i].lock);
 	}
-	clear_bit(VFMIG_IRQ_HELD_BIT, &fn->irq_state);
 }
 
 u64 vfmig_msi_pba(const struct vfmig_fn *fn)
