@@ -204,7 +204,8 @@ static const struct vfmig_fn_ops vfmig_nvme_fn_ops = {
  */
 static int vfmig_nvme_init(void)
 {
-	vfmig_nvme_wq = alloc_workqueue("vfmig_nvme", WQ_UNBOUND, 0);
+	/* A busy controller keeps its worker: there must be one for each */
+	vfmig_nvme_wq = alloc_workqueue("vfmig_nvme", WQ_UNBOUND, VFMIG_MAX_PFS * VFMIG_MAX_VFS);
 	return vfmig_nvme_wq ? 0 : -ENOMEM;
 }
 

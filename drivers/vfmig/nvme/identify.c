@@ -102,9 +102,7 @@ static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cm
 	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
 			       NVME_CTRL_ONCS_WRITE_ZEROES | VFMIG_ONCS_SELECT);
 	id->vwc = NVME_CTRL_VWC_PRESENT | VFMIG_VWC_FLUSH_ALL;
-	/* A command is done entirely or not at all */
-	id->awun = granule_blocks(ctrl);
-	id->awupf = granule_blocks(ctrl);
+	/* AWUN and AWUPF are a block: a larger write may end half-way, by a DMA fault say */
 	snprintf(id->subnqn, sizeof(id->subnqn), "nqn.2014-08.org.nvmexpress:uuid:%pUb",
 		 &ctrl->ident.subsys);
 	return NVME_SC_SUCCESS;

@@ -177,6 +177,7 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 
 		if (!chunk || bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES)) {
 			offset = (chunk_index(offset) + 1) << VFMIG_CHUNK_SHIFT;
+			cond_resched();
 			continue;
 		}
 		if (chunk->pages[bit]) {

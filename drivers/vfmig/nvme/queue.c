@@ -327,7 +327,7 @@ static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *pro
 		unsigned int sqid = ctrl->next_sq;
 
 		ctrl->next_sq = (sqid + 1) % VFMIG_NVME_QUEUES;
-		for (unsigned int n = 0; n < VFMIG_NVME_BURST && fetch(ctrl, sqid); n++) {
+		for (unsigned int n = 0; n < VFMIG_NVME_BURST && !must_stop(ctrl) && fetch(ctrl, sqid); n++) {
 			*progress = true;
 			if (count_command(ctrl, budget))
 				return true;
