@@ -338,6 +338,7 @@ void vfmig_migration_init(struct vfmig_device *vfdev)
 	ratelimit_state_init(&vfdev->refusals, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
-	vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
+	vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
+				VFIO_MIGRATION_PRE_COPY;
 	vdev->mig_ops = &vfmig_migration_ops;
 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See source.h */
+#include "source.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WRITE_ZEROES_DEAC	(1U << 25)
+
+const char *source_open(struct source *src, unsigned int media_mb)
+{
+	struct pf_vfs vfs = { .count = 2, .media_mb = media_mb };
+	struct rig *rig = &src->rig;
+	const char *why = rig_open(rig, &vfs, IOMMU_TYPE1, 1);
+
+	if (why)
+		return why;
+	src->dev = &rig->dev[0];
+	if (!precopy_offered(src->dev))
+		return "the driver does not offer PRE_COPY";
+	rig_start(rig);
+	src->buf = arena_alloc(&rig->mem, MIB(1));
+	src->size = MIB(media_mb);
+	src->medium = calloc(1, src->size);
+	src->copy = calloc(1, src->size);
+	must(src->medium && src->copy);
+	src->seed = SOURCE_SEED;
+	return NULL;
+}
+
+void source_close(struct source *src)
+{
+	free(src->medium);
+	free(src->copy);
+	rig_close(&src->rig);
+}
+
+void source_write(struct source *src, u64 offset, size_t len)
+{
+	must(len <= MIB(1));
+	fill_pattern(src->buf, len, next_random(&src->seed));
+	nvme_write_bytes(&src->rig.nvme, offset, src->buf, len);
+	memcpy(src->medium + offset, src->buf, len);
+}
+
+void source_drop(struct source *src, u64 offset, size_t len)
+{
+	struct nvme *nvme = &src->rig.nvme;
+
+	must(!nvme_deallocate(nvme, offset / nvme->lba_size, len / nvme->lba_size));
+	memset(src->medium + offset, 0, len);
+}
+
+void source_zero(struct source *src, u64 offset, size_t len, bool deallocate)
+{
+	struct nvme *nvme = &src->rig.nvme;
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE_ZEROES, offset / nvme->lba_size,
+					  len / nvme->lba_size);
+
+	cmd.cdw12 |= deallocate ? WRITE_ZEROES_DEAC : 0;
+	must(!nvme_io(nvme, cmd));
+	memset(src->medium + offset, 0, len);
+}
+
+bool source_reads_right(struct source *src)
+{
+	for (u64 at = 0; at < src->size; at += MIB(1)) {
+		memset(src->buf, 0xee, MIB(1));
+		nvme_read_bytes(&src->rig.nvme, at, src->buf, MIB(1));
+		if (memcmp(src->buf, src->medium + at, MIB(1)))
+			return false;
+	}
+	return true;
+}
+
+bool source_copied_right(struct source *src, const struct blob *blob, size_t *pos)
+{
+	if (!*pos)
+		memset(src->copy, 0, src->size);
+	return stream_replay(blob, pos, src->copy, src->size) &&
+	       !memcmp(src->copy, src->medium, src->size);
+}
+
+bool source_lands_right(struct source *src, const struct blob *blob)
+{
+	struct vfio_dev *dst = rig_second(&src->rig);
+
+	must(!mig_load(dst, blob));
+	must(!mig_set(dst, VFIO_DEVICE_STATE_STOP, NULL));
+	stream_medium(dst, src->copy, src->size);
+	return !memcmp(src->copy, src->medium, src->size);
+}
+
+void session_begin(struct session *s, struct source *src)
+{
+	*s = (struct session){ .src = src };
+	s->fd = precopy_begin(src->dev, VFIO_DEVICE_STATE_PRE_COPY);
+	precopy_read(s->fd, &s->blob, IDENTITY_BYTES);
+}
+
+void session_end(struct session *s)
+{
+	if (s->src)
+		close(s->fd);
+	blob_free(&s->blob);
+}
+
+bool session_drains_right(struct session *s, u64 *bytes)
+{
+	u64 left = precopy_left(s->fd);
+
+	*bytes = precopy_drain(s->fd, &s->blob);
+	if (*bytes != left)
+		note("%llu bytes announced, %llu read", left, *bytes);
+	return *bytes == left && !precopy_left(s->fd);
+}
+
+bool session_copied_right(struct session *s)
+{
+	return source_copied_right(s->src, &s->blob, &s->replayed);
+}
+
+bool session_completes_right(struct session *s)
+{
+	size_t before = s->blob.len;
+	u64 size;
+
+	must(!mig_set(s->src->dev, VFIO_DEVICE_STATE_STOP_COPY, NULL));
+	must(!mig_size(s->src->dev, &size));
+	must(!mig_read(s->fd, &s->blob, KIB(100)));
+	if (s->blob.len - before != size)
+		note("%llu bytes announced, %zu read", size, s->blob.len - before);
+	return s->blob.len - before == size && session_copied_right(s);
+}
+
+bool session_moves_right(struct session *s)
+{
+	struct rig *rig = &s->src->rig;
+
+	if (!session_completes_right(s))
+		return false;
+	rig_second(rig);
+	rig_land(rig, &s->blob, VFIO_DEVICE_STATE_RUNNING);
+	return source_reads_right(s->src);
+}
+
+short poll_now(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	must(poll(&pfd, 1, 0) >= 0);
+	return pfd.revents;
+}
+
+static void *poll_thread(void *arg)
+{
+	struct poller *poller = arg;
+	struct pollfd pfd = { .fd = poller->fd, .events = POLLIN };
+	u64 end = now_ms() + WAIT_MS;
+
+	/* poll() looks once more when the time is up: then nobody woke it */
+	if (poll(&pfd, 1, WAIT_MS) == 1 && now_ms() < end)
+		poller->revents = pfd.revents;
+	return NULL;
+}
+
+void poller_start(struct poller *poller, int fd)
+{
+	*poller = (struct poller){ .fd = fd };
+	must(!pthread_create(&poller->thread, NULL, poll_thread, poller));
+	/* Let it go to sleep */
+	sleep_ms(20);
+}
+
+short poller_end(struct poller *poller)
+{
+	pthread_join(poller->thread, NULL);
+	return poller->revents;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A VF to migrate from in PRE_COPY, with a guest that knows what it has on its
+ * medium, and another VF to migrate to if a test does.
+ */
+#ifndef VFMIG_TEST_SOURCE_H
+#define VFMIG_TEST_SOURCE_H
+
+#include <pthread.h>
+
+#include "precopy.h"
+#include "rig.h"
+
+/**
+ * struct source - two VFs
+ * @dev: the first
+ * @size: bytes of its medium
+ * @medium: what is on it: nothing at first
+ * @copy: what a destination would have on it so far
+ * @buf: 1 MiB in the arena
+ * @seed: decides what is written, and whatever else a test wants to be random
+ */
+struct source {
+	struct rig rig;
+	struct vfio_dev *dev;
+	u64 size;
+	u8 *medium;
+	u8 *copy;
+	u8 *buf;
+	u64 seed;
+};
+
+#define SOURCE_SEED	20240607
+
+/* NULL, or why the test must be skipped; source_close() in either case */
+const char *source_open(struct source *src, unsigned int media_mb);
+void source_close(struct source *src);
+
+/* The guest writes something new, in one command or more */
+void source_write(struct source *src, u64 offset, size_t len);
+/* The guest deallocates, or writes zeroes and leaves the rest to the device */
+void source_drop(struct source *src, u64 offset, size_t len);
+void source_zero(struct source *src, u64 offset, size_t len, bool deallocate);
+
+/* Does the device that the driver drives, moved or not, read as @medium? */
+bool source_reads_right(struct source *src);
+/* Do the records of @blob from *@pos on, after those before it, make @medium? */
+bool source_copied_right(struct source *src, const struct blob *blob, size_t *pos);
+/* Has the other VF @medium on it after loading @blob?  It stays in STOP. */
+bool source_lands_right(struct source *src, const struct blob *blob);
+
+/**
+ * struct session - a PRE_COPY session, all of whose data is kept
+ * @replayed: bytes of @blob that went into the source's @copy
+ */
+struct session {
+	struct source *src;
+	int fd;
+	struct blob blob;
+	size_t replayed;
+};
+
+/* Begin, and read the identity record */
+void session_begin(struct session *s, struct source *src);
+/* Read what there is now to *@bytes: is it what was announced, and nothing is left? */
+bool session_drains_right(struct session *s, u64 *bytes);
+/* With whole records read: do they make the source's medium? */
+bool session_copied_right(struct session *s);
+/* STOP_COPY and all the rest: is it what was announced, and makes the medium? */
+bool session_completes_right(struct session *s);
+/* The same, and does the guest find its medium at the other VF? */
+bool session_moves_right(struct session *s);
+void session_end(struct session *s);
+
+/* poll() of a data fd without waiting: what is set, 0 for nothing */
+short poll_now(int fd);
+
+/* Somebody who waits in poll() of a data fd */
+struct poller {
+	pthread_t thread;
+	int fd;
+	short revents;	/* 0: it was not woken */
+};
+
+void poller_start(struct poller *poller, int fd);
+/* What it came back with */
+short poller_end(struct poller *poller);
+
+#endif /* VFMIG_TEST_SOURCE_H */

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * PRE_COPY beside a guest that writes at random: the accounting against the reader's
+ * own, and the destination against the source.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "source.h"
+
+#include "kselftest_harness.h"
+
+#define STOP		VFIO_DEVICE_STATE_STOP
+#define RUNNING		VFIO_DEVICE_STATE_RUNNING
+#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
+#define PRE_COPY	VFIO_DEVICE_STATE_PRE_COPY
+#define PRE_COPY_P2P	VFIO_DEVICE_STATE_PRE_COPY_P2P
+
+#define MEDIUM		MIB(4)
+#define LBA		512UL
+
+/* A VF of 4 MiB with nothing on it, and another one to move it to */
+FIXTURE(busy)
+{
+	struct source src;
+	struct session s;
+};
+
+FIXTURE_SETUP(busy)
+{
+	const char *why = source_open(&self->src, MEDIUM / MIB(1));
+
+	if (why)
+		SKIP(return, "%s", why);
+}
+
+FIXTURE_TEARDOWN(busy)
+{
+	session_end(&self->s);
+	source_close(&self->src);
+}
+
+static void random_change(struct source *src)
+{
+	u64 offset = next_random(&src->seed) % (MEDIUM / LBA) * LBA;
+	size_t len = (1 + next_random(&src->seed) % 128) * LBA;
+
+	if (len > MEDIUM - offset)
+		len = MEDIUM - offset;
+	switch (next_random(&src->seed) % 8) {
+	case 0:
+	case 1:
+		len = len * 4 < MEDIUM - offset ? len * 4 : len;
+		source_drop(src, offset, len);
+		break;
+	case 2:
+		source_zero(src, offset, len, next_random(&src->seed) % 2);
+		break;
+	default:
+		source_write(src, offset, len);
+	}
+}
+
+/* A read() of @len gives what was announced, as much as fits, and counts it */
+static void counted_read(struct __test_metadata *_metadata, struct session *s, size_t len)
+{
+	u64 initial[2], dirty[2], left, size[2];
+	ssize_t n;
+	u8 *buf = malloc(len);
+
+	ASSERT_NE(buf, NULL);
+	ASSERT_EQ(precopy_info(s->fd, &initial[0], &dirty[0]), 0);
+	ASSERT_EQ(mig_size(s->src->dev, &size[0]), 0);
+	left = initial[0] + dirty[0];
+	n = read(s->fd, buf, len);
+	if (n < 0) {
+		ASSERT_EQ(errno, ENOMSG);
+		n = 0;
+	}
+	ASSERT_EQ(n, len < left ? len : left);
+	blob_append(&s->blob, buf, n);
+	free(buf);
+
+	ASSERT_EQ(precopy_info(s->fd, &initial[1], &dirty[1]), 0);
+	ASSERT_EQ(mig_size(s->src->dev, &size[1]), 0);
+	ASSERT_EQ(initial[1] + dirty[1], left - n);
+	ASSERT_EQ(size[1], size[0] - n);
+	/* The first copy comes first */
+	ASSERT_EQ(initial[1], initial[0] > (u64)n ? initial[0] - n : 0);
+}
+
+TEST_F_TIMEOUT(busy, accounting_is_the_readers_own, 60)
+{
+	u64 trailer, size, n;
+
+	TH_LOG("seed %u", SOURCE_SEED);
+	for (int i = 0; i < 40; i++)
+		random_change(&self->src);
+	session_begin(&self->s, &self->src);
+	ASSERT_EQ(mig_size(self->src.dev, &size), 0);
+	trailer = size - precopy_left(self->s.fd);
+	for (int i = 1; i <= 400; i++) {
+		u64 r = next_random(&self->src.seed);
+
+		for (r %= 4; r; r--)
+			random_change(&self->src);
+		ASSERT_EQ(mig_size(self->src.dev, &size), 0);
+		ASSERT_EQ(size, precopy_left(self->s.fd) + trailer);
+		/* From single bytes to more than there is */
+		r = next_random(&self->src.seed);
+		counted_read(_metadata, &self->s, 1 + (r >> 8) % (1U << (r % 20)));
+		if (i % 50)
+			continue;
+		ASSERT_EQ(mig_set(self->src.dev, PRE_COPY_P2P, NULL), 0);
+		EXPECT_TRUE(session_drains_right(&self->s, &n));
+		EXPECT_TRUE(session_copied_right(&self->s));
+		ASSERT_EQ(mig_set(self->src.dev, PRE_COPY, NULL), 0);
+	}
+	for (int i = 0; i < 20; i++)
+		random_change(&self->src);
+	ASSERT_EQ(mig_size(self->src.dev, &size), 0);
+	EXPECT_EQ(size, precopy_left(self->s.fd) + trailer);
+	precopy_read(self->s.fd, &self->s.blob, 1000);
+	EXPECT_TRUE(session_moves_right(&self->s));
+	EXPECT_GT(self->s.blob.len, MEDIUM);
+}
+
+/* A guest that keeps up to DEPTH writes in flight, until it is told to stop */
+#define DEPTH		8
+#define MOST		(2 * PAGE)
+
+struct writer {
+	pthread_t thread;
+	struct rig *rig;
+	u8 *data;		/* DEPTH buffers of MOST bytes */
+	u64 seed;
+	u64 span;		/* bytes of the medium that it writes to */
+	bool settle;		/* wait for all of them in the end */
+	bool stop;
+	bool over;
+	u64 done;
+	struct flight {
+		u16 cid;
+		u64 offset;
+		size_t len;	/* 0: free */
+	} flight[DEPTH];
+};
+
+static void writer_submit(struct writer *w, unsigned int slot)
+{
+	struct nvme *nvme = &w->rig->nvme;
+	struct nvme_queue *q = &nvme->io[1];
+	struct flight *f = &w->flight[slot];
+	u8 *data = w->data + slot * MOST;
+	struct nvme_cmd cmd;
+
+	f->len = (1 + next_random(&w->seed) % (MOST / LBA)) * LBA;
+	f->offset = next_random(&w->seed) % ((w->span - MOST) / LBA + 1) * LBA;
+	if (next_random(&w->seed) % 16) {
+		cmd = nvme_rw_cmd(NVME_WRITE, f->offset / LBA, f->len / LBA);
+		fill_pattern(data, f->len, next_random(&w->seed));
+		nvme_set_prps(nvme, q, &cmd, data, f->len);
+	} else {
+		cmd = nvme_rw_cmd(NVME_WRITE_ZEROES, f->offset / LBA, f->len / LBA);
+		cmd.cdw12 |= 1U << 25;
+	}
+	f->cid = nvme_submit(nvme, q, &cmd);
+}
+
+static void *writer_thread(void *arg)
+{
+	struct writer *w = arg;
+	struct nvme *nvme = &w->rig->nvme;
+	struct nvme_queue *q = &nvme->io[1];
+	struct nvme_cqe cqe;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
+		nvme_reap(nvme, q);
+		for (unsigned int i = 0; i < DEPTH; i++) {
+			if (w->flight[i].len && !nvme_take(q, w->flight[i].cid, &cqe))
+				continue;
+			if (w->flight[i].len) {
+				must(cqe.status >> 1 == 0);
+				w->done++;
+			}
+			writer_submit(w, i);
+		}
+		nvme_ring(nvme, q);
+	}
+	for (unsigned int i = 0; w->settle && i < DEPTH && w->flight[i].len; i++)
+		must(!nvme_wait(nvme, q, w->flight[i].cid, NULL));
+	__atomic_store_n(&w->over, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void writer_start(struct writer *w)
+{
+	w->stop = false;
+	w->over = false;
+	memset(w->flight, 0, sizeof(w->flight));
+	must(!pthread_create(&w->thread, NULL, writer_thread, w));
+}
+
+/* Read for a while what a working device gives, in pieces of any size */
+static u64 read_under_load(struct session *s, unsigned int ms)
+{
+	u64 end = now_ms() + ms, bytes = 0;
+	u8 *buf = malloc(MIB(1));
+	ssize_t n;
+
+	must(buf);
+	do {
+		n = read(s->fd, buf, 1 + next_random(&s->src->seed) % MIB(1));
+		must(n > 0 || errno == ENOMSG);
+		if (n > 0) {
+			blob_append(&s->blob, buf, n);
+			bytes += n;
+		}
+	} while (now_ms() < end);
+	free(buf);
+	return bytes;
+}
+
+/*
+ * The last write to a granule that is read at this moment must not be lost.  A reader
+ * that is always there, and as many last writes as can be had.
+ */
+TEST_F_TIMEOUT(busy, last_write_wins, 60)
+{
+	struct writer w = {
+		.rig = &self->src.rig,
+		.data = arena_alloc(&self->src.rig.mem, DEPTH * MOST),
+		.seed = SOURCE_SEED,
+		.span = 64 * PAGE,
+		.settle = true,
+	};
+	struct source *src = &self->src;
+	u64 n;
+
+	session_begin(&self->s, src);
+	for (unsigned int i = 0; i < 120; i++) {
+		writer_start(&w);
+		read_under_load(&self->s, 5);
+		__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+		while (!__atomic_load_n(&w.over, __ATOMIC_ACQUIRE))
+			read_under_load(&self->s, 0);
+		pthread_join(w.thread, NULL);
+		EXPECT_TRUE(session_drains_right(&self->s, &n));
+		nvme_read_bytes(&src->rig.nvme, 0, src->buf, w.span);
+		memcpy(src->medium, src->buf, w.span);
+		ASSERT_TRUE(session_copied_right(&self->s)) TH_LOG("round %u", i);
+	}
+	EXPECT_GT(w.done, 100);
+}
+
+TEST_F_TIMEOUT(busy, under_load, 60)
+{
+	struct rig *rig = &self->src.rig;
+	struct writer w = {
+		.rig = rig,
+		.data = self->src.buf,
+		.seed = SOURCE_SEED,
+		.span = MEDIUM,
+	};
+	struct vfio_dev *dst;
+	size_t before;
+	u64 size;
+
+	for (u64 at = 0; at < MEDIUM; at += MIB(1))
+		source_write(&self->src, at, MIB(1));
+	session_begin(&self->s, &self->src);
+	writer_start(&w);
+	EXPECT_GT(read_under_load(&self->s, 1500), MEDIUM);
+	/* Commands may be under way when it stops, of which some completed */
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+	pthread_join(w.thread, NULL);
+	EXPECT_GT(w.done, 100);
+	ASSERT_EQ(mig_set(self->src.dev, STOP_COPY, NULL), 0);
+	ASSERT_EQ(mig_size(self->src.dev, &size), 0);
+	before = self->s.blob.len;
+	ASSERT_EQ(mig_read(self->s.fd, &self->s.blob, KIB(64)), 0);
+	EXPECT_EQ(self->s.blob.len - before, size);
+
+	/* Three views of what the source has: a fresh copy, the session's, VF 1's */
+	ASSERT_EQ(mig_set(self->src.dev, STOP, NULL), 0);
+	stream_medium(self->src.dev, self->src.medium, MEDIUM);
+	EXPECT_TRUE(session_copied_right(&self->s));
+	dst = rig_second(rig);
+	ASSERT_EQ(mig_load(dst, &self->s.blob), 0);
+	ASSERT_EQ(mig_set(dst, STOP, NULL), 0);
+	stream_medium(dst, self->src.copy, MEDIUM);
+	EXPECT_EQ(memcmp(self->src.copy, self->src.medium, MEDIUM), 0);
+
+	/* The guest goes on there; what was under way completes there, once */
+	rig_land(rig, &self->s.blob, RUNNING);
+	for (unsigned int i = 0; i < DEPTH; i++)
+		EXPECT_EQ(nvme_wait(&rig->nvme, &rig->nvme.io[1], w.flight[i].cid, NULL), 0);
+	for (u64 at = 0; at < MEDIUM; at += MIB(1)) {
+		nvme_read_bytes(&rig->nvme, at, self->src.buf, MIB(1));
+		memcpy(self->src.copy + at, self->src.buf, MIB(1));
+	}
+	for (unsigned int i = 0; i < DEPTH; i++)
+		memcpy(self->src.copy + w.flight[i].offset, self->src.medium + w.flight[i].offset,
+		       w.flight[i].len);
+	EXPECT_EQ(memcmp(self->src.copy, self->src.medium, MEDIUM), 0);
+}
+
+TEST_HARNESS_MAIN

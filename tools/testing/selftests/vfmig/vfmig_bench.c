@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Speed of the migration path, no test: "vfmig_bench DIR" prints figures and
+ * writes one DIR/NAME.json for each.
+ *
+ * Machines differ, and a shared one differs from minute to minute.  So every
+ * figure is a ratio of two things that were measured in turns in the same run,
+ * each at least ROUNDS times: of their medians.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mig.h"
+#include "nvme.h"
+
+#define ROUNDS		7
+#define BUFFER		MIB(1)
+#define MEDIUM_MB	256
+#define MANY_VFS	64
+#define MANY_MB		4
+#define INFO_CALLS	20000
+
+#define STOP		VFIO_DEVICE_STATE_STOP
+#define RUNNING		VFIO_DEVICE_STATE_RUNNING
+#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
+#define RESUMING	VFIO_DEVICE_STATE_RESUMING
+#define PRE_COPY	VFIO_DEVICE_STATE_PRE_COPY
+
+static const char *out_dir;
+static unsigned int missed;
+
+struct sample {
+	double v[ROUNDS];
+};
+
+static int cmp_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(const struct sample *s)
+{
+	struct sample sorted = *s;
+
+	qsort(sorted.v, ROUNDS, sizeof(double), cmp_double);
+	return sorted.v[ROUNDS / 2];
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void write_samples(FILE *f, const char *name, const struct sample *s)
+{
+	fprintf(f, "  \"%s\": [", name);
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		fprintf(f, "%s%g", i ? ", " : "", s->v[i]);
+	fprintf(f, "],\n");
+}
+
+/*
+ * The figure @name is the median of @a over that of @b; @target is what it shall
+ * be at least (@at_least) or at most.
+ */
+static void report(const char *name, const char *a_name, const struct sample *a,
+		   const char *b_name, const struct sample *b, const char *unit, double target,
+		   bool at_least)
+{
+	double ratio = median(a) / median(b);
+	bool met = at_least ? ratio >= target : ratio <= target;
+	char path[PATH_SIZE];
+	FILE *f;
+
+	printf("%-14s %6.2f  (%s %g : %s %g %s; target %s %g: %s)\n", name, ratio, a_name,
+	       median(a), b_name, median(b), unit, at_least ? "at least" : "at most", target,
+	       met ? "met" : "NOT MET");
+	missed += !met;
+
+	snprintf(path, sizeof(path), "%s/%s.json", out_dir, name);
+	f = fopen(path, "w");
+	must(f);
+	fprintf(f, "{\n  \"name\": \"%s\",\n  \"unit\": \"%s\",\n", name, unit);
+	write_samples(f, a_name, a);
+	write_samples(f, b_name, b);
+	fprintf(f, "  \"ratio\": %.4f,\n  \"target\": \"%s %g\",\n  \"met\": %s\n}\n", ratio,
+		at_least ? ">=" : "<=", target, met ? "true" : "false");
+	must(!fclose(f));
+}
+
+/* An open VF with a medium that is written all over */
+struct bench_vf {
+	struct iommu iommu;
+	struct vfio_dev dev;
+	struct arena mem;
+};
+
+static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index, size_t filled)
+{
+	static struct nvme nvme;
+	char bdf[BDF_SIZE];
+	u8 *buf;
+
+	must(pf_vf(pf, index, bdf));
+	must(!iommu_init(&vf->iommu, IOMMU_TYPE1));
+	must(!vfio_open(&vf->dev, &vf->iommu, bdf));
+	if (!filled)
+		return;
+	arena_init(&vf->mem);
+	arena_map(&vf->mem, &vf->iommu);
+	nvme_init(&nvme, &vf->dev, &vf->mem);
+	must(!nvme_create_io(&nvme, 1, 64, -1));
+	buf = arena_alloc(&vf->mem, MIB(1));
+	fill_pattern(buf, MIB(1), index + 1);
+	for (size_t done = 0; done < filled; done += MIB(1))
+		nvme_write_bytes(&nvme, done, buf, MIB(1));
+	must(!nvme_disable(&nvme));
+}
+
+static void vf_close(struct bench_vf *vf)
+{
+	vfio_close(&vf->dev);
+	iommu_exit(&vf->iommu);
+	if (vf->mem.size)
+		arena_exit(&vf->mem);
+}
+
+static u64 read_all(int fd, u8 *buf)
+{
+	u64 bytes = 0;
+	ssize_t n;
+
+	while ((n = read(fd, buf, BUFFER)) > 0)
+		bytes += n;
+	must(n == 0);
+	return bytes;
+}
+
+static void write_all(int fd, const u8 *data, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		size_t want = len - done < BUFFER ? len - done : BUFFER;
+		ssize_t n = write(fd, data + done, want);
+
+		must(n > 0);
+		done += n;
+	}
+}
+
+static double save_rate(struct vfio_dev *dev, u8 *buf)
+{
+	double begin, rate;
+	int fd;
+
+	must(!mig_set(dev, STOP_COPY, &fd));
+	begin = now();
+	rate = read_all(fd, buf) / (now() - begin) / 1e6;
+	close(fd);
+	must(!mig_set(dev, STOP, NULL));
+	return rate;
+}
+
+static int tmpfs_file(const u8 *data, size_t len)
+{
+	int fd = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
+
+	must(fd >= 0);
+	if (data)
+		write_all(fd, data, len);
+	return fd;
+}
+
+static double tmpfs_read_rate(int fd, u8 *buf)
+{
+	double begin = now();
+
+	must(lseek(fd, 0, SEEK_SET) == 0);
+	return read_all(fd, buf) / (now() - begin) / 1e6;
+}
+
+static double resume_rate(struct vfio_dev *dev, const struct blob *blob)
+{
+	double begin, rate;
+	int fd;
+
+	must(!mig_set(dev, RESUMING, &fd));
+	begin = now();
+	write_all(fd, blob->data, blob->len);
+	rate = blob->len / (now() - begin) / 1e6;
+	close(fd);
+	must(!mig_set(dev, STOP, NULL));
+	return rate;
+}
+
+static double tmpfs_write_rate(const struct blob *blob)
+{
+	int fd = tmpfs_file(NULL, 0);
+	double begin = now(), rate;
+
+	write_all(fd, blob->data, blob->len);
+	rate = blob->len / (now() - begin) / 1e6;
+	close(fd);
+	return rate;
+}
+
+/* Reading and writing one VF's stream against a file of the same size */
+static void bench_stream(struct vfio_dev *src, struct vfio_dev *dst)
+{
+	struct sample save, load, tread, twrite;
+	struct blob blob = {};
+	u8 *buf = malloc(BUFFER);
+	int file;
+
+	must(buf);
+	mig_save(src, &blob);
+	file = tmpfs_file(blob.data, blob.len);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		save.v[i] = save_rate(src, buf);
+		tread.v[i] = tmpfs_read_rate(file, buf);
+	}
+	report("save", "data_fd", &save, "tmpfs", &tread, "MB/s", 0.8, true);
+	close(file);
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		load.v[i] = resume_rate(dst, &blob);
+		twrite.v[i] = tmpfs_write_rate(&blob);
+	}
+	report("resume", "data_fd", &load, "tmpfs", &twrite, "MB/s", 0.7, true);
+	free(buf);
+	blob_free(&blob);
+}
+
+static double ioctl_time(int fd, unsigned long cmd, void *arg, int err)
+{
+	double begin = now();
+
+	for (unsigned int i = 0; i < INFO_CALLS; i++)
+		must(ioctl(fd, cmd, arg) == (err ? -1 : 0) && (!err || errno == err));
+	return (now() - begin) / INFO_CALLS * 1e9;
+}
+
+/* What PRECOPY_INFO costs beside an ioctl that does nothing but be refused */
+static void bench_precopy_info(struct vfio_dev *dev)
+{
+	struct vfio_precopy_info info = { .argsz = sizeof(info) };
+	struct sample ask, none;
+	int fd;
+
+	must(!mig_set(dev, RUNNING, NULL));
+	must(!mig_set(dev, PRE_COPY, &fd));
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		ask.v[i] = ioctl_time(fd, VFIO_MIG_GET_PRECOPY_INFO, &info, 0);
+		none.v[i] = ioctl_time(fd, _IO('v', 255), NULL, ENOTTY);
+	}
+	report("precopy_info", "get_precopy_info", &ask, "unknown_ioctl", &none, "ns", 3, false);
+	close(fd);
+	must(!mig_set(dev, RUNNING, NULL));
+}
+
+struct saver {
+	pthread_t thread;
+	pthread_barrier_t *start;
+	int fd;
+	u64 bytes;
+};
+
+static void *saver_thread(void *arg)
+{
+	struct saver *saver = arg;
+	u8 *buf = malloc(BUFFER);
+
+	must(buf);
+	memset(buf, 1, BUFFER);
+	pthread_barrier_wait(saver->start);
+	saver->bytes = read_all(saver->fd, buf);
+	free(buf);
+	return NULL;
+}
+
+/* MB/s of reading @count VFs at the same time */
+static double many_rate(struct bench_vf *vfs, unsigned int count)
+{
+	static struct saver savers[MANY_VFS];
+	pthread_barrier_t start;
+	double begin, end;
+	u64 bytes = 0;
+
+	must(!pthread_barrier_init(&start, NULL, count + 1));
+	for (unsigned int i = 0; i < count; i++) {
+		savers[i].start = &start;
+		must(!mig_set(&vfs[i].dev, STOP_COPY, &savers[i].fd));
+		must(!pthread_create(&savers[i].thread, NULL, saver_thread, &savers[i]));
+	}
+	pthread_barrier_wait(&start);
+	begin = now();
+	for (unsigned int i = 0; i < count; i++) {
+		pthread_join(savers[i].thread, NULL);
+		bytes += savers[i].bytes;
+	}
+	end = now();
+	for (unsigned int i = 0; i < count; i++) {
+		close(savers[i].fd);
+		must(!mig_set(&vfs[i].dev, STOP, NULL));
+	}
+	pthread_barrier_destroy(&start);
+	return bytes / (end - begin) / 1e6;
+}
+
+/* One VF as often as there are VFs, so that both move the same bytes */
+static double one_rate(struct bench_vf *vf)
+{
+	u8 *buf = malloc(BUFFER);
+	double busy = 0;
+	u64 bytes = 0;
+
+	must(buf);
+	memset(buf, 1, BUFFER);
+	for (unsigned int i = 0; i < MANY_VFS; i++) {
+		double begin;
+		int fd;
+
+		must(!mig_set(&vf->dev, STOP_COPY, &fd));
+		begin = now();
+		bytes += read_all(fd, buf);
+		busy += now() - begin;
+		close(fd);
+		must(!mig_set(&vf->dev, STOP, NULL));
+	}
+	free(buf);
+	return bytes / busy / 1e6;
+}
+
+/* All VFs at once against one, per core: nothing that they share may be in the way */
+static void bench_many(struct bench_vf *vfs)
+{
+	unsigned int cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct sample many, one;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		many.v[i] = many_rate(vfs, MANY_VFS) / cores;
+		one.v[i] = one_rate(&vfs[0]);
+	}
+	report("save_64_vfs", "per_core", &many, "one_vf", &one, "MB/s", 0.9, true);
+}
+
+int main(int argc, char **argv)
+{
+	struct pf_vfs two = { .count = 2, .media_mb = MEDIUM_MB };
+	struct pf_vfs all = { .count = MANY_VFS, .media_mb = MANY_MB };
+	static struct bench_vf vfs[MANY_VFS];
+	char pf[BDF_SIZE];
+	const char *why;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: vfmig_bench DIR\n");
+		return 2;
+	}
+	out_dir = argv[1];
+
+	why = pf_require(&two, pf);
+	if (why) {
+		fprintf(stderr, "vfmig_bench: %s\n", why);
+		return 2;
+	}
+	vf_open(&vfs[0], pf, 0, MIB(MEDIUM_MB));
+	vf_open(&vfs[1], pf, 1, 0);
+	bench_stream(&vfs[0].dev, &vfs[1].dev);
+	bench_precopy_info(&vfs[0].dev);
+	vf_close(&vfs[0]);
+	vf_close(&vfs[1]);
+
+	must(!pf_require(&all, pf));
+	for (unsigned int i = 0; i < MANY_VFS; i++)
+		vf_open(&vfs[i], pf, i, MIB(MANY_MB));
+	bench_many(vfs);
+	for (unsigned int i = 0; i < MANY_VFS; i++)
+		vf_close(&vfs[i]);
+	return missed ? 1 : 0;
+}
