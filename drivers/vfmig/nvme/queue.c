@@ -286,7 +286,7 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 	u64 latency;
 	u16 status;
 
-	if (!sq->size || sq->head == sq->tail || cq_full(&ctrl->cq[sq->cqid]))
+	if (must_stop(ctrl) || !sq->size || sq->head == sq->tail || cq_full(&ctrl->cq[sq->cqid]))
 		return false;
 	if (sqid && ctrl->nr_reqs >= VFMIG_NVME_MAX_REQS - VFMIG_NVME_ADMIN_REQS)
 		return false;
@@ -327,7 +327,7 @@ static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *pro
 		unsigned int sqid = ctrl->next_sq;
 
 		ctrl->next_sq = (sqid + 1) % VFMIG_NVME_QUEUES;
-		for (unsigned int n = 0; n < VFMIG_NVME_BURST && !must_stop(ctrl) && fetch(ctrl, sqid); n++) {
+		for (unsigned int n = 0; n < VFMIG_NVME_BURST && fetch(ctrl, sqid); n++) {
 			*progress = true;
 			if (count_command(ctrl, budget))
 				return true;
