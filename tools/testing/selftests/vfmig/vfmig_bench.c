@@ -24,7 +24,7 @@
 #define BUFFER		MIB(1)
 #define MEDIUM_MB	256
 #define MANY_VFS	64
-#define MANY_MB		4
+#define MANY_MB		8
 #define INFO_CALLS	20000
 
 #define STOP		VFIO_DEVICE_STATE_STOP
@@ -269,90 +269,135 @@ static void bench_precopy_info(struct vfio_dev *dev)
 	must(!mig_set(dev, RUNNING, NULL));
 }
 
+/* One reader of one VF, with a buffer of its own as each VMM has it */
 struct saver {
 	pthread_t thread;
 	pthread_barrier_t *start;
 	int fd;
+	u8 *buf;
 	u64 bytes;
 };
 
 static void *saver_thread(void *arg)
 {
 	struct saver *saver = arg;
-	u8 *buf = malloc(BUFFER);
 
-	must(buf);
-	memset(buf, 1, BUFFER);
 	pthread_barrier_wait(saver->start);
-	saver->bytes = read_all(saver->fd, buf);
-	free(buf);
+	saver->bytes = read_all(saver->fd, saver->buf);
 	return NULL;
 }
 
-/* MB/s of reading @count VFs at the same time */
-static double many_rate(struct bench_vf *vfs, unsigned int count)
+/* 64 things to read: data fds of VFs, or files as large for comparison */
+struct crowd {
+	int (*begin)(struct crowd *crowd, unsigned int i);
+	void (*end)(struct crowd *crowd, unsigned int i, int fd);
+	struct bench_vf *vfs;
+	int files[MANY_VFS];
+	struct saver savers[MANY_VFS];
+};
+
+static int begin_vf(struct crowd *crowd, unsigned int i)
 {
-	static struct saver savers[MANY_VFS];
+	int fd;
+
+	must(!mig_set(&crowd->vfs[i].dev, STOP_COPY, &fd));
+	return fd;
+}
+
+static void end_vf(struct crowd *crowd, unsigned int i, int fd)
+{
+	close(fd);
+	must(!mig_set(&crowd->vfs[i].dev, STOP, NULL));
+}
+
+static int begin_file(struct crowd *crowd, unsigned int i)
+{
+	must(lseek(crowd->files[i], 0, SEEK_SET) == 0);
+	return crowd->files[i];
+}
+
+static void end_file(struct crowd *crowd, unsigned int i, int fd)
+{
+}
+
+/* MB/s of reading all at the same time */
+static double at_once_rate(struct crowd *crowd)
+{
+	struct saver *savers = crowd->savers;
 	pthread_barrier_t start;
 	double begin, end;
 	u64 bytes = 0;
 
-	must(!pthread_barrier_init(&start, NULL, count + 1));
-	for (unsigned int i = 0; i < count; i++) {
+	must(!pthread_barrier_init(&start, NULL, MANY_VFS + 1));
+	for (unsigned int i = 0; i < MANY_VFS; i++) {
 		savers[i].start = &start;
-		must(!mig_set(&vfs[i].dev, STOP_COPY, &savers[i].fd));
+		savers[i].fd = crowd->begin(crowd, i);
 		must(!pthread_create(&savers[i].thread, NULL, saver_thread, &savers[i]));
 	}
-	pthread_barrier_wait(&start);
 	begin = now();
-	for (unsigned int i = 0; i < count; i++) {
+	pthread_barrier_wait(&start);
+	for (unsigned int i = 0; i < MANY_VFS; i++) {
 		pthread_join(savers[i].thread, NULL);
 		bytes += savers[i].bytes;
 	}
 	end = now();
-	for (unsigned int i = 0; i < count; i++) {
-		close(savers[i].fd);
-		must(!mig_set(&vfs[i].dev, STOP, NULL));
-	}
+	for (unsigned int i = 0; i < MANY_VFS; i++)
+		crowd->end(crowd, i, savers[i].fd);
 	pthread_barrier_destroy(&start);
 	return bytes / (end - begin) / 1e6;
 }
 
-/* One VF as often as there are VFs, so that both move the same bytes */
-static double one_rate(struct bench_vf *vf)
+/* The same bytes, one after the other */
+static double one_by_one_rate(struct crowd *crowd)
 {
-	u8 *buf = malloc(BUFFER);
 	double busy = 0;
 	u64 bytes = 0;
 
-	must(buf);
-	memset(buf, 1, BUFFER);
 	for (unsigned int i = 0; i < MANY_VFS; i++) {
-		double begin;
-		int fd;
+		int fd = crowd->begin(crowd, i);
+		double begin = now();
 
-		must(!mig_set(&vf->dev, STOP_COPY, &fd));
-		begin = now();
-		bytes += read_all(fd, buf);
+		bytes += read_all(fd, crowd->savers[i].buf);
 		busy += now() - begin;
-		close(fd);
-		must(!mig_set(&vf->dev, STOP, NULL));
+		crowd->end(crowd, i, fd);
 	}
-	free(buf);
 	return bytes / busy / 1e6;
 }
 
-/* All VFs at once against one, per core: nothing that they share may be in the way */
+/*
+ * All VFs at once against one, per core: nothing that they share may be in the
+ * way.  How far the machine itself scales just now the same with files says.
+ */
 static void bench_many(struct bench_vf *vfs)
 {
+	static struct crowd vf_crowd = { .begin = begin_vf, .end = end_vf };
+	static struct crowd file_crowd = { .begin = begin_file, .end = end_file };
 	unsigned int cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct sample many, one;
+	struct sample many, one, scale, file_scale;
+	u8 *data = calloc(1, MIB(MANY_MB));
 
+	must(data);
+	vf_crowd.vfs = vfs;
+	for (unsigned int i = 0; i < MANY_VFS; i++) {
+		vf_crowd.savers[i].buf = malloc(BUFFER);
+		must(vf_crowd.savers[i].buf);
+		memset(vf_crowd.savers[i].buf, 1, BUFFER);
+		file_crowd.savers[i].buf = vf_crowd.savers[i].buf;
+		file_crowd.files[i] = tmpfs_file(data, MIB(MANY_MB));
+	}
 	for (unsigned int i = 0; i < ROUNDS; i++) {
-		many.v[i] = many_rate(vfs, MANY_VFS) / cores;
-		one.v[i] = one_rate(&vfs[0]);
+		many.v[i] = at_once_rate(&vf_crowd) / cores;
+		one.v[i] = one_by_one_rate(&vf_crowd);
+		scale.v[i] = many.v[i] / one.v[i];
+		file_scale.v[i] = at_once_rate(&file_crowd) / cores / one_by_one_rate(&file_crowd);
 	}
 	report("save_64_vfs", "per_core", &many, "one_vf", &one, "MB/s", 0.9, true);
+	report("scaling", "vfs", &scale, "tmpfs", &file_scale, "of one", 0.9, true);
+	for (unsigned int i = 0; i < MANY_VFS; i++) {
+		free(vf_crowd.savers[i].buf);
+		close(file_crowd.files[i]);
+	}
+	free(data);
 }
 
 int main(int argc, char **argv)
