@@ -49,12 +49,16 @@ struct vfmig_mem_count {
 
 /**
  * struct vfmig_mem_pending - device memory that a reader has not taken yet
- * @initial: of the first full copy
+ * @initial: of the first full copy; the holes among it are new initial data, left
+ *	by a device that replaced its memory at a stroke
  * @dirty: changed since the tracking session began, or since it was taken
+ * @reinits: how often new initial data appeared in this session; @initial and
+ *	@dirty were reset each time
  */
 struct vfmig_mem_pending {
 	struct vfmig_mem_count initial;
 	struct vfmig_mem_count dirty;
+	u64 reinits;
 };
 
 /**
@@ -62,7 +66,7 @@ struct vfmig_mem_pending {
  * @offset: first byte, a multiple of VFMIG_GRANULE
  * @length: bytes, a multiple of VFMIG_GRANULE, at most VFMIG_MEMORY_MAX
  * @hole: the run was deallocated and reads as zeroes
- * @initial: the run is of the first full copy
+ * @initial: the run is of the first full copy, or with @hole new initial data
  */
 struct vfmig_mem_run {
 	u64 offset;

@@ -3,7 +3,16 @@
  * Admin commands: which there are.  Each is one function, in the file named
  * after what it is about.
  */
+#include <linux/bitfield.h>
+
 #include "nvme.h"
+
+/*
+ * Changes the contents; no other command may be outstanding to the same namespace
+ * (@cse 1) or to any (@cse 2).
+ */
+#define VFMIG_EFFECTS_ERASE(cse)	(NVME_CMD_EFFECTS_CSUPP | NVME_CMD_EFFECTS_LBCC | \
+					 FIELD_PREP_CONST(NVME_CMD_EFFECTS_CSE_MASK, cse))
 
 struct vfmig_nvme_admin_op {
 	u16 (*execute)(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
@@ -21,6 +30,8 @@ static const struct vfmig_nvme_admin_op admin_ops[] = {
 	[nvme_admin_set_features] = { vfmig_nvme_set_features, NVME_CMD_EFFECTS_CSUPP },
 	[nvme_admin_get_features] = { vfmig_nvme_get_features, NVME_CMD_EFFECTS_CSUPP },
 	[nvme_admin_async_event] = { vfmig_nvme_async_event, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_format_nvm] = { vfmig_nvme_format, VFMIG_EFFECTS_ERASE(1) },
+	[nvme_admin_sanitize_nvm] = { vfmig_nvme_sanitize, VFMIG_EFFECTS_ERASE(2) },
 };
 
 /* Its entry in the Commands Supported and Effects log */

@@ -15,6 +15,12 @@
 #define VFMIG_NVME_MODEL	"vfmig simulated NVMe disk"
 #define VFMIG_NVME_CNTLID	1	/* the only one of its subsystem */
 
+#define VFMIG_OACS_FORMAT	BIT(1)
+#define VFMIG_SANICAP_CRYPTO	BIT(0)
+#define VFMIG_SANICAP_BLOCK	BIT(1)
+#define VFMIG_SANICAP_NDI	BIT(29)	/* blocks are deallocated, whatever is asked for */
+#define VFMIG_SANICAP_UNMODIFIED BIT(30)	/* NODMMAS: the medium isn't modified after */
+#define VFMIG_FNA_CRYPTO	BIT(2)	/* Format NVM with cryptographic erase */
 #define VFMIG_ONCS_SELECT	BIT(4)	/* Save and Select in Set and Get Features */
 #define VFMIG_VWC_FLUSH_ALL	(3 << 1)	/* Flush takes NSID FFFFFFFFh */
 #define VFMIG_LPA_EXTENDED	BIT(2)	/* Get Log Page takes an offset */
@@ -88,6 +94,7 @@ static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cm
 	id->oaes = cpu_to_le32(NVME_AEN_CFG_NS_ATTR);
 	id->cntrltype = NVME_CTRL_IO;
 
+	id->oacs = cpu_to_le16(VFMIG_OACS_FORMAT);
 	id->acl = VFMIG_NVME_MAX_ABORTS - 1;
 	id->aerl = VFMIG_NVME_MAX_AERS - 1;
 	id->frmw = 0x3;		/* one slot, read-only */
@@ -96,11 +103,15 @@ static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cm
 	id->wctemp = cpu_to_le16(VFMIG_NVME_WARN_TEMP);
 	id->cctemp = cpu_to_le16(VFMIG_NVME_CRIT_TEMP);
 
+	id->sanicap = cpu_to_le32(VFMIG_SANICAP_CRYPTO | VFMIG_SANICAP_BLOCK |
+				  VFMIG_SANICAP_NDI | VFMIG_SANICAP_UNMODIFIED);
+
 	id->sqes = NVME_NVM_IOSQES << 4 | NVME_NVM_IOSQES;
 	id->cqes = NVME_NVM_IOCQES << 4 | NVME_NVM_IOCQES;
 	id->nn = cpu_to_le32(1);
 	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
 			       NVME_CTRL_ONCS_WRITE_ZEROES | VFMIG_ONCS_SELECT);
+	id->fna = VFMIG_FNA_CRYPTO;
 	id->vwc = NVME_CTRL_VWC_PRESENT | VFMIG_VWC_FLUSH_ALL;
 	/* AWUN and AWUPF are a block: a larger write may end half-way, by a DMA fault say */
 	snprintf(id->subnqn, sizeof(id->subnqn), "nqn.2014-08.org.nvmexpress:uuid:%pUb",

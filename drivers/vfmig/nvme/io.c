@@ -59,6 +59,7 @@ static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *p
 		ctrl->health.media_errors++;
 		return NVME_SC_CAP_EXCEEDED | NVME_STATUS_DNR;
 	}
+	ctrl->sanitize.written = true;
 	data = kmap_local_page(write.page);
 	ret = vfmig_fn_dma_read(ctrl->fn, piece->iova, data + from, piece->len);
 	kunmap_local(data);
@@ -162,10 +163,12 @@ static u16 execute_write_zeroes(struct vfmig_nvme *ctrl, const struct nvme_comma
 	bool deallocate = le16_to_cpu(cmd->write_zeroes.control) & NVME_WZ_DEAC;
 	u16 status = check_range(ctrl, slba, blocks);
 
-	if (!status)
-		vfmig_media_zero(&ctrl->media, slba << ctrl->lba_shift,
-				 (u64)blocks << ctrl->lba_shift, deallocate);
-	return status;
+	if (status)
+		return status;
+	ctrl->sanitize.written = true;
+	vfmig_media_zero(&ctrl->media, slba << ctrl->lba_shift, (u64)blocks << ctrl->lba_shift,
+			 deallocate);
+	return NVME_SC_SUCCESS;
 }
 
 static u16 execute_dsm(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)

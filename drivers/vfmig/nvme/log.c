@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Get Log Page: error information, SMART, firmware slot, changed namespaces,
- * commands supported and effects; and what the first two are made from.
+ * commands supported and effects; and what the first two are made from.  The
+ * sanitize status is in erase.c.
  */
 #include <linux/kernel.h>
 #include <linux/string.h>
@@ -121,6 +122,7 @@ static const struct {
 	{ NVME_LOG_FW_SLOT, firmware_log },
 	{ NVME_LOG_CHANGED_NS, changed_ns_log },
 	{ NVME_LOG_CMD_EFFECTS, effects_log },
+	{ VFMIG_NVME_LOG_SANITIZE, vfmig_nvme_sanitize_log },
 };
 
 static bool fill_log(struct vfmig_nvme *ctrl, u8 lid, u32 *size)

@@ -34,12 +34,16 @@ int vfmig_media_init(struct vfmig_media *media, u64 size,
 	u64 nr_chunks = DIV_ROUND_UP_ULL(size, VFMIG_CHUNK_SIZE);
 
 	*media = (struct vfmig_media) { .size = size, .became_dirty = became_dirty };
+	mutex_init(&media->erase_lock);
 	spin_lock_init(&media->lock);
 	INIT_LIST_HEAD(&media->all);
 	INIT_LIST_HEAD(&media->dirty);
 
 	media->chunks = kvcalloc(nr_chunks, sizeof(*media->chunks), GFP_KERNEL_ACCOUNT);
-	return media->chunks ? 0 : -ENOMEM;
+	if (media->chunks)
+		return 0;
+	mutex_destroy(&media->erase_lock);
+	return -ENOMEM;
 }
 
 void vfmig_media_destroy(struct vfmig_media *media)
@@ -47,6 +51,9 @@ void vfmig_media_destroy(struct vfmig_media *media)
 	struct vfmig_media_chunk *chunk, *next;
 	unsigned int bit;
 
+	if (!media->chunks)
+		return;
+	mutex_destroy(&media->erase_lock);
 	list_for_each_entry_safe(chunk, next, &media->all, all) {
 		for_each_set_bit(bit, chunk->present, VFMIG_CHUNK_GRANULES)
 			put_page(chunk->pages[bit]);
@@ -190,6 +197,47 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 		if (bit == VFMIG_CHUNK_GRANULES - 1)
 			cond_resched();
 	}
+}
+
+/* Give back what is in @chunk; true if a destination has to hear of it */
+static bool chunk_erase(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
+{
+	DECLARE_BITMAP(gone, VFMIG_CHUNK_GRANULES);
+	unsigned int bit;
+	bool news = false;
+
+	scoped_guard(spinlock, &media->lock) {
+		if (media->tracking)
+			news = vfmig_media_track_erase(media, chunk);
+		bitmap_copy(gone, chunk->present, VFMIG_CHUNK_GRANULES);
+		bitmap_zero(chunk->present, VFMIG_CHUNK_GRANULES);
+		media->allocated.granules -= bitmap_weight(gone, VFMIG_CHUNK_GRANULES);
+		media->allocated.data_runs -= vfmig_bitmap_runs(gone);
+	}
+	for_each_set_bit(bit, gone, VFMIG_CHUNK_GRANULES) {
+		put_page(chunk->pages[bit]);
+		chunk->pages[bit] = NULL;
+	}
+	return news;
+}
+
+/* Make all of it read as zeroes, at a stroke; costs O(what was written) */
+void vfmig_media_erase(struct vfmig_media *media)
+{
+	struct vfmig_media_chunk *chunk;
+	bool news = false, first;
+
+	guard(mutex)(&media->erase_lock);
+	first = vfmig_media_track_forget(media);
+	list_for_each_entry(chunk, &media->all, all) {
+		news |= chunk_erase(media, chunk);
+		cond_resched();
+	}
+	if (!news)
+		return;
+	vfmig_media_track_reinit(media);
+	if (first && media->became_dirty)
+		media->became_dirty(media);
 }
 
 /* The granule at @offset shall be @page, which is the medium's from now on; -ENOMEM */

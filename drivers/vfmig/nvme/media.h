@@ -9,6 +9,7 @@
 #include <linux/bitmap.h>
 #include <linux/bits.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/vfmig.h>
@@ -26,6 +27,8 @@
  * @index: offset in the medium, in chunks
  * @present: granules with a page
  * @initial: granules of the first full copy that were not taken yet
+ * @initial_hole: granules that an erase left nothing in, and that a destination
+ *	may hold data for
  * @dirty: granules that changed since they were taken
  * @hole: granules that were deallocated since they were taken
  * @sweep: where in @dirty and @hole the search for the next run goes on
@@ -38,6 +41,7 @@ struct vfmig_media_chunk {
 	u64 index;
 	DECLARE_BITMAP(present, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(initial, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(initial_hole, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(dirty, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(hole, VFMIG_CHUNK_GRANULES);
 	unsigned int sweep;
@@ -48,6 +52,9 @@ struct vfmig_media_chunk {
  * struct vfmig_media - a medium
  * @size: bytes, a multiple of VFMIG_GRANULE
  * @became_dirty: called when something is pending where nothing was; atomic
+ * @erase_lock: held while the medium is erased, and by who asks what is pending: so
+ *	that what an erase makes pending comes at once.  Nests in the owner's
+ *	serialisation.
  * @lock: protects all that follows.  Never held over a copy of data.  Pages and
  *	chunks come and go with the owner's own serialisation held as well (the
  *	controller's lock), so that the owner looks them up without this one.
@@ -65,6 +72,8 @@ struct vfmig_media_chunk {
 struct vfmig_media {
 	u64 size;
 	void (*became_dirty)(struct vfmig_media *media);
+
+	struct mutex erase_lock;	/* an erase is seen as a whole */
 
 	spinlock_t lock;	/* all below */
 	struct vfmig_media_chunk **chunks;
@@ -98,6 +107,7 @@ int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 			    struct vfmig_media_write *write);
 void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *write);
 void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate);
+void vfmig_media_erase(struct vfmig_media *media);
 int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page);
 void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
 
@@ -115,6 +125,11 @@ bool vfmig_media_track_write(struct vfmig_media *media, struct vfmig_media_chunk
 			     unsigned int bit);
 bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			    unsigned int bit);
+bool vfmig_media_track_erase(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
+
+/* track.c: the same around an erase, with erase_lock held */
+bool vfmig_media_track_forget(struct vfmig_media *media);
+void vfmig_media_track_reinit(struct vfmig_media *media);
 
 /*
  * Bitmaps of a chunk with their sums: @granules and @runs are kept over all
@@ -142,6 +157,16 @@ static inline void vfmig_bit_clear(unsigned long *map, unsigned int bit, u64 *gr
 	*granules -= 1;
 	*runs -= 1;
 	*runs += vfmig_bit_neighbours(map, bit);
+}
+
+/* Runs of bits that are set */
+static inline unsigned int vfmig_bitmap_runs(const unsigned long *map)
+{
+	DECLARE_BITMAP(first, VFMIG_CHUNK_GRANULES);
+
+	bitmap_shift_left(first, map, 1, VFMIG_CHUNK_GRANULES);
+	bitmap_andnot(first, map, first, VFMIG_CHUNK_GRANULES);
+	return bitmap_weight(first, VFMIG_CHUNK_GRANULES);
 }
 
 #endif /* _VFMIG_NVME_MEDIA_H */

@@ -223,13 +223,16 @@ struct vfmig_nvme_health {
 	u64 since;
 };
 
-/* Types of asynchronous events: NVME_AER_ERROR, NVME_AER_SMART, NVME_AER_NOTICE */
-#define VFMIG_NVME_EVENT_TYPES	3
+/* Types of asynchronous events up to NVME_AER_CSS, of which 3 to 5 are reserved */
+#define VFMIG_NVME_EVENT_TYPES	7
 
-/* Asynchronous Event Information of NVME_AER_ERROR, of NVME_AER_SMART */
+/* Asynchronous Event Information of NVME_AER_ERROR, of NVME_AER_SMART, of NVME_AER_CSS */
 #define VFMIG_NVME_DOORBELL_REGISTER	0
 #define VFMIG_NVME_DOORBELL_VALUE	1
 #define VFMIG_NVME_TEMP_THRESHOLD	1
+#define VFMIG_NVME_SANITIZED		1
+
+#define VFMIG_NVME_LOG_SANITIZE		0x81
 
 /**
  * struct vfmig_nvme_events - asynchronous events
@@ -249,6 +252,18 @@ struct vfmig_nvme_events {
 struct vfmig_nvme_errors {
 	u64 count;
 	struct nvme_error_slot slots[VFMIG_NVME_ERRORS];
+};
+
+/**
+ * struct vfmig_nvme_sanitize - what the Sanitize Status log says
+ * @status: SSTAT without Global Data Erased
+ * @cdw10: dword 10 of the last Sanitize that erased something
+ * @written: user data was written since the last Sanitize, or ever if there was none
+ */
+struct vfmig_nvme_sanitize {
+	u16 status;
+	u32 cdw10;
+	bool written;
 };
 
 enum vfmig_nvme_running {
@@ -287,6 +302,7 @@ enum vfmig_nvme_running {
  * @health: SMART log
  * @events: asynchronous events
  * @errors: error log
+ * @sanitize: Sanitize Status log
  * @cc: CC as the worker last saw it
  * @page_shift: log2 of the memory page size
  * @stalled: DMA is off; only a kick helps
@@ -334,6 +350,7 @@ struct vfmig_nvme {
 	struct vfmig_nvme_health health;
 	struct vfmig_nvme_events events;
 	struct vfmig_nvme_errors errors;
+	struct vfmig_nvme_sanitize sanitize;
 
 	u32 cc;
 	unsigned int page_shift;
@@ -411,6 +428,12 @@ u16 vfmig_nvme_create_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u16 vfmig_nvme_delete_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u16 vfmig_nvme_delete_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u16 vfmig_nvme_abort(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+
+/* erase.c */
+u16 vfmig_nvme_format(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u16 vfmig_nvme_sanitize(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+u32 vfmig_nvme_sanitize_log(struct vfmig_nvme *ctrl, u8 *buf);
+bool vfmig_nvme_sanitize_valid(const struct vfmig_nvme_sanitize *sanitize);
 
 /* identify.c */
 void vfmig_nvme_make_ident(struct vfmig_nvme *ctrl);

@@ -79,6 +79,11 @@ struct vfmig_nvme_state {
 	__le64 media_errors;
 	__le64 power_on_s;
 
+	/* Sanitize Status log */
+	__le32 sanitize_cdw10;
+	__le16 sanitize_status;
+	__le16 sanitize_written;	/* 0 or 1 */
+
 	/* events and error log */
 	__u8 events_pending[VFMIG_NVME_EVENT_TYPES];
 	__u8 events_masked;
@@ -157,6 +162,10 @@ static void save_settings(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *stat
 	state->writes = cpu_to_le64(health->writes);
 	state->media_errors = cpu_to_le64(health->media_errors);
 	state->power_on_s = cpu_to_le64(vfmig_nvme_power_on_s(ctrl));
+
+	state->sanitize_cdw10 = cpu_to_le32(ctrl->sanitize.cdw10);
+	state->sanitize_status = cpu_to_le16(ctrl->sanitize.status);
+	state->sanitize_written = cpu_to_le16(ctrl->sanitize.written);
 
 	memcpy(state->events_pending, ctrl->events.pending, sizeof(state->events_pending));
 	state->events_masked = ctrl->events.masked;
@@ -275,13 +284,25 @@ static void load_features(struct vfmig_nvme_features *features,
 	features->vector_cd = le64_to_cpu(state->vector_cd);
 }
 
+static void load_sanitize(struct vfmig_nvme_sanitize *sanitize,
+			  const struct vfmig_nvme_state *state)
+{
+	sanitize->cdw10 = le32_to_cpu(state->sanitize_cdw10);
+	sanitize->status = le16_to_cpu(state->sanitize_status);
+	sanitize->written = le16_to_cpu(state->sanitize_written);
+}
+
 static bool settings_valid(const struct vfmig_nvme_state *state)
 {
+	struct vfmig_nvme_sanitize sanitize;
 	struct vfmig_nvme_features features;
 
 	for (unsigned int i = 0; i < VFMIG_NVME_EVENT_TYPES; i++)
 		if (state->events_pending[i] & ~vfmig_nvme_event_infos[i])
 			return false;
+	load_sanitize(&sanitize, state);
+	if (le16_to_cpu(state->sanitize_written) > 1 || !vfmig_nvme_sanitize_valid(&sanitize))
+		return false;
 	load_features(&features, state);
 	return vfmig_nvme_features_valid(&features) && !state->reserved2 &&
 	       !(state->events_masked >> VFMIG_NVME_EVENT_TYPES);
@@ -388,7 +409,7 @@ const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *bu
 	if (!ident_valid(ctrl, state))
 		return "identity of the controller";
 	if (!settings_valid(state))
-		return "features or events";
+		return "features, events or sanitize status";
 	if (!queues_valid(state))
 		return "queues";
 	if (!reqs_valid(state))
@@ -444,6 +465,7 @@ static void apply_settings(struct vfmig_nvme *ctrl, const struct vfmig_nvme_stat
 		.since = ctrl->frozen_at,
 	};
 
+	load_sanitize(&ctrl->sanitize, state);
 	memcpy(ctrl->events.pending, state->events_pending, sizeof(ctrl->events.pending));
 	ctrl->events.masked = state->events_masked;
 	ctrl->errors.count = le64_to_cpu(state->error_count);

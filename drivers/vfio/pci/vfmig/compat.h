@@ -23,4 +23,22 @@
 #define VFMIG_COMPAT_DEVICE_OPS
 #endif
 
+/*
+ * Did the user ask for VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, and so know of
+ * VFIO_PRECOPY_INFO_REINIT?  The kernel has both or none.
+ */
+#ifdef VFIO_PRECOPY_INFO_REINIT
+static inline bool vfmig_compat_precopy_info_v2(const struct vfio_device *vdev)
+{
+	return READ_ONCE(vdev->precopy_info_v2);
+}
+#else
+#define VFIO_PRECOPY_INFO_REINIT BIT(0)
+
+static inline bool vfmig_compat_precopy_info_v2(const struct vfio_device *vdev)
+{
+	return false;
+}
+#endif
+
 #endif /* _VFMIG_VFIO_COMPAT_H */

@@ -18,6 +18,7 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include "compat.h"
 #include "device.h"
 #include "save.h"
 #include "stream.h"
@@ -26,6 +27,7 @@
 /* What the record under way counts as */
 enum vfmig_save_kind {
 	VFMIG_SAVE_INITIAL,
+	VFMIG_SAVE_REINIT,	/* new initial data */
 	VFMIG_SAVE_DIRTY,
 	VFMIG_SAVE_TRAILER,
 };
@@ -55,6 +57,7 @@ enum vfmig_save_stage {
  * @head_pos: bytes of @head that were read
  * @body_offset: where in device memory, or in @state, the rest of the payload is
  * @body_left: bytes of it that were not read yet
+ * @reinits: how often new initial data had appeared when the user was last told
  * @state: the model's state, from the arc to STOP_COPY on; freed with the file
  * @state_len: bytes in @state
  * @bytes: bytes of the records begun so far
@@ -75,6 +78,7 @@ struct vfmig_save {
 	size_t head_pos;
 	u64 body_offset;
 	size_t body_left;
+	u64 reinits;
 	void *state;
 	size_t state_len;
 	u64 bytes;
@@ -129,6 +133,13 @@ static void vfmig_begin_identity(struct vfmig_save *save)
 	vfmig_begin_record(save, VFMIG_SAVE_INITIAL, len, 0, 0);
 }
 
+static enum vfmig_save_kind vfmig_run_kind(const struct vfmig_mem_run *run)
+{
+	if (!run->initial)
+		return VFMIG_SAVE_DIRTY;
+	return run->hole ? VFMIG_SAVE_REINIT : VFMIG_SAVE_INITIAL;
+}
+
 static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *run)
 {
 	struct vfmig_record *rec = (void *)save->head;
@@ -141,8 +152,7 @@ static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run 
 			  sizeof(*extent) + body);
 	if (run->hole)
 		vfmig_record_set_crc(rec, extent, sizeof(*extent));
-	vfmig_begin_record(save, run->initial ? VFMIG_SAVE_INITIAL : VFMIG_SAVE_DIRTY,
-			   sizeof(*extent), run->offset, body);
+	vfmig_begin_record(save, vfmig_run_kind(run), sizeof(*extent), run->offset, body);
 }
 
 static void vfmig_begin_state(struct vfmig_save *save)
@@ -285,19 +295,53 @@ static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return done ? done : ret;
 }
 
-/* What is still to be read of the initial and of the dirty data, in bytes */
-static void vfmig_precopy_bytes(struct vfmig_save *save, u64 *initial, u64 *dirty)
+/**
+ * struct vfmig_unread - what is still to be read of the device's memory, in bytes
+ * @initial: of the first full copy
+ * @reinit: new initial data, which comes next
+ * @dirty: what changed
+ */
+struct vfmig_unread {
+	u64 initial;
+	u64 reinit;
+	u64 dirty;
+};
+
+static void vfmig_count_unread(struct vfmig_save *save, const struct vfmig_mem_pending *pending,
+			       struct vfmig_unread *unread)
+{
+	struct vfmig_mem_count full = pending->initial;
+	size_t record = vfmig_record_unread(save);
+
+	full.hole_runs = 0;
+	unread->initial = vfmig_count_bytes(&full);
+	unread->reinit = vfmig_count_bytes(&pending->initial) - unread->initial;
+	unread->dirty = vfmig_count_bytes(&pending->dirty);
+
+	switch (save->kind) {
+	case VFMIG_SAVE_INITIAL:
+		unread->initial += record;
+		break;
+	case VFMIG_SAVE_REINIT:
+		unread->reinit += record;
+		break;
+	case VFMIG_SAVE_DIRTY:
+		unread->dirty += record;
+		break;
+	case VFMIG_SAVE_TRAILER:
+		break;
+	}
+}
+
+static u64 vfmig_memory_unread(struct vfmig_save *save)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 	struct vfmig_mem_pending pending;
+	struct vfmig_unread unread;
 
 	vfdev->ops->mem_pending(vfdev->vf, &pending);
-	*initial = vfmig_count_bytes(&pending.initial);
-	*dirty = vfmig_count_bytes(&pending.dirty);
-	if (save->kind == VFMIG_SAVE_INITIAL)
-		*initial += vfmig_record_unread(save);
-	else if (save->kind == VFMIG_SAVE_DIRTY)
-		*dirty += vfmig_record_unread(save);
+	vfmig_count_unread(save, &pending, &unread);
+	return unread.initial + unread.reinit + unread.dirty;
 }
 
 static u64 vfmig_trailer_unread(struct vfmig_save *save)
@@ -318,11 +362,8 @@ static u64 vfmig_trailer_unread(struct vfmig_save *save)
 /* Bytes that a reader would still get if the VF were stopped now */
 u64 vfmig_save_unread(struct vfmig_save *save)
 {
-	u64 initial, dirty;
-
 	guard(mutex)(&save->lock);
-	vfmig_precopy_bytes(save, &initial, &dirty);
-	return initial + dirty + vfmig_trailer_unread(save);
+	return vfmig_memory_unread(save) + vfmig_trailer_unread(save);
 }
 
 /* The same for a VF that no session is on for */
@@ -341,7 +382,6 @@ u64 vfmig_save_estimate(struct vfmig_device *vfdev)
 static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *table)
 {
 	struct vfmig_save *save = filp->private_data;
-	u64 initial, dirty;
 
 	poll_wait(filp, &save->wait, table);
 
@@ -351,19 +391,49 @@ static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *tab
 	/* Always readable, be it for the end of the stream */
 	if (save->stop_copy)
 		return EPOLLIN | EPOLLRDNORM;
-	vfmig_precopy_bytes(save, &initial, &dirty);
-	return initial || dirty ? EPOLLIN | EPOLLRDNORM : 0;
+	return vfmig_memory_unread(save) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+/* For a user that knows of REINIT: once for what appeared since the last time */
+static void vfmig_report_reinit(struct vfmig_save *save, const struct vfmig_mem_pending *pending,
+				struct vfio_precopy_info *info)
+{
+	info->flags = 0;
+	if (pending->reinits == save->reinits)
+		return;
+	save->reinits = pending->reinits;
+	info->flags = VFIO_PRECOPY_INFO_REINIT;
+	/* What is left of this record comes before the new initial data */
+	if (save->kind == VFMIG_SAVE_DIRTY && pending->initial.hole_runs)
+		save->kind = VFMIG_SAVE_REINIT;
 }
 
 static int vfmig_precopy_info(struct vfmig_save *save, struct vfio_precopy_info *info)
 {
+	struct vfmig_mem_pending pending;
+	struct vfmig_device *vfdev;
+	struct vfmig_unread unread;
+	bool v2;
+
 	guard(mutex)(&save->lock);
-	if (!save->vfdev || save->stop_copy)
+	vfdev = save->vfdev;
+	if (!vfdev || save->stop_copy)
 		return -EINVAL;
-	vfmig_precopy_bytes(save, &info->initial_bytes, &info->dirty_bytes);
+
+	vfdev->ops->mem_pending(vfdev->vf, &pending);
+	v2 = vfmig_compat_precopy_info_v2(&vfdev->core.vdev);
+	if (v2)
+		vfmig_report_reinit(save, &pending, info);
+	vfmig_count_unread(save, &pending, &unread);
+	info->initial_bytes = unread.initial + (v2 ? unread.reinit : 0);
+	info->dirty_bytes = unread.dirty + (v2 ? 0 : unread.reinit);
 	return 0;
 }
 
+/*
+ * Without vfio_check_precopy_ioctl(), which looks at the VF while it touches user
+ * memory: the VF may be gone, and the lock that keeps it can't be held for that.
+ */
 static long vfmig_save_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	const size_t size = offsetofend(struct vfio_precopy_info, dirty_bytes);

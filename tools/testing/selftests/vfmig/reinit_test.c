@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * New initial data in PRE_COPY: the guest replaces its medium at a stroke.  What is
+ * left to send is exactly what the destination has to forget; a user that knows of
+ * VFIO_PRECOPY_INFO_REINIT hears of it once, to any other it is dirty data.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "source.h"
+
+#include "kselftest_harness.h"
+
+#define RUNNING		VFIO_DEVICE_STATE_RUNNING
+#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
+#define PRE_COPY	VFIO_DEVICE_STATE_PRE_COPY
+
+#define FORMAT_NVM	0x80
+#define SANITIZE	0x84
+
+#define LBA		512UL
+
+/* flags as the caller passes them, which is what they stay without v2 */
+#define GARBAGE		0xa5a5a5a5
+
+FIXTURE(reinit)
+{
+	struct source src;
+	struct session s;
+};
+
+FIXTURE_VARIANT(reinit)
+{
+	bool v2;
+};
+
+FIXTURE_VARIANT_ADD(reinit, v1)
+{
+};
+
+FIXTURE_VARIANT_ADD(reinit, v2)
+{
+	.v2 = true,
+};
+
+/* 0 or -errno */
+static int opt_in(struct vfio_dev *dev)
+{
+	return vfio_feature(dev, VFIO_DEVICE_FEATURE_SET |
+			    VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, NULL, 0);
+}
+
+FIXTURE_SETUP(reinit)
+{
+	const char *why = source_open(&self->src, 4);
+
+	if (why)
+		SKIP(return, "%s", why);
+	if (variant->v2 && opt_in(self->src.dev))
+		SKIP(return, "this kernel has no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
+}
+
+FIXTURE_TEARDOWN(reinit)
+{
+	session_end(&self->s);
+	source_close(&self->src);
+}
+
+/* Whole granules, one by one */
+static void put(struct source *src, u64 granule, u64 count)
+{
+	for (; count; granule++, count--)
+		source_write(src, granule * PAGE, PAGE);
+}
+
+static void drop(struct source *src, u64 granule, u64 count)
+{
+	source_drop(src, granule * PAGE, count * PAGE);
+}
+
+static void erase(struct source *src)
+{
+	struct nvme_cmd cmd = { .opcode = FORMAT_NVM, .nsid = 1 };
+
+	must(!nvme_admin(&src->rig.nvme, cmd));
+	memset(src->medium, 0, src->size);
+}
+
+/* What GET_PRECOPY_INFO says: with v2 @flags are the kernel's, else the caller's */
+static bool info_is(int fd, bool v2, u32 flags, u64 initial, u64 reinit, u64 dirty)
+{
+	struct vfio_precopy_info info = { .argsz = sizeof(info), .flags = GARBAGE };
+	u64 want_initial = initial + (v2 ? reinit : 0);
+	u64 want_dirty = dirty + (v2 ? 0 : reinit);
+	u32 want_flags = v2 ? flags : GARBAGE;
+
+	must(!ioctl(fd, VFIO_MIG_GET_PRECOPY_INFO, &info));
+	if (info.flags == want_flags && info.initial_bytes == want_initial &&
+	    info.dirty_bytes == want_dirty)
+		return true;
+	note("flags %#x, initial %llu, dirty %llu, not %#x, %llu, %llu", info.flags,
+	     info.initial_bytes, info.dirty_bytes, want_flags, want_initial, want_dirty);
+	return false;
+}
+
+#define INFO_IS(...)	EXPECT_TRUE(info_is(self->s.fd, variant->v2, __VA_ARGS__))
+#define REINIT		VFIO_PRECOPY_INFO_REINIT
+
+/* A record of memory as a test expects it */
+struct run {
+	u32 type;
+	u64 granule;
+	u64 count;
+};
+
+#define DATA	VFMIG_RECORD_MEMORY
+#define HOLE	VFMIG_RECORD_HOLE
+
+/* The records from @pos on are these, in this order */
+static void expect_runs(struct __test_metadata *_metadata, const struct blob *blob, size_t pos,
+			const struct run *runs, unsigned int n)
+{
+	struct stream_record record;
+	unsigned int seen = 0;
+	int more;
+
+	while ((more = stream_next(blob, &pos, &record)) > 0) {
+		struct vfmig_extent *extent = record.payload;
+
+		ASSERT_LT(seen, n);
+		EXPECT_TRUE(runs[seen].type == record.header->type &&
+			    runs[seen].granule * PAGE == extent->offset &&
+			    runs[seen].count * PAGE == extent->length)
+			TH_LOG("record %u: type %u, %#llx+%#llx", seen, record.header->type,
+			       extent->offset, extent->length);
+		seen++;
+	}
+	ASSERT_EQ(more, 0);
+	EXPECT_EQ(seen, n);
+}
+
+/* Drain and see that exactly these records came */
+#define DRAINED(...) do { \
+	const struct run _runs[] = { __VA_ARGS__ }; \
+	size_t _pos = self->s.blob.len; \
+	u64 _n; \
+	EXPECT_TRUE(session_drains_right(&self->s, &_n)); \
+	expect_runs(_metadata, &self->s.blob, _pos, _runs, ARRAY_SIZE(_runs)); \
+} while (0)
+
+#define DRAINED_NOTHING() do { \
+	u64 _n; \
+	EXPECT_TRUE(session_drains_right(&self->s, &_n)); \
+	EXPECT_EQ(_n, 0); \
+} while (0)
+
+TEST_F(reinit, erased_after_the_initial_copy)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	put(src, 20, 1);
+	put(src, 300, 2);
+	session_begin(&self->s, src);
+	INFO_IS(0, RUN_BYTES(4) + RUN_BYTES(1) + RUN_BYTES(2), 0, 0);
+	DRAINED({ DATA, 10, 4 }, { DATA, 20, 1 }, { DATA, 300, 2 });
+	INFO_IS(0, 0, 0, 0);
+	erase(src);
+	INFO_IS(REINIT, 0, 3 * HOLE_BYTES, 0);
+	/* Once */
+	INFO_IS(0, 0, 3 * HOLE_BYTES, 0);
+	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES / 2);
+	INFO_IS(0, 0, 3 * HOLE_BYTES - HOLE_BYTES / 2, 0);
+	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES - HOLE_BYTES / 2);
+	INFO_IS(0, 0, 2 * HOLE_BYTES, 0);
+	DRAINED({ HOLE, 20, 1 }, { HOLE, 300, 2 });
+	INFO_IS(0, 0, 0, 0);
+	EXPECT_TRUE(session_copied_right(&self->s));
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, sanitize_is_the_same)
+{
+	struct nvme_cmd cmd = { .opcode = SANITIZE, .cdw10 = 2 };
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 4 });
+	must(!nvme_admin(&src->rig.nvme, cmd));
+	memset(src->medium, 0, src->size);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	DRAINED({ HOLE, 10, 4 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, erased_in_the_middle_of_the_initial_copy)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	put(src, 20, 1);
+	put(src, 300, 2);
+	session_begin(&self->s, src);
+	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(4));
+	/* What was not sent yet needs no hole */
+	erase(src);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	DRAINED({ HOLE, 10, 4 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, erased_in_the_middle_of_a_record)
+{
+	struct source *src = &self->src;
+	struct vfmig_extent *extent;
+	size_t at;
+
+	put(src, 10, 4);
+	put(src, 20, 2);
+	session_begin(&self->s, src);
+	at = self->s.blob.len + sizeof(struct vfmig_record);
+	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(1) + 100);
+	erase(src);
+	INFO_IS(REINIT, 3 * PAGE - 100, HOLE_BYTES, 0);
+	precopy_read(self->s.fd, &self->s.blob, 3 * PAGE - 100);
+	extent = (void *)(self->s.blob.data + at);
+	EXPECT_TRUE(is_filled((u8 *)(extent + 1) + PAGE + 100, 3 * PAGE - 100, 0));
+	INFO_IS(0, 0, HOLE_BYTES, 0);
+	DRAINED({ HOLE, 10, 4 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+/* Its rest comes before the new initial data, and dirty_bytes starts over */
+TEST_F(reinit, erased_in_the_middle_of_a_dirty_record)
+{
+	struct source *src = &self->src;
+	u64 left = 2 * PAGE - 100;
+	bool v2 = variant->v2;
+
+	session_begin(&self->s, src);
+	put(src, 10, 2);
+	put(src, 30, 1);
+	INFO_IS(0, 0, 0, RUN_BYTES(2) + RUN_BYTES(1));
+	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(0) + 100);
+	erase(src);
+	INFO_IS(REINIT, v2 ? left : 0, 2 * HOLE_BYTES, v2 ? 0 : left);
+	precopy_read(self->s.fd, &self->s.blob, PAGE);
+	INFO_IS(0, v2 ? left - PAGE : 0, 2 * HOLE_BYTES, v2 ? 0 : left - PAGE);
+	precopy_read(self->s.fd, &self->s.blob, left - PAGE);
+	DRAINED({ HOLE, 10, 2 }, { HOLE, 30, 1 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, erased_before_anything_was_sent)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	session_begin(&self->s, src);
+	INFO_IS(0, RUN_BYTES(4), 0, 0);
+	/* The destination has nothing to forget: this is no new initial data */
+	erase(src);
+	INFO_IS(0, 0, 0, 0);
+	DRAINED_NOTHING();
+	put(src, 10, 1);
+	DRAINED({ DATA, 10, 1 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, what_is_dirty_becomes_holes)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 4 });
+	put(src, 12, 4);
+	drop(src, 10, 1);
+	INFO_IS(0, 0, 0, HOLE_BYTES + RUN_BYTES(4));
+	erase(src);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	DRAINED({ HOLE, 10, 6 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, written_after_an_erase_is_dirty)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 5);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 5 });
+	erase(src);
+	/* A hole that is not sent, one that there was none of, another chunk */
+	put(src, 12, 1);
+	put(src, 20, 1);
+	put(src, 600, 1);
+	INFO_IS(REINIT, 0, 2 * HOLE_BYTES, 3 * RUN_BYTES(1));
+	/* A part of one: the rest of it reads as zeroes */
+	source_write(src, 14 * PAGE + LBA, LBA);
+	INFO_IS(0, 0, 2 * HOLE_BYTES, 4 * RUN_BYTES(1));
+	/* What is deallocated again is a hole as any other */
+	drop(src, 12, 1);
+	INFO_IS(0, 0, 2 * HOLE_BYTES, HOLE_BYTES + 3 * RUN_BYTES(1));
+	/* Nothing is there to be deallocated */
+	drop(src, 10, 1);
+	INFO_IS(0, 0, 2 * HOLE_BYTES, HOLE_BYTES + 3 * RUN_BYTES(1));
+	DRAINED({ HOLE, 10, 2 }, { HOLE, 13, 1 },
+		{ HOLE, 12, 1 }, { DATA, 14, 1 }, { DATA, 20, 1 }, { DATA, 600, 1 });
+	EXPECT_TRUE(session_copied_right(&self->s));
+	put(src, 10, 1);
+	DRAINED({ DATA, 10, 1 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, each_erase_is_an_event)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 4 });
+	erase(src);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	/* Nothing new to the destination */
+	erase(src);
+	INFO_IS(0, 0, HOLE_BYTES, 0);
+	put(src, 12, 1);
+	put(src, 300, 1);
+	erase(src);
+	INFO_IS(REINIT, 0, 2 * HOLE_BYTES, 0);
+	DRAINED({ HOLE, 10, 4 }, { HOLE, 300, 1 });
+	erase(src);
+	INFO_IS(0, 0, 0, 0);
+	DRAINED_NOTHING();
+	/* Two of them at once are told of once; what was read meanwhile was of them */
+	put(src, 5, 1);
+	erase(src);
+	put(src, 7, 1);
+	erase(src);
+	DRAINED({ HOLE, 5, 1 }, { HOLE, 7, 1 });
+	EXPECT_TRUE(session_copied_right(&self->s));
+	put(src, 5, 1);
+	erase(src);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	INFO_IS(0, 0, HOLE_BYTES, 0);
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+/* The new data was read before the user asked: it hears of it all the same */
+TEST_F(reinit, event_is_not_lost_to_a_reader)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 4 });
+	erase(src);
+	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES);
+	INFO_IS(REINIT, 0, 0, 0);
+	INFO_IS(0, 0, 0, 0);
+	/* And a dirty record that began after it stays one */
+	put(src, 10, 1);
+	DRAINED({ DATA, 10, 1 });
+	erase(src);
+	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES);
+	put(src, 10, 1);
+	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(0));
+	INFO_IS(REINIT, 0, 0, PAGE);
+	precopy_read(self->s.fd, &self->s.blob, PAGE);
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, event_ends_with_its_session)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 4 });
+	erase(src);
+	session_end(&self->s);
+	must(!mig_set(src->dev, RUNNING, NULL));
+	put(src, 20, 1);
+	erase(src);
+	put(src, 30, 1);
+	session_begin(&self->s, src);
+	INFO_IS(0, RUN_BYTES(1), 0, 0);
+	DRAINED({ DATA, 30, 1 });
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+TEST_F(reinit, poll_wakes_for_an_erase)
+{
+	struct source *src = &self->src;
+	struct poller poller;
+
+	put(src, 10, 4);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 4 });
+	EXPECT_EQ(poll_now(self->s.fd), 0);
+	poller_start(&poller, self->s.fd);
+	erase(src);
+	EXPECT_TRUE(poller_end(&poller) & POLLIN);
+	DRAINED({ HOLE, 10, 4 });
+	EXPECT_EQ(poll_now(self->s.fd), 0);
+}
+
+TEST_F(reinit, stop_copy_at_once)
+{
+	struct source *src = &self->src;
+
+	put(src, 10, 4);
+	put(src, 300, 4);
+	session_begin(&self->s, src);
+	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(4) - 1);
+	erase(src);
+	put(src, 11, 1);
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+/* Each read takes from what is announced just what it reads; none of it is lost */
+TEST_F_TIMEOUT(reinit, random_mix, 120)
+{
+	struct source *src = &self->src;
+	struct session *s = &self->s;
+
+	put(src, 0, 40);
+	session_begin(s, src);
+	for (unsigned int i = 0; i < 400; i++) {
+		u64 r = next_random(&src->seed);
+		u64 granule = r / 16 % 1000, count = 1 + r / 65536 % 20, left;
+
+		switch (r % 16) {
+		case 0:
+			erase(src);
+			break;
+		case 1 ... 3:
+			drop(src, granule, count);
+			break;
+		case 4 ... 9:
+			put(src, granule, 1 + count / 5);
+			break;
+		default:
+			left = precopy_left(s->fd);
+			if (!left)
+				break;
+			count = 1 + (r >> 32) % (i % 4 ? 3000 : 100000);
+			count = count < left ? count : left;
+			precopy_read(s->fd, &s->blob, count);
+			ASSERT_EQ(precopy_left(s->fd), left - count);
+		}
+	}
+	EXPECT_TRUE(session_moves_right(s));
+}
+
+TEST_HARNESS_MAIN
