@@ -72,6 +72,24 @@ static int io_latency_set(void *data, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(io_latency_fops, io_latency_get, io_latency_set, "%llu\n");
 
+static int media_mb_get(void *data, u64 *value)
+{
+	struct vfmig_vf *vf = data;
+
+	*value = vfmig_model->get_media_mb(vf->model);
+	return 0;
+}
+
+static int media_mb_set(void *data, u64 value)
+{
+	struct vfmig_vf *vf = data;
+
+	if (value > UINT_MAX || vfmig_check_media_mb(value))
+		return -EINVAL;
+	return vfmig_model->set_media_mb(vf->model, value);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(media_mb_fops, media_mb_get, media_mb_set, "%llu\n");
+
 static int dma_faults_get(void *data, u64 *value)
 {
 	struct vfmig_vf *vf = data;
@@ -96,6 +114,7 @@ static void vf_debugfs_add(struct vfmig_vf *vf)
 {
 	vf->dir = debugfs_create_dir(vfmig_fn_name(vf->fn), debugfs_root);
 	debugfs_create_file_unsafe("io_latency_us", 0600, vf->dir, vf, &io_latency_fops);
+	debugfs_create_file_unsafe("media_mb", 0600, vf->dir, vf, &media_mb_fops);
 	debugfs_create_file_unsafe("dma_faults", 0400, vf->dir, vf, &dma_faults_fops);
 	debugfs_create_file_unsafe("media_allocated", 0400, vf->dir, vf, &media_allocated_fops);
 }

@@ -39,6 +39,9 @@ struct vfmig_vf_config {
  * @destroy: the function's pci_dev and the bus have let go of it
  * @set_io_latency: from the next I/O command on; any time
  * @get_io_latency: the last value set
+ * @set_media_mb: make the medium larger or smaller, any time; -EBUSY if it can't be
+ *	now, -ENOMEM
+ * @get_media_mb: size of the medium in MiB
  * @fn_ops: for the bus
  * @vf_ops: for the variant driver; @find is vfmig_pf_find()
  */
@@ -50,6 +53,8 @@ struct vfmig_model {
 	void (*destroy)(void *vf);
 	void (*set_io_latency)(void *vf, unsigned int us);
 	unsigned int (*get_io_latency)(void *vf);
+	int (*set_media_mb)(void *vf, unsigned int mb);
+	unsigned int (*get_media_mb)(void *vf);
 	const struct vfmig_fn_ops *fn_ops;
 	const struct vfmig_vf_ops *vf_ops;
 };

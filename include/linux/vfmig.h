@@ -49,16 +49,26 @@ struct vfmig_mem_count {
 
 /**
  * struct vfmig_mem_pending - device memory that a reader has not taken yet
- * @initial: of the first full copy; the holes among it are new initial data, left
- *	by a device that replaced its memory at a stroke
- * @dirty: changed since the tracking session began, or since it was taken
- * @reinits: how often new initial data appeared in this session; @initial and
- *	@dirty were reset each time
+ * @initial: of the first full copy; has no holes
+ * @reinit: new initial data, all that was dirty when the memory was replaced at a
+ *	stroke or resized
+ * @dirty: changed since the tracking session began, since it was taken, or since
+ *	new initial data appeared
+ * @reinits: how often new initial data appeared in this session, or the memory was
+ *	resized
  */
 struct vfmig_mem_pending {
 	struct vfmig_mem_count initial;
+	struct vfmig_mem_count reinit;
 	struct vfmig_mem_count dirty;
 	u64 reinits;
+};
+
+/* What a run of device memory is of, see &struct vfmig_mem_pending */
+enum vfmig_mem_kind {
+	VFMIG_MEM_INITIAL,
+	VFMIG_MEM_REINIT,
+	VFMIG_MEM_DIRTY,
 };
 
 /**
@@ -66,13 +76,13 @@ struct vfmig_mem_pending {
  * @offset: first byte, a multiple of VFMIG_GRANULE
  * @length: bytes, a multiple of VFMIG_GRANULE, at most VFMIG_MEMORY_MAX
  * @hole: the run was deallocated and reads as zeroes
- * @initial: the run is of the first full copy, or with @hole new initial data
+ * @kind: what it is of
  */
 struct vfmig_mem_run {
 	u64 offset;
 	u32 length;
 	bool hole;
-	bool initial;
+	enum vfmig_mem_kind kind;
 };
 
 /**
@@ -81,8 +91,8 @@ struct vfmig_mem_run {
  *	PF): it is as after power-on.  Called from a context that may sleep, with
  *	no lock held that any &struct vfmig_vf_ops function but open() and close()
  *	takes; must not wait for anything that waits for a reset.
- * @mem_dirty: Memory became dirty while nothing was pending: a reader that
- *	waits can go on.  Atomic context; must not call back.
+ * @mem_dirty: Memory became dirty while nothing was pending, or was resized: a
+ *	reader that waits can go on.  Atomic context; must not call back.
  */
 struct vfmig_vf_client {
 	void (*reset)(void *data);
@@ -152,13 +162,18 @@ struct vfmig_vf_ops {
 	/** @thaw: STOP to RUNNING_P2P */
 	void (*thaw)(void *vf);
 
-	/** @identity: Fill in @id */
+	/**
+	 * @identity: Fill in @id.  While a VF is open nothing changes of it but
+	 * &vfmig_vf_identity.memory_size, by the administrator, and that not while
+	 * the VF is frozen in a memory session.
+	 */
 	void (*identity)(void *vf, struct vfmig_vf_identity *id);
 
 	/**
 	 * @identity_check: Can this VF take the state of a device @id?  The caller
 	 * compared @id->model, and saw @id->data_length within bounds.  Returns
-	 * NULL, or the reason why not, a constant string.
+	 * NULL, or the reason why not, a constant string.  During a load called for
+	 * each identity that the stream has: the source is that device from there on.
 	 */
 	const char *(*identity_check)(void *vf, const struct vfmig_vf_identity *id);
 
@@ -190,10 +205,10 @@ struct vfmig_vf_ops {
 
 	/**
 	 * @mem_next: Take the next run: it is no longer pending, and becomes so
-	 * again when it changes.  Initial runs come first.  False if none is
-	 * pending.  Costs O(what is pending).
+	 * again when it changes.  Dirty runs come last.  False if none is pending,
+	 * or if the memory is not of @size bytes any more.  Costs O(what is pending).
 	 */
-	bool (*mem_next)(void *vf, struct vfmig_mem_run *run);
+	bool (*mem_next)(void *vf, u64 size, struct vfmig_mem_run *run);
 
 	/**
 	 * @mem_page: The page with the granule at @offset, with a reference for the
@@ -209,21 +224,22 @@ struct vfmig_vf_ops {
 	int (*load_start)(void *vf);
 
 	/**
-	 * @load_page: The granule at @offset (checked by the caller against
-	 * memory_size) shall hold @page, which the VF owns from now on; the caller
-	 * keeps it on error.  -ENOMEM.
+	 * @load_page: The granule at @offset (checked by the caller against the
+	 * source's memory_size) shall hold @page, which the VF owns from now on; the
+	 * caller keeps it on error.  What lies beyond the VF's own memory, since that
+	 * was resized, is dropped.  -ENOMEM.
 	 */
 	int (*load_page)(void *vf, u64 offset, struct page *page);
 
-	/** @load_hole: The @length bytes at @offset shall read as zeroes. */
+	/** @load_hole: The @length bytes at @offset, as above, shall read as zeroes. */
 	void (*load_hole)(void *vf, u64 offset, u64 length);
 
 	/**
 	 * @load_commit: Take the memory loaded so far and the state in @buf in place
 	 * of the VF's own, at once, and end the load.  @version is the model_version
 	 * of the stream.  On error nothing changed, the load is still on, and @why
-	 * names what was wrong, a constant string: -EINVAL if @buf makes no sense,
-	 * -ENOMEM.
+	 * names what was wrong, a constant string: -EINVAL if @buf makes no sense, or
+	 * not for what the VF's memory is by now, -ENOMEM.
 	 */
 	int (*load_commit)(void *vf, u32 version, const void *buf, size_t size, const char **why);
 

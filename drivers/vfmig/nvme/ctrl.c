@@ -230,6 +230,8 @@ const struct vfmig_model vfmig_nvme_model = {
 	.destroy = vfmig_nvme_destroy,
 	.set_io_latency = vfmig_nvme_set_io_latency,
 	.get_io_latency = vfmig_nvme_get_io_latency,
+	.set_media_mb = vfmig_nvme_set_media_mb,
+	.get_media_mb = vfmig_nvme_get_media_mb,
 	.fn_ops = &vfmig_nvme_fn_ops,
 	.vf_ops = &vfmig_nvme_vf_ops,
 };

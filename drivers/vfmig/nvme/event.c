@@ -37,6 +37,15 @@ void vfmig_nvme_check_health(struct vfmig_nvme *ctrl)
 		vfmig_nvme_event(ctrl, NVME_AER_SMART, VFMIG_NVME_TEMP_THRESHOLD);
 }
 
+/* The administrator changed the namespace: with the lock held, any time */
+void vfmig_nvme_ns_changed(struct vfmig_nvme *ctrl)
+{
+	ctrl->events.ns_changed = true;
+	if (ctrl->features.dword[NVME_FEAT_ASYNC_EVENT] & NVME_AEN_CFG_NS_ATTR)
+		vfmig_nvme_event(ctrl, NVME_AER_NOTICE, NVME_AER_NOTICE_NS_CHANGED);
+	vfmig_nvme_kick(ctrl);
+}
+
 /* The host read @log_page */
 void vfmig_nvme_clear_events(struct vfmig_nvme *ctrl, u8 log_page)
 {
@@ -46,6 +55,8 @@ void vfmig_nvme_clear_events(struct vfmig_nvme *ctrl, u8 log_page)
 		ctrl->events.pending[type] = 0;
 		ctrl->events.masked &= ~BIT(type);
 	}
+	if (log_page == NVME_LOG_CHANGED_NS)
+		ctrl->events.ns_changed = false;
 }
 
 static void send_event(struct vfmig_nvme *ctrl, unsigned int type)

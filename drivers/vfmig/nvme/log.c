@@ -96,9 +96,10 @@ static u32 firmware_log(struct vfmig_nvme *ctrl, u8 *buf)
 	return sizeof(*log);
 }
 
-/* None ever changes */
 static u32 changed_ns_log(struct vfmig_nvme *ctrl, u8 *buf)
 {
+	if (ctrl->events.ns_changed)
+		put_unaligned_le32(VFMIG_NVME_NSID, buf);
 	return NVME_MAX_CHANGED_NAMESPACES * sizeof(__le32);
 }
 

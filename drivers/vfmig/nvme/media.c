@@ -28,21 +28,26 @@ static unsigned int granule_bit(u64 offset)
 	return (offset & (VFMIG_CHUNK_SIZE - 1)) / VFMIG_GRANULE;
 }
 
+/* Of a medium of @size bytes, or NULL; freed by kvfree() */
+struct vfmig_media_chunk **vfmig_media_new_table(u64 size)
+{
+	return kvcalloc(size >> VFMIG_CHUNK_SHIFT, sizeof(struct vfmig_media_chunk *),
+			GFP_KERNEL_ACCOUNT);
+}
+
 int vfmig_media_init(struct vfmig_media *media, u64 size,
 		     void (*became_dirty)(struct vfmig_media *media))
 {
-	u64 nr_chunks = DIV_ROUND_UP_ULL(size, VFMIG_CHUNK_SIZE);
-
 	*media = (struct vfmig_media) { .size = size, .became_dirty = became_dirty };
-	mutex_init(&media->erase_lock);
+	mutex_init(&media->reinit_lock);
 	spin_lock_init(&media->lock);
 	INIT_LIST_HEAD(&media->all);
 	INIT_LIST_HEAD(&media->dirty);
 
-	media->chunks = kvcalloc(nr_chunks, sizeof(*media->chunks), GFP_KERNEL_ACCOUNT);
+	media->chunks = vfmig_media_new_table(size);
 	if (media->chunks)
 		return 0;
-	mutex_destroy(&media->erase_lock);
+	mutex_destroy(&media->reinit_lock);
 	return -ENOMEM;
 }
 
@@ -53,7 +58,7 @@ void vfmig_media_destroy(struct vfmig_media *media)
 
 	if (!media->chunks)
 		return;
-	mutex_destroy(&media->erase_lock);
+	mutex_destroy(&media->reinit_lock);
 	list_for_each_entry_safe(chunk, next, &media->all, all) {
 		for_each_set_bit(bit, chunk->present, VFMIG_CHUNK_GRANULES)
 			put_page(chunk->pages[bit]);
@@ -199,16 +204,13 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 	}
 }
 
-/* Give back what is in @chunk; true if a destination has to hear of it */
-static bool chunk_erase(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
+/* Give back what is in @chunk */
+static void chunk_empty(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
 {
 	DECLARE_BITMAP(gone, VFMIG_CHUNK_GRANULES);
 	unsigned int bit;
-	bool news = false;
 
 	scoped_guard(spinlock, &media->lock) {
-		if (media->tracking)
-			news = vfmig_media_track_erase(media, chunk);
 		bitmap_copy(gone, chunk->present, VFMIG_CHUNK_GRANULES);
 		bitmap_zero(chunk->present, VFMIG_CHUNK_GRANULES);
 		media->allocated.granules -= bitmap_weight(gone, VFMIG_CHUNK_GRANULES);
@@ -218,7 +220,6 @@ static bool chunk_erase(struct vfmig_media *media, struct vfmig_media_chunk *chu
 		put_page(chunk->pages[bit]);
 		chunk->pages[bit] = NULL;
 	}
-	return news;
 }
 
 /* Make all of it read as zeroes, at a stroke; costs O(what was written) */
@@ -227,16 +228,53 @@ void vfmig_media_erase(struct vfmig_media *media)
 	struct vfmig_media_chunk *chunk;
 	bool news = false, first;
 
-	guard(mutex)(&media->erase_lock);
-	first = vfmig_media_track_forget(media);
+	guard(mutex)(&media->reinit_lock);
+	first = vfmig_media_reinit_begin(media);
 	list_for_each_entry(chunk, &media->all, all) {
-		news |= chunk_erase(media, chunk);
+		if (media->tracking)
+			news |= vfmig_media_reinit_chunk(media, chunk, true);
+		chunk_empty(media, chunk);
 		cond_resched();
 	}
 	if (!news)
 		return;
-	vfmig_media_track_reinit(media);
+	vfmig_media_reinit_end(media);
 	if (first && media->became_dirty)
+		media->became_dirty(media);
+}
+
+/*
+ * Make it @size bytes, with @table of vfmig_media_new_table(), which is the medium's
+ * from now on.  What is new reads as zeroes; costs O(what was written).
+ */
+void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table)
+{
+	struct vfmig_media_chunk *chunk;
+
+	guard(mutex)(&media->reinit_lock);
+	vfmig_media_reinit_begin(media);
+	list_for_each_entry(chunk, &media->all, all)
+		if (chunk->index < size >> VFMIG_CHUNK_SHIFT)
+			table[chunk->index] = chunk;
+	scoped_guard(spinlock, &media->lock) {
+		swap(media->chunks, table);
+		media->size = size;
+	}
+	kvfree(table);
+
+	list_for_each_entry(chunk, &media->all, all) {
+		bool gone = !vfmig_media_has(media, chunk);
+
+		if (media->tracking)
+			vfmig_media_reinit_chunk(media, chunk, gone);
+		if (gone)
+			chunk_empty(media, chunk);
+		cond_resched();
+	}
+	if (!media->tracking)
+		return;
+	vfmig_media_reinit_end(media);
+	if (media->became_dirty)
 		media->became_dirty(media);
 }
 

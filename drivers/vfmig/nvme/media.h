@@ -27,8 +27,10 @@
  * @index: offset in the medium, in chunks
  * @present: granules with a page
  * @initial: granules of the first full copy that were not taken yet
- * @initial_hole: granules that an erase left nothing in, and that a destination
- *	may hold data for
+ * @reinit: granules that were dirty when new initial data appeared, and were not
+ *	taken since
+ * @reinit_hole: granules in which there is nothing since then, and that a
+ *	destination may hold data for
  * @dirty: granules that changed since they were taken
  * @hole: granules that were deallocated since they were taken
  * @sweep: where in @dirty and @hole the search for the next run goes on
@@ -41,7 +43,8 @@ struct vfmig_media_chunk {
 	u64 index;
 	DECLARE_BITMAP(present, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(initial, VFMIG_CHUNK_GRANULES);
-	DECLARE_BITMAP(initial_hole, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(reinit, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(reinit_hole, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(dirty, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(hole, VFMIG_CHUNK_GRANULES);
 	unsigned int sweep;
@@ -50,16 +53,18 @@ struct vfmig_media_chunk {
 
 /**
  * struct vfmig_media - a medium
- * @size: bytes, a multiple of VFMIG_GRANULE
  * @became_dirty: called when something is pending where nothing was; atomic
- * @erase_lock: held while the medium is erased, and by who asks what is pending: so
- *	that what an erase makes pending comes at once.  Nests in the owner's
+ * @reinit_lock: held while the medium is erased or resized, and by who asks what is
+ *	pending: so that new initial data comes at once.  Nests in the owner's
  *	serialisation.
  * @lock: protects all that follows.  Never held over a copy of data.  Pages and
  *	chunks come and go with the owner's own serialisation held as well (the
  *	controller's lock), so that the owner looks them up without this one.
+ * @size: bytes, a multiple of VFMIG_CHUNK_SIZE
  * @chunks: table of chunks, NULL where nothing was written
- * @all: the chunks that there are, in the order in which they came
+ * @all: the chunks that there are, in the order in which they came.  Those that the
+ *	medium lost when it was made smaller stay, empty and not in @chunks: they know
+ *	what a destination has to forget if it grows again.
  * @allocated: all pages
  * @tracking: a session is on.  Goes on only with the owner's serialisation held,
  *	so that a write that began before it is over when it goes on.
@@ -70,12 +75,12 @@ struct vfmig_media_chunk {
  * @pending: what mem_next() has still to give
  */
 struct vfmig_media {
-	u64 size;
 	void (*became_dirty)(struct vfmig_media *media);
 
-	struct mutex erase_lock;	/* an erase is seen as a whole */
+	struct mutex reinit_lock;	/* new initial data is seen as a whole */
 
 	spinlock_t lock;	/* all below */
+	u64 size;
 	struct vfmig_media_chunk **chunks;
 	struct list_head all;
 	struct vfmig_mem_count allocated;
@@ -108,6 +113,8 @@ int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *write);
 void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate);
 void vfmig_media_erase(struct vfmig_media *media);
+struct vfmig_media_chunk **vfmig_media_new_table(u64 size);
+void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table);
 int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page);
 void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
 
@@ -116,7 +123,7 @@ void vfmig_media_count(struct vfmig_media *media, struct vfmig_mem_count *count)
 int vfmig_media_track_start(struct vfmig_media *media);
 void vfmig_media_track_stop(struct vfmig_media *media);
 void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pending);
-bool vfmig_media_next(struct vfmig_media *media, struct vfmig_mem_run *run);
+bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run);
 struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset);
 
 /* track.c: what media.c tells it, with the lock held */
@@ -125,11 +132,18 @@ bool vfmig_media_track_write(struct vfmig_media *media, struct vfmig_media_chunk
 			     unsigned int bit);
 bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			    unsigned int bit);
-bool vfmig_media_track_erase(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
 
-/* track.c: the same around an erase, with erase_lock held */
-bool vfmig_media_track_forget(struct vfmig_media *media);
-void vfmig_media_track_reinit(struct vfmig_media *media);
+/* track.c: the same of an erase or a resize, with reinit_lock held */
+bool vfmig_media_reinit_begin(struct vfmig_media *media);
+bool vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			      bool erased);
+void vfmig_media_reinit_end(struct vfmig_media *media);
+
+static inline bool vfmig_media_has(const struct vfmig_media *media,
+				   const struct vfmig_media_chunk *chunk)
+{
+	return chunk->index < media->size >> VFMIG_CHUNK_SHIFT;
+}
 
 /*
  * Bitmaps of a chunk with their sums: @granules and @runs are kept over all

@@ -238,10 +238,12 @@ struct vfmig_nvme_health {
  * struct vfmig_nvme_events - asynchronous events
  * @pending: to be reported, by type a bit per Asynchronous Event Information
  * @masked: types that were reported and whose log page was not read yet
+ * @ns_changed: the namespace is in the Changed Namespace List
  */
 struct vfmig_nvme_events {
 	u8 pending[VFMIG_NVME_EVENT_TYPES];
 	u8 masked;
+	bool ns_changed;
 };
 
 /**
@@ -290,8 +292,10 @@ enum vfmig_nvme_running {
  *	held while the client's reset() runs
  * @client: who has the VF open, or NULL
  * @client_data: for @client
- * @load_lock: protects @load
- * @load: the medium that is being loaded, or NULL
+ * @load_lock: protects @load and @load_kept
+ * @load: the medium that is being loaded, or NULL; always of the size of @media
+ * @load_kept: least size that it had since the source had as little, in bytes: what was
+ *	loaded beyond is lost
  *
  * @lock: protects all that follows
  * @running: &enum vfmig_nvme_running
@@ -337,8 +341,9 @@ struct vfmig_nvme {
 	const struct vfmig_vf_client *client;
 	void *client_data;
 
-	struct mutex load_lock;		/* load */
+	struct mutex load_lock;		/* load, load_kept */
 	struct vfmig_media *load;
+	u64 load_kept;
 
 	struct mutex lock;		/* all below */
 	enum vfmig_nvme_running running;
@@ -385,6 +390,8 @@ DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_nvme_lock(_T), vfmig_nvme_un
 extern const struct vfmig_vf_ops vfmig_nvme_vf_ops;
 void vfmig_nvme_reset(void *vf);
 void vfmig_nvme_media_dirty(struct vfmig_media *media);
+unsigned int vfmig_nvme_get_media_mb(void *vf);
+int vfmig_nvme_set_media_mb(void *vf, unsigned int mb);
 
 /* regs.c */
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);
@@ -456,6 +463,7 @@ u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 extern const u8 vfmig_nvme_event_infos[VFMIG_NVME_EVENT_TYPES];
 void vfmig_nvme_event(struct vfmig_nvme *ctrl, unsigned int type, unsigned int info);
 void vfmig_nvme_check_health(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ns_changed(struct vfmig_nvme *ctrl);
 void vfmig_nvme_clear_events(struct vfmig_nvme *ctrl, u8 log_page);
 void vfmig_nvme_send_events(struct vfmig_nvme *ctrl);
 u16 vfmig_nvme_async_event(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);

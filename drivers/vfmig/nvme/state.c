@@ -58,6 +58,7 @@ struct vfmig_nvme_state {
 	__le16 doorbell[2 * VFMIG_NVME_QUEUES];	/* 0 if not rung */
 
 	/* identity */
+	__le64 media_size;	/* bytes, as in the last identity record */
 	__u8 serial[20];
 	__u8 nguid[16];
 	__u8 eui64[8];
@@ -87,6 +88,7 @@ struct vfmig_nvme_state {
 	/* events and error log */
 	__u8 events_pending[VFMIG_NVME_EVENT_TYPES];
 	__u8 events_masked;
+	__u8 ns_changed;	/* 0 or 1 */
 	__le32 nr_reqs;
 	__le64 error_count;
 	__u8 errors[VFMIG_NVME_ERRORS][64];	/* error n at n modulo the size */
@@ -140,6 +142,7 @@ static void save_ident(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
 {
 	const struct vfmig_nvme_ident *ident = &ctrl->ident;
 
+	state->media_size = cpu_to_le64(ctrl->media.size);
 	memcpy(state->serial, ident->serial, sizeof(state->serial));
 	memcpy(state->nguid, ident->nguid, sizeof(state->nguid));
 	memcpy(state->eui64, ident->eui64, sizeof(state->eui64));
@@ -169,6 +172,7 @@ static void save_settings(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *stat
 
 	memcpy(state->events_pending, ctrl->events.pending, sizeof(state->events_pending));
 	state->events_masked = ctrl->events.masked;
+	state->ns_changed = ctrl->events.ns_changed;
 	state->error_count = cpu_to_le64(ctrl->errors.count);
 	memcpy(state->errors, ctrl->errors.slots, sizeof(state->errors));
 }
@@ -305,7 +309,7 @@ static bool settings_valid(const struct vfmig_nvme_state *state)
 		return false;
 	load_features(&features, state);
 	return vfmig_nvme_features_valid(&features) && !state->reserved2 &&
-	       !(state->events_masked >> VFMIG_NVME_EVENT_TYPES);
+	       state->ns_changed <= 1 && !(state->events_masked >> VFMIG_NVME_EVENT_TYPES);
 }
 
 /* There are queues if and only if the controller is ready */
@@ -404,6 +408,8 @@ const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *bu
 	if (size < sizeof(*state) || le32_to_cpu(state->nr_reqs) > VFMIG_NVME_MAX_REQS ||
 	    size != size_of_state(le32_to_cpu(state->nr_reqs)))
 		return "length of the state";
+	if (le64_to_cpu(state->media_size) != ctrl->media.size)
+		return "size of the medium";
 	if (!registers_valid(state))
 		return "registers";
 	if (!ident_valid(ctrl, state))
@@ -468,6 +474,7 @@ static void apply_settings(struct vfmig_nvme *ctrl, const struct vfmig_nvme_stat
 	load_sanitize(&ctrl->sanitize, state);
 	memcpy(ctrl->events.pending, state->events_pending, sizeof(ctrl->events.pending));
 	ctrl->events.masked = state->events_masked;
+	ctrl->events.ns_changed = state->ns_changed;
 	ctrl->errors.count = le64_to_cpu(state->error_count);
 	memcpy(ctrl->errors.slots, state->errors, sizeof(ctrl->errors.slots));
 }

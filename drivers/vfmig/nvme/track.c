@@ -2,18 +2,18 @@
 /*
  * Tracking of what a migration has still to read of a medium.
  *
- * A granule is in at most one of four sets: initial (allocated when the session
+ * A granule is in at most one of five sets: initial (allocated when the session
  * began and not taken yet), dirty (changed since it was taken), hole (deallocated
- * since it was taken) and initial hole (taken, or dirty, or a hole when the medium
- * was erased, and not written since).  To take a run clears its bits.  The sums
+ * since it was taken), and of these two what was in them when the medium was erased
+ * or resized: reinit and reinit hole.  To take a run clears its bits.  The sums
  * over all chunks are kept with each bit, so that a question for them is O(1);
  * chunks with something to take are on a list or under a cursor, so that to find
  * the next run costs nothing for memory that does not change.
  *
  * A session begins and ends without a walk over the chunks: each chunk has the
  * number of the session that it was last touched in, and what it holds of
- * another one counts as "initial is what is present, nothing is dirty".  An erase
- * does walk over them: it has their pages to free anyway.
+ * another one counts as "initial is what is present, nothing is dirty".  To erase or
+ * resize the medium does walk over them: there are pages to free anyway.
  */
 #include <linux/mm.h>
 
@@ -27,17 +27,23 @@ void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk 
 
 	chunk->session = media->session;
 	bitmap_copy(chunk->initial, chunk->present, VFMIG_CHUNK_GRANULES);
-	bitmap_zero(chunk->initial_hole, VFMIG_CHUNK_GRANULES);
+	bitmap_zero(chunk->reinit, VFMIG_CHUNK_GRANULES);
+	bitmap_zero(chunk->reinit_hole, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->dirty, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);
 	chunk->sweep = 0;
 	INIT_LIST_HEAD(&chunk->dirty_entry);
 }
 
+static bool nothing_of(const struct vfmig_mem_count *count)
+{
+	return !count->granules && !count->hole_runs;
+}
+
 static bool nothing_pending(const struct vfmig_mem_pending *pending)
 {
-	return !pending->initial.granules && !pending->initial.hole_runs &&
-	       !pending->dirty.granules && !pending->dirty.hole_runs;
+	return nothing_of(&pending->initial) && nothing_of(&pending->reinit) &&
+	       nothing_of(&pending->dirty);
 }
 
 static void add_dirty(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
@@ -57,10 +63,10 @@ bool vfmig_media_track_write(struct vfmig_media *media, struct vfmig_media_chunk
 	bool first = nothing_pending(&media->pending);
 	u64 holes = 0;
 
-	if (test_bit(bit, chunk->initial))
+	if (test_bit(bit, chunk->initial) || test_bit(bit, chunk->reinit))
 		return false;
 
-	vfmig_bit_clear(chunk->initial_hole, bit, &holes, &media->pending.initial.hole_runs);
+	vfmig_bit_clear(chunk->reinit_hole, bit, &holes, &media->pending.reinit.hole_runs);
 	vfmig_bit_clear(chunk->hole, bit, &holes, &count->hole_runs);
 	vfmig_bit_set(chunk->dirty, bit, &count->granules, &count->data_runs);
 	add_dirty(media, chunk);
@@ -81,6 +87,8 @@ bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk 
 		return false;
 	}
 
+	vfmig_bit_clear(chunk->reinit, bit, &media->pending.reinit.granules,
+			&media->pending.reinit.data_runs);
 	vfmig_bit_clear(chunk->dirty, bit, &count->granules, &count->data_runs);
 	vfmig_bit_set(chunk->hole, bit, &holes, &count->hole_runs);
 	add_dirty(media, chunk);
@@ -88,46 +96,65 @@ bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk 
 }
 
 /*
- * All that is in @chunk was deallocated.  True if a destination has to hear of it
- * that knew nothing of an erase of @chunk before.
+ * The medium is about to be erased or resized: nothing is pending until
+ * vfmig_media_reinit_chunk() says what is.  True if nothing was.
  */
-bool vfmig_media_track_erase(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
-{
-	DECLARE_BITMAP(holes, VFMIG_CHUNK_GRANULES);
-	bool news;
-
-	vfmig_media_track_sync(media, chunk);
-	bitmap_or(holes, chunk->present, chunk->hole, VFMIG_CHUNK_GRANULES);
-	bitmap_andnot(holes, holes, chunk->initial, VFMIG_CHUNK_GRANULES);
-	news = !bitmap_empty(holes, VFMIG_CHUNK_GRANULES);
-
-	bitmap_or(chunk->initial_hole, chunk->initial_hole, holes, VFMIG_CHUNK_GRANULES);
-	bitmap_zero(chunk->initial, VFMIG_CHUNK_GRANULES);
-	bitmap_zero(chunk->dirty, VFMIG_CHUNK_GRANULES);
-	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);
-	list_del_init(&chunk->dirty_entry);
-	media->pending.initial.hole_runs += vfmig_bitmap_runs(chunk->initial_hole);
-	return news;
-}
-
-/*
- * An erase begins: nothing is pending until vfmig_media_track_erase() says what
- * is.  True if nothing was.
- */
-bool vfmig_media_track_forget(struct vfmig_media *media)
+bool vfmig_media_reinit_begin(struct vfmig_media *media)
 {
 	bool nothing;
 
 	spin_lock(&media->lock);
 	nothing = nothing_pending(&media->pending);
-	media->pending.initial = (struct vfmig_mem_count) {};
-	media->pending.dirty = (struct vfmig_mem_count) {};
+	media->pending = (struct vfmig_mem_pending) { .reinits = media->pending.reinits };
 	spin_unlock(&media->lock);
 	return nothing;
 }
 
-/* An erase is over that a destination has to hear of */
-void vfmig_media_track_reinit(struct vfmig_media *media)
+static void add_counts(const unsigned long *map, struct vfmig_mem_count *count)
+{
+	count->granules += bitmap_weight(map, VFMIG_CHUNK_GRANULES);
+	count->data_runs += vfmig_bitmap_runs(map);
+}
+
+/*
+ * What was dirty in @chunk is new initial data, or if all of it was @erased, what a
+ * destination may have of it are holes.  True if these are more than before.
+ */
+bool vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			      bool erased)
+{
+	DECLARE_BITMAP(holes, VFMIG_CHUNK_GRANULES);
+	bool news;
+
+	spin_lock(&media->lock);
+	vfmig_media_track_sync(media, chunk);
+
+	bitmap_copy(holes, chunk->hole, VFMIG_CHUNK_GRANULES);
+	if (erased) {
+		bitmap_or(holes, holes, chunk->present, VFMIG_CHUNK_GRANULES);
+		bitmap_andnot(holes, holes, chunk->initial, VFMIG_CHUNK_GRANULES);
+		bitmap_zero(chunk->initial, VFMIG_CHUNK_GRANULES);
+		bitmap_zero(chunk->reinit, VFMIG_CHUNK_GRANULES);
+	} else {
+		bitmap_or(chunk->reinit, chunk->reinit, chunk->dirty, VFMIG_CHUNK_GRANULES);
+	}
+	news = !bitmap_empty(holes, VFMIG_CHUNK_GRANULES);
+	bitmap_or(chunk->reinit_hole, chunk->reinit_hole, holes, VFMIG_CHUNK_GRANULES);
+	bitmap_zero(chunk->dirty, VFMIG_CHUNK_GRANULES);
+	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);
+	list_del_init(&chunk->dirty_entry);
+
+	if (vfmig_media_has(media, chunk)) {
+		add_counts(chunk->initial, &media->pending.initial);
+		add_counts(chunk->reinit, &media->pending.reinit);
+		media->pending.reinit.hole_runs += vfmig_bitmap_runs(chunk->reinit_hole);
+	}
+	spin_unlock(&media->lock);
+	return news;
+}
+
+/* That is all, and a destination has to hear of it */
+void vfmig_media_reinit_end(struct vfmig_media *media)
 {
 	spin_lock(&media->lock);
 	media->pending.reinits++;
@@ -164,7 +191,7 @@ int vfmig_media_track_start(struct vfmig_media *media)
 /* End a session if one is on */
 void vfmig_media_track_stop(struct vfmig_media *media)
 {
-	guard(mutex)(&media->erase_lock);
+	guard(mutex)(&media->reinit_lock);
 	spin_lock(&media->lock);
 	media->tracking = false;
 	media->cursor = NULL;
@@ -176,7 +203,7 @@ void vfmig_media_track_stop(struct vfmig_media *media)
 /* What vfmig_media_next() has still to give; O(1) */
 void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pending)
 {
-	guard(mutex)(&media->erase_lock);
+	guard(mutex)(&media->reinit_lock);
 	spin_lock(&media->lock);
 	*pending = media->pending;
 	spin_unlock(&media->lock);
@@ -208,12 +235,13 @@ static unsigned int find_run(const unsigned long *map, unsigned int from)
 	return first;
 }
 
-/* Take the first run from @from on, of @data or @holes; false if there is none */
+/* Take the first run from @from on, of @data or @holes (or NULL); false if there is none */
 static bool take_first(struct vfmig_media_chunk *chunk, unsigned long *data,
 		       unsigned long *holes, unsigned int from, struct vfmig_mem_count *count,
 		       struct vfmig_mem_run *run)
 {
-	unsigned int data_bit = find_run(data, from), hole_bit = find_run(holes, from);
+	unsigned int hole_bit = holes ? find_run(holes, from) : VFMIG_CHUNK_GRANULES;
+	unsigned int data_bit = find_run(data, from);
 	u64 hole_granules = VFMIG_CHUNK_GRANULES;	/* which nobody counts */
 
 	run->hole = hole_bit < data_bit;
@@ -226,17 +254,24 @@ static bool take_first(struct vfmig_media_chunk *chunk, unsigned long *data,
 	return true;
 }
 
+/* Of the first full copy, or new initial data */
 static bool take_initial(struct vfmig_media *media, struct vfmig_mem_run *run)
 {
-	struct vfmig_mem_count *count = &media->pending.initial;
+	struct vfmig_mem_count *initial = &media->pending.initial;
+	struct vfmig_mem_count *reinit = &media->pending.reinit;
 
-	run->initial = true;
-	while ((count->granules || count->hole_runs) && media->cursor) {
+	while (media->cursor && (!nothing_of(initial) || !nothing_of(reinit))) {
 		struct vfmig_media_chunk *chunk = media->cursor;
 
-		vfmig_media_track_sync(media, chunk);
-		if (take_first(chunk, chunk->initial, chunk->initial_hole, 0, count, run))
-			return true;
+		if (vfmig_media_has(media, chunk)) {
+			vfmig_media_track_sync(media, chunk);
+			run->kind = VFMIG_MEM_REINIT;
+			if (take_first(chunk, chunk->reinit, chunk->reinit_hole, 0, reinit, run))
+				return true;
+			run->kind = VFMIG_MEM_INITIAL;
+			if (take_first(chunk, chunk->initial, NULL, 0, initial, run))
+				return true;
+		}
 		media->cursor = list_is_last(&chunk->all, &media->all) ? NULL :
 				list_next_entry(chunk, all);
 	}
@@ -252,7 +287,7 @@ static bool take_dirty(struct vfmig_media *media, struct vfmig_mem_run *run)
 	struct vfmig_mem_count *count = &media->pending.dirty;
 	struct vfmig_media_chunk *chunk;
 
-	run->initial = false;
+	run->kind = VFMIG_MEM_DIRTY;
 	while ((chunk = list_first_entry_or_null(&media->dirty, struct vfmig_media_chunk,
 						 dirty_entry))) {
 		if (take_first(chunk, chunk->dirty, chunk->hole, chunk->sweep, count, run)) {
@@ -272,14 +307,15 @@ static bool take_dirty(struct vfmig_media *media, struct vfmig_mem_run *run)
 	return false;
 }
 
-/* Take the next run, initial ones first; false if nothing is pending */
-bool vfmig_media_next(struct vfmig_media *media, struct vfmig_mem_run *run)
+/* Take the next run, dirty ones last; false if nothing is, or it has not @size bytes */
+bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run)
 {
 	bool taken;
 
-	guard(mutex)(&media->erase_lock);
+	guard(mutex)(&media->reinit_lock);
 	spin_lock(&media->lock);
-	taken = media->tracking && (take_initial(media, run) || take_dirty(media, run));
+	taken = media->tracking && media->size == size &&
+		(take_initial(media, run) || take_dirty(media, run));
 	spin_unlock(&media->lock);
 	return taken;
 }
@@ -291,13 +327,10 @@ struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset)
 	struct page *page = NULL;
 	unsigned int bit;
 
-	if (offset >= media->size)
-		return NULL;
-
 	spin_lock(&media->lock);
-	chunk = media->chunks[offset >> VFMIG_CHUNK_SHIFT];
+	chunk = offset < media->size ? media->chunks[offset >> VFMIG_CHUNK_SHIFT] : NULL;
 	bit = (offset & (VFMIG_CHUNK_SIZE - 1)) / VFMIG_GRANULE;
-	/* An erase clears the bit first, and forgets the page without the lock */
+	/* An erase or a resize clears the bit, and forgets the page without the lock */
 	if (chunk && test_bit(bit, chunk->present)) {
 		page = chunk->pages[bit];
 		get_page(page);

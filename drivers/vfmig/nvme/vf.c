@@ -8,6 +8,7 @@
 #include <linux/memcontrol.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
@@ -199,7 +200,7 @@ static void vfmig_nvme_get_identity(void *vf, struct vfmig_vf_identity *id)
 	*id = (struct vfmig_vf_identity) {
 		.model = VFMIG_NVME_MODEL_NAME,
 		.model_version = VFMIG_NVME_STATE_VERSION,
-		.memory_size = ctrl->media.size,
+		.memory_size = READ_ONCE(ctrl->media.size),
 		.data_length = sizeof(data),
 	};
 	memcpy(id->data, &data, sizeof(data));
@@ -214,7 +215,7 @@ static const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_ide
 		return "its state is of a newer version";
 	if (id->data_length != sizeof(*data) || data->reserved)
 		return "its NVMe part makes no sense";
-	if (id->memory_size != ctrl->media.size)
+	if (id->memory_size != READ_ONCE(ctrl->media.size))
 		return "its medium is of another size";
 	if (le16_to_cpu(data->lba_shift) != ctrl->lba_shift)
 		return "its LBA format is another";
@@ -222,6 +223,11 @@ static const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_ide
 		return "it has more queues";
 	if (le16_to_cpu(data->vectors) > VFMIG_NVME_VECTORS)
 		return "it has more vectors";
+
+	/* What a load lost beyond its medium the source has no more either */
+	guard(mutex)(&ctrl->load_lock);
+	if (id->memory_size <= ctrl->load_kept)
+		ctrl->load_kept = U64_MAX;
 	return NULL;
 }
 
@@ -267,11 +273,11 @@ static void vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)
 	vfmig_media_pending(&ctrl->media, pending);
 }
 
-static bool vfmig_nvme_mem_next(void *vf, struct vfmig_mem_run *run)
+static bool vfmig_nvme_mem_next(void *vf, u64 size, struct vfmig_mem_run *run)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	return vfmig_media_next(&ctrl->media, run);
+	return vfmig_media_next(&ctrl->media, size, run);
 }
 
 static struct page *vfmig_nvme_mem_page(void *vf, u64 offset)
@@ -297,13 +303,8 @@ static int vfmig_nvme_load_start(void *vf)
 	if (ret)
 		return ret;
 	ctrl->load = no_free_ptr(load);
+	ctrl->load_kept = U64_MAX;
 	return 0;
-}
-
-static bool in_media(const struct vfmig_media *media, u64 offset, u64 length)
-{
-	return offset % VFMIG_GRANULE == 0 && length % VFMIG_GRANULE == 0 &&
-	       offset <= media->size && length <= media->size - offset;
 }
 
 static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
@@ -311,9 +312,12 @@ static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(mutex)(&ctrl->load_lock);
-	if (!ctrl->load || !in_media(ctrl->load, offset, VFMIG_GRANULE))
+	if (!ctrl->load)
 		return -EINVAL;
-	return vfmig_media_load_page(ctrl->load, offset, page);
+	if (offset < ctrl->load->size)
+		return vfmig_media_load_page(ctrl->load, offset, page);
+	put_page(page);
+	return 0;
 }
 
 static void vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
@@ -321,8 +325,46 @@ static void vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(mutex)(&ctrl->load_lock);
-	if (ctrl->load && in_media(ctrl->load, offset, length))
-		vfmig_media_zero(ctrl->load, offset, length, true);
+	if (ctrl->load && offset < ctrl->load->size)
+		vfmig_media_zero(ctrl->load, offset, min(length, ctrl->load->size - offset), true);
+}
+
+unsigned int vfmig_nvme_get_media_mb(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return READ_ONCE(ctrl->media.size) / SZ_1M;
+}
+
+/* -EBUSY where a stream is about to end that says what the medium is; -ENOMEM */
+int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
+{
+	struct vfmig_media_chunk **table, **load_table = NULL;
+	u64 size = (u64)mb * SZ_1M;
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->load_lock);
+	guard(vfmig_nvme)(ctrl);
+	if (size == ctrl->media.size)
+		return 0;
+	if (ctrl->running == VFMIG_NVME_FROZEN && READ_ONCE(ctrl->media.tracking))
+		return -EBUSY;
+	table = vfmig_media_new_table(size);
+	if (ctrl->load)
+		load_table = vfmig_media_new_table(size);
+	if (!table || (ctrl->load && !load_table)) {
+		kvfree(table);
+		kvfree(load_table);
+		return -ENOMEM;
+	}
+
+	if (ctrl->load) {
+		ctrl->load_kept = min(ctrl->load_kept, size);
+		vfmig_media_resize(ctrl->load, size, load_table);
+	}
+	vfmig_media_resize(&ctrl->media, size, table);
+	vfmig_nvme_ns_changed(ctrl);
+	return 0;
 }
 
 /* With load_lock held */
@@ -344,6 +386,8 @@ static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t
 		*why = "no load is on";
 	else if (version != VFMIG_NVME_STATE_VERSION)
 		*why = "version of the state";
+	else if (ctrl->load_kept < ctrl->load->size)
+		*why = "the medium was smaller meanwhile, and lost data";
 	if (*why)
 		return -EINVAL;
 

@@ -6,11 +6,11 @@
  * A stream is a sequence of records, all integers little-endian, nothing
  * aligned or padded between records:
  *
- *	IDENTITY (MEMORY | HOLE)* STATE END
+ *	IDENTITY (MEMORY | HOLE | IDENTITY)* STATE END
  *
  * IDENTITY comes first, so that a destination that can't take the device
- * refuses before any bulk data moves; END comes last, so that a truncated
- * stream is known as such.  A reader skips a record of a type that it does not
+ * refuses before any bulk data moves, and again where the device's memory was
+ * resized; END comes last, so that a truncated stream is known as such.  A reader skips a record of a type that it does not
  * know, unless VFMIG_RECORD_MANDATORY is set in its flags: then it refuses the
  * stream.  Documentation/stream.rst has the rules in full.
  */

@@ -33,7 +33,7 @@
 
 enum vfmig_load_stage {
 	VFMIG_LOAD_IDENTITY,	/* nothing but the identity record may come */
-	VFMIG_LOAD_MEMORY,	/* memory, holes or the state may come */
+	VFMIG_LOAD_MEMORY,	/* memory, holes, another identity or the state may come */
 	VFMIG_LOAD_STATE,	/* the state was read; the closing record may come */
 	VFMIG_LOAD_DONE,	/* applied; nothing may come */
 	VFMIG_LOAD_FAILED,
@@ -64,7 +64,8 @@ enum vfmig_load_part {
  * @page: the granule that is being filled, or NULL
  * @state: the model's state, or NULL
  * @state_len: bytes in @state
- * @model_version: version of @state, from the identity record
+ * @model_version: version of @state, from the last identity record
+ * @memory_size: of the source, from the last identity record
  * @bytes: bytes of the stream before the record under way
  * @records: records before it
  * @lock: protects @vfdev and @stage.  Nests in the state_mutex and in @write_lock;
@@ -87,6 +88,7 @@ struct vfmig_load {
 	void *state;
 	size_t state_len;
 	u32 model_version;
+	u64 memory_size;
 	u64 bytes;
 	u64 records;
 
@@ -135,7 +137,8 @@ static bool vfmig_type_due(enum vfmig_load_stage stage, u32 type)
 {
 	switch (type) {
 	case VFMIG_RECORD_IDENTITY:
-		return stage == VFMIG_LOAD_IDENTITY;
+		/* Again where the source was resized */
+		return stage == VFMIG_LOAD_IDENTITY || stage == VFMIG_LOAD_MEMORY;
 	case VFMIG_RECORD_MEMORY:
 	case VFMIG_RECORD_HOLE:
 	case VFMIG_RECORD_STATE:
@@ -313,20 +316,17 @@ static int vfmig_identity_done(struct vfmig_load *load)
 	if (ret)
 		return ret;
 	load->model_version = id.model_version;
+	load->memory_size = id.memory_size;
 	load->stage = VFMIG_LOAD_MEMORY;
 	return vfmig_record_done(load);
 }
 
 static int vfmig_check_extent(struct vfmig_load *load, u64 offset, u64 length)
 {
-	struct vfmig_device *vfdev = load->vfdev;
-	struct vfmig_vf_identity own = {};
-
-	vfdev->ops->identity(vfdev->vf, &own);
 	if (!length || !IS_ALIGNED(offset | length, VFMIG_GRANULE) ||
-	    offset >= own.memory_size || length > own.memory_size - offset)
+	    offset >= load->memory_size || length > load->memory_size - offset)
 		return vfmig_refuse(load, "extent at %#llx of %#llx bytes in %#llx bytes of memory",
-				    offset, length, own.memory_size);
+				    offset, length, load->memory_size);
 	return 0;
 }
 

@@ -58,6 +58,7 @@ enum vfmig_save_stage {
  * @body_offset: where in device memory, or in @state, the rest of the payload is
  * @body_left: bytes of it that were not read yet
  * @reinits: how often new initial data had appeared when the user was last told
+ * @memory_size: of the VF, as the last identity record says
  * @state: the model's state, from the arc to STOP_COPY on; freed with the file
  * @state_len: bytes in @state
  * @bytes: bytes of the records begun so far
@@ -79,6 +80,7 @@ struct vfmig_save {
 	u64 body_offset;
 	size_t body_left;
 	u64 reinits;
+	u64 memory_size;
 	void *state;
 	size_t state_len;
 	u64 bytes;
@@ -119,7 +121,7 @@ static void vfmig_begin_record(struct vfmig_save *save, enum vfmig_save_kind kin
 				fixed + body);
 }
 
-static void vfmig_begin_identity(struct vfmig_save *save)
+static void vfmig_begin_identity(struct vfmig_save *save, enum vfmig_save_kind kind)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 	struct vfmig_record *rec = (void *)save->head;
@@ -130,14 +132,30 @@ static void vfmig_begin_identity(struct vfmig_save *save)
 	len = vfmig_identity_pack(&id, (void *)(rec + 1));
 	vfmig_record_init(rec, VFMIG_RECORD_IDENTITY, len);
 	vfmig_record_set_crc(rec, rec + 1, len);
-	vfmig_begin_record(save, VFMIG_SAVE_INITIAL, len, 0, 0);
+	vfmig_begin_record(save, kind, len, 0, 0);
+	save->memory_size = id.memory_size;
+}
+
+/* Bytes of the identity record that is due since the VF's memory was resized, or 0 */
+static size_t vfmig_identity_due(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_vf_identity id = {};
+
+	vfdev->ops->identity(vfdev->vf, &id);
+	return id.memory_size == save->memory_size ? 0 : vfmig_identity_bytes(&id);
 }
 
 static enum vfmig_save_kind vfmig_run_kind(const struct vfmig_mem_run *run)
 {
-	if (!run->initial)
+	switch (run->kind) {
+	case VFMIG_MEM_INITIAL:
+		return VFMIG_SAVE_INITIAL;
+	case VFMIG_MEM_REINIT:
+		return VFMIG_SAVE_REINIT;
+	default:
 		return VFMIG_SAVE_DIRTY;
-	return run->hole ? VFMIG_SAVE_REINIT : VFMIG_SAVE_INITIAL;
+	}
 }
 
 static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *run)
@@ -189,8 +207,13 @@ static int vfmig_need_record(struct vfmig_save *save)
 
 	if (vfmig_record_unread(save))
 		return 1;
-	if (vfdev->ops->mem_next(vfdev->vf, &run)) {
+	/* No run after a resize before the destination knows of it */
+	if (vfdev->ops->mem_next(vfdev->vf, save->memory_size, &run)) {
 		vfmig_begin_run(save, &run);
+		return 1;
+	}
+	if (vfmig_identity_due(save)) {
+		vfmig_begin_identity(save, VFMIG_SAVE_REINIT);
 		return 1;
 	}
 	if (!save->stop_copy)
@@ -310,12 +333,10 @@ struct vfmig_unread {
 static void vfmig_count_unread(struct vfmig_save *save, const struct vfmig_mem_pending *pending,
 			       struct vfmig_unread *unread)
 {
-	struct vfmig_mem_count full = pending->initial;
 	size_t record = vfmig_record_unread(save);
 
-	full.hole_runs = 0;
-	unread->initial = vfmig_count_bytes(&full);
-	unread->reinit = vfmig_count_bytes(&pending->initial) - unread->initial;
+	unread->initial = vfmig_count_bytes(&pending->initial);
+	unread->reinit = vfmig_count_bytes(&pending->reinit) + vfmig_identity_due(save);
 	unread->dirty = vfmig_count_bytes(&pending->dirty);
 
 	switch (save->kind) {
@@ -374,8 +395,7 @@ u64 vfmig_save_estimate(struct vfmig_device *vfdev)
 
 	vfdev->ops->identity(vfdev->vf, &id);
 	vfdev->ops->mem_allocated(vfdev->vf, &count);
-	return sizeof(struct vfmig_record) + sizeof(struct vfmig_identity) + id.data_length +
-	       vfmig_count_bytes(&count) +
+	return vfmig_identity_bytes(&id) + vfmig_count_bytes(&count) +
 	       sizeof(struct vfmig_record) + vfdev->ops->state_size(vfdev->vf) + VFMIG_END_BYTES;
 }
 
@@ -396,7 +416,7 @@ static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *tab
 
 /* For a user that knows of REINIT: once for what appeared since the last time */
 static void vfmig_report_reinit(struct vfmig_save *save, const struct vfmig_mem_pending *pending,
-				struct vfio_precopy_info *info)
+				struct vfmig_unread *unread, struct vfio_precopy_info *info)
 {
 	info->flags = 0;
 	if (pending->reinits == save->reinits)
@@ -404,8 +424,10 @@ static void vfmig_report_reinit(struct vfmig_save *save, const struct vfmig_mem_
 	save->reinits = pending->reinits;
 	info->flags = VFIO_PRECOPY_INFO_REINIT;
 	/* What is left of this record comes before the new initial data */
-	if (save->kind == VFMIG_SAVE_DIRTY && pending->initial.hole_runs)
+	if (save->kind == VFMIG_SAVE_DIRTY && unread->reinit) {
 		save->kind = VFMIG_SAVE_REINIT;
+		vfmig_count_unread(save, pending, unread);
+	}
 }
 
 static int vfmig_precopy_info(struct vfmig_save *save, struct vfio_precopy_info *info)
@@ -421,10 +443,10 @@ static int vfmig_precopy_info(struct vfmig_save *save, struct vfio_precopy_info 
 		return -EINVAL;
 
 	vfdev->ops->mem_pending(vfdev->vf, &pending);
+	vfmig_count_unread(save, &pending, &unread);
 	v2 = vfmig_compat_precopy_info_v2(&vfdev->core.vdev);
 	if (v2)
-		vfmig_report_reinit(save, &pending, info);
-	vfmig_count_unread(save, &pending, &unread);
+		vfmig_report_reinit(save, &pending, &unread, info);
 	info->initial_bytes = unread.initial + (v2 ? unread.reinit : 0);
 	info->dirty_bytes = unread.dirty + (v2 ? 0 : unread.reinit);
 	return 0;
@@ -495,7 +517,7 @@ struct vfmig_save *vfmig_save_create(struct vfmig_device *vfdev)
 	init_waitqueue_head(&save->wait);
 	mutex_init(&save->read_lock);
 	mutex_init(&save->lock);
-	vfmig_begin_identity(save);
+	vfmig_begin_identity(save, VFMIG_SAVE_INITIAL);
 	return save;
 }
 

@@ -59,6 +59,12 @@ size_t vfmig_identity_pack(const struct vfmig_vf_identity *id, struct vfmig_iden
 	return sizeof(*out) + id->data_length;
 }
 
+/* Bytes of the stream that the identity record will take */
+size_t vfmig_identity_bytes(const struct vfmig_vf_identity *id)
+{
+	return sizeof(struct vfmig_record) + sizeof(struct vfmig_identity) + id->data_length;
+}
+
 /* Bytes of the stream that memory will take */
 u64 vfmig_count_bytes(const struct vfmig_mem_count *count)
 {

@@ -23,6 +23,7 @@ bool vfmig_record_valid(const struct vfmig_record *rec);
 
 size_t vfmig_identity_pack(const struct vfmig_vf_identity *id, struct vfmig_identity *out);
 
+size_t vfmig_identity_bytes(const struct vfmig_vf_identity *id);
 u64 vfmig_count_bytes(const struct vfmig_mem_count *count);
 
 #endif /* _VFMIG_STREAM_H */

@@ -4,27 +4,19 @@
  * left to send is exactly what the destination has to forget; a user that knows of
  * VFIO_PRECOPY_INFO_REINIT hears of it once, to any other it is dirty data.
  */
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "source.h"
 
 #include "kselftest_harness.h"
 
 #define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define PRE_COPY	VFIO_DEVICE_STATE_PRE_COPY
 
 #define FORMAT_NVM	0x80
 #define SANITIZE	0x84
 
 #define LBA		512UL
-
-/* flags as the caller passes them, which is what they stay without v2 */
-#define GARBAGE		0xa5a5a5a5
 
 FIXTURE(reinit)
 {
@@ -46,20 +38,13 @@ FIXTURE_VARIANT_ADD(reinit, v2)
 	.v2 = true,
 };
 
-/* 0 or -errno */
-static int opt_in(struct vfio_dev *dev)
-{
-	return vfio_feature(dev, VFIO_DEVICE_FEATURE_SET |
-			    VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, NULL, 0);
-}
-
 FIXTURE_SETUP(reinit)
 {
 	const char *why = source_open(&self->src, 4);
 
 	if (why)
 		SKIP(return, "%s", why);
-	if (variant->v2 && opt_in(self->src.dev))
+	if (variant->v2 && precopy_opt_in(self->src.dev))
 		SKIP(return, "this kernel has no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
 }
 
@@ -89,24 +74,7 @@ static void erase(struct source *src)
 	memset(src->medium, 0, src->size);
 }
 
-/* What GET_PRECOPY_INFO says: with v2 @flags are the kernel's, else the caller's */
-static bool info_is(int fd, bool v2, u32 flags, u64 initial, u64 reinit, u64 dirty)
-{
-	struct vfio_precopy_info info = { .argsz = sizeof(info), .flags = GARBAGE };
-	u64 want_initial = initial + (v2 ? reinit : 0);
-	u64 want_dirty = dirty + (v2 ? 0 : reinit);
-	u32 want_flags = v2 ? flags : GARBAGE;
-
-	must(!ioctl(fd, VFIO_MIG_GET_PRECOPY_INFO, &info));
-	if (info.flags == want_flags && info.initial_bytes == want_initial &&
-	    info.dirty_bytes == want_dirty)
-		return true;
-	note("flags %#x, initial %llu, dirty %llu, not %#x, %llu, %llu", info.flags,
-	     info.initial_bytes, info.dirty_bytes, want_flags, want_initial, want_dirty);
-	return false;
-}
-
-#define INFO_IS(...)	EXPECT_TRUE(info_is(self->s.fd, variant->v2, __VA_ARGS__))
+#define INFO_IS(...)	EXPECT_TRUE(session_info_is(&self->s, variant->v2, __VA_ARGS__))
 #define REINIT		VFIO_PRECOPY_INFO_REINIT
 
 /* A record of memory as a test expects it */

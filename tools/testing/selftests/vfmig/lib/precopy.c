@@ -15,6 +15,12 @@ bool precopy_offered(struct vfio_dev *dev)
 	return flags & VFIO_MIGRATION_PRE_COPY;
 }
 
+int precopy_opt_in(struct vfio_dev *dev)
+{
+	return vfio_feature(dev, VFIO_DEVICE_FEATURE_SET |
+			    VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, NULL, 0);
+}
+
 int precopy_begin(struct vfio_dev *dev, u32 state)
 {
 	int fd;

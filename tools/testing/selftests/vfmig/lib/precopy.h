@@ -20,6 +20,9 @@
 /* Does the device offer PRE_COPY? */
 bool precopy_offered(struct vfio_dev *dev);
 
+/* Ask for VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, until the device is closed: 0 or -errno */
+int precopy_opt_in(struct vfio_dev *dev);
+
 /* RUNNING or RUNNING_P2P to its PRE_COPY state; the data fd */
 int precopy_begin(struct vfio_dev *dev, u32 state);
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define WRITE_ZEROES_DEAC	(1U << 25)
@@ -115,6 +116,24 @@ bool session_drains_right(struct session *s, u64 *bytes)
 	if (*bytes != left)
 		note("%llu bytes announced, %llu read", left, *bytes);
 	return *bytes == left && !precopy_left(s->fd);
+}
+
+/* flags as the caller passes them, which is what they stay without v2 */
+#define OWN_FLAGS	0xa5a5a5a5
+
+bool session_info_is(struct session *s, bool v2, u32 flags, u64 initial, u64 reinit, u64 dirty)
+{
+	struct vfio_precopy_info info = { .argsz = sizeof(info), .flags = OWN_FLAGS };
+
+	flags = v2 ? flags : OWN_FLAGS;
+	initial += v2 ? reinit : 0;
+	dirty += v2 ? 0 : reinit;
+	must(!ioctl(s->fd, VFIO_MIG_GET_PRECOPY_INFO, &info));
+	if (info.flags == flags && info.initial_bytes == initial && info.dirty_bytes == dirty)
+		return true;
+	note("flags %#x, initial %llu, dirty %llu, not %#x, %llu, %llu", info.flags,
+	     info.initial_bytes, info.dirty_bytes, flags, initial, dirty);
+	return false;
 }
 
 bool session_copied_right(struct session *s)

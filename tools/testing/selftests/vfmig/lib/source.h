@@ -64,6 +64,11 @@ struct session {
 void session_begin(struct session *s, struct source *src);
 /* Read what there is now to *@bytes: is it what was announced, and nothing is left? */
 bool session_drains_right(struct session *s, u64 *bytes);
+/*
+ * Does GET_PRECOPY_INFO say this?  To a user that asked for v2 @flags is the kernel's and
+ * @reinit, new initial data, initial; to any other flags is its own and @reinit dirty.
+ */
+bool session_info_is(struct session *s, bool v2, u32 flags, u64 initial, u64 reinit, u64 dirty);
 /* With whole records read: do they make the source's medium? */
 bool session_copied_right(struct session *s);
 /* STOP_COPY and all the rest: is it what was announced, and makes the medium? */

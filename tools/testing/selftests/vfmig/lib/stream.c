@@ -113,10 +113,9 @@ bool stream_replay(const struct blob *blob, size_t *pos, u8 *medium, u64 size)
 
 	while ((more = stream_next(blob, pos, &record)) > 0) {
 		u32 type = record.header->type;
-		bool is_identity = type == VFMIG_RECORD_IDENTITY;
 
-		if (is_identity != !record.offset) {
-			note("record at %zu: identity is not first and alone", record.offset);
+		if (!record.offset && type != VFMIG_RECORD_IDENTITY) {
+			note("the first record is no identity");
 			return false;
 		}
 		if ((type == VFMIG_RECORD_MEMORY || type == VFMIG_RECORD_HOLE) &&
