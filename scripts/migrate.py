@@ -13,18 +13,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, Optional
 
-from migration import Failure, host, qemu, summary
-from migration.scenarios import MEDIA_MB, SCENARIOS, Lab, Result
+from migration import Failure, qemu, summary
+from migration.picture import draw
+from migration.result import Result
+from migration.scenarios import SCENARIOS, Step
+from migration.timeline import Timeline
+from migration.tour import Lab
 
 TOP = Path(__file__).resolve().parent.parent
-VFS = 4
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--repeat", type=int, default=2, metavar="N",
-                        help="migrations in a row of the guest with one VF (default: 2)")
+                        help="migrations in a row in the scenario one-vf (default: 2)")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME",
                         help=f"only this one, may be repeated: {', '.join(SCENARIOS)}")
     parser.add_argument("--output", type=Path, default=TOP / "build/run", metavar="DIR",
@@ -37,15 +41,29 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def draw_pages(steps: list[Step], output: Path) -> list[str]:
+    """One picture of each migration, and the one to look at first: what PRE_COPY is
+    good for, else just the last migration.  Returns the latter's files."""
+    pages = [(result, timeline) for result, timeline in steps if timeline]
+    for number, (result, timeline) in enumerate(pages, 1):
+        name = f"{number:02}-{result.scenario.replace(', ', '-')}"
+        result.pictures = draw([timeline], output / name, ("svg",))
+    first = [timeline for result, timeline in pages
+             if result.scenario == "downtime" and result.guest_io != "idle"]
+    if not pages:
+        return []
+    return draw(first or [pages[-1][1]], output / "timeline", ("svg", "png"))
+
+
 def main() -> int:
     arguments = parse_arguments()
     begin = time.monotonic()
-    results: list[Result] = []
-    facts = {
+    steps: list[Step] = []
+    facts: dict[str, Any] = {
         "kernel": os.uname().release,
         "qemu": qemu.version(),
         "accel": os.environ.get("VFMIG_ACCEL", "host"),
-        "media_mb": MEDIA_MB,
+        "timeline": [],
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
     summary_file = arguments.output / "summary.json"
@@ -53,25 +71,40 @@ def main() -> int:
     def progress(text: str) -> None:
         print(f"[{time.monotonic() - begin:6.1f} s] {text}", flush=True)
 
-    wanted = arguments.scenario or list(SCENARIOS)
-    with tempfile.TemporaryDirectory(prefix="vfmig-", dir="/dev/shm") as directory:
-        run = Path(directory)
-        progress(f"loading the modules, making {VFS} VFs")
-        lab = Lab(arguments.image, arguments.output, run, host.make_vfs(VFS, MEDIA_MB), progress)
-        for name in wanted:
-            for result in SCENARIOS[name](lab, arguments.repeat):
-                results.append(result)
-                progress(f"{name}: {result.status}"
-                         + (f", {result.error}" if result.error else "")
-                         + f", {result.io_verify_errors} verification errors, "
-                         f"{result.guest_errors} guest errors")
-                summary.write_json(summary_file, facts, results, False)
-        progress("removing the VFs and the modules")
-        host.remove_vfs()
+    def take(name: str, result: Result, timeline: Optional[Timeline] = None) -> None:
+        steps.append((result, timeline))
+        progress(f"{name}: {result.status}"
+                 + (f", {result.error}" if result.error else "")
+                 + f", {result.io_verify_errors} verification errors, "
+                 f"{result.guest_errors} guest errors")
+        summary.write_json(summary_file, facts, [result for result, _ in steps], False)
 
+    with tempfile.TemporaryDirectory(prefix="vfmig-", dir="/dev/shm") as directory:
+        lab = Lab(arguments.image, arguments.output, Path(directory), progress)
+        try:
+            for name in arguments.scenario or SCENARIOS:
+                try:
+                    for result, timeline in SCENARIOS[name](lab, arguments.repeat):
+                        take(name, result, timeline)
+                except Failure as failure:
+                    lab.end_tour()
+                    take(name, Result(name, status="failed", error=str(failure)))
+        finally:
+            progress("removing the VFs and the modules")
+            lab.close()
+
+    progress("drawing the pictures")
+    try:
+        facts["timeline"] = draw_pages(steps, arguments.output)
+    except Failure as failure:
+        progress(f"no picture: {failure}")
+    results = [result for result, _ in steps]
     passed = all(result.good() for result in results)
     summary.write_json(summary_file, facts, results, passed)
-    print(f"\n{summary.table(results)}\n\n{summary_file}: "
+    print(f"\n{summary.table(results)}\n")
+    for picture in facts["timeline"]:
+        print(f"{arguments.output / picture}: device state, bytes left and guest I/O over time")
+    print(f"{summary_file}: "
           f"{'all migrations completed with 0 errors' if passed else 'FAILED'}", flush=True)
     return 0 if passed else 1
 

@@ -4,7 +4,13 @@
 host       the PF and its VFs, seen from sysfs
 qemu       a QEMU process and its QMP
 guest      what runs in the guest: commands, verified I/O, its kernel log
-scenarios  what is migrated, and what must hold afterwards
+result     one migration's figures, and the targets that they are held against
+tour       a guest that goes from VF to VF, and what stays the same meanwhile
+carry      a migration under verified I/O: the one road for all scenarios
+scenarios  what is migrated, and how
+trace      what QEMU's traces say of a migration
+timeline   what a migration leaves for its picture
+picture    the pictures
 summary    the table and summary.json
 """
 

@@ -90,6 +90,17 @@ class Guest:
                 raise Failure(f"after {timeout:.0f} s there is still no {what} in the guest")
             time.sleep(0.2)
 
+    def clock(self) -> float:
+        """What to add to the guest's uptime for the host's clock, to some 20 ms.  The
+        guest's stands still while the guest is stopped."""
+        best = (float("inf"), 0.0)
+        for _ in range(3):
+            before = time.time()
+            uptime = float(self.output("cat /proc/uptime").split()[0])
+            after = time.time()
+            best = min(best, (after - before, (before + after) / 2 - uptime))
+        return best[1]
+
     def kernel_errors(self) -> list[str]:
         """Lines of the kernel log at warning level or worse: of the nvme driver at
         any time, of anyone since the guest was up."""
@@ -133,13 +144,13 @@ class Disk:
         """Verifies what write() with the same arguments left there."""
         return self._fio("verify", offset, size, seed, block)
 
-    def start_loop(self, offset: int, size: int, seed: int) -> None:
+    def start_loop(self, offset: int, size: int, seed: int, rate: int = 0) -> None:
         """Writes and verifies a region again and again, with seed + 1 and so on, until
-        stop_loop()."""
+        stop_loop(): with rate writes per second, or as fast as it goes."""
         self._counted = 0
         self._size = size * self.MIB
         self.guest.output(
-            f"rm -rf {self._dir}; mkdir {self._dir}; (io loop {self.device} "
+            f"rm -rf {self._dir}; mkdir {self._dir}; (RATE={rate} io loop {self.device} "
             f"{offset * self.MIB} {self._size} {seed} {self._dir} >/dev/null 2>&1 &)")
 
     def passes(self) -> int:
@@ -148,6 +159,13 @@ class Disk:
 
     def wait_pass(self, number: int) -> None:
         self.guest.wait_for(f"[ -e {self._dir}/{number}.json ]", f"pass {number} of {self.name}")
+
+    def fill(self, offset: int, size: int, seed: int) -> None:
+        """Writes a region (MiB) in large blocks, for verify() with 1m later."""
+        status, text = self.guest.run(
+            f"BLOCK=1m io fill {self.device} {offset * self.MIB} {size * self.MIB} {seed}")
+        if status:
+            raise Failure(f"{self.device} can't be filled: {text.strip()[:300]}")
 
     def busy(self) -> None:
         """Waits until the loop's I/O is seen to go on."""
@@ -160,8 +178,9 @@ class Disk:
         total = Verified()
         last = self.passes()
         for number in range(self._counted + 1, last + 1):
-            status, text = self.guest.run(f"cat {self._dir}/{number}.json; "
-                                          f"head -n 5 {self._dir}/{number}.err; exit $(cat {self._dir}/{number}.status)")
+            file = f"{self._dir}/{number}"
+            status, text = self.guest.run(
+                f"cat {file}.json; head -n 5 {file}.err; exit $(cat {file}.status)")
             total += parse_fio(text, status, self._size)
         self._counted = last
         return total
@@ -171,3 +190,21 @@ class Disk:
         self.guest.output(f"touch {self._dir}/stop")
         self.guest.wait_for(f"[ -e {self._dir}/ended ]", f"end of the I/O loop on {self.name}")
         return self.collect()
+
+
+class Sampler:
+    """Counts, ten times a second, the I/O that the guest's disks have completed."""
+
+    DIR = "/tmp/samples"
+
+    def __init__(self, guest: Guest, disks: list[Disk]):
+        self.guest = guest
+        names = " ".join(disk.name for disk in disks)
+        guest.output(f"rm -rf {self.DIR}; mkdir {self.DIR}; "
+                     f"(io sample {self.DIR} {names} >/dev/null 2>&1 &)")
+
+    def stop(self) -> list[tuple[float, int]]:
+        """The guest's uptime and the count, each time."""
+        lines = self.guest.output(f"touch {self.DIR}/stop; cat {self.DIR}/samples").splitlines()
+        pairs = [line.split() for line in lines]
+        return [(float(pair[0]), int(pair[1])) for pair in pairs if len(pair) == 2]

@@ -60,11 +60,13 @@ class Vf:
 
 
 def make_vfs(count: int, media_mb: int) -> list[Vf]:
-    """Loads the modules and makes the VFs of one PF, as a user would."""
-    modprobe("vfmig_sim", f"media_mb={media_mb}")
+    """Loads the modules if they aren't, and makes the VFs of one PF, as a user would."""
+    modprobe("vfmig_sim")
     pfs = find_pfs()
     if len(pfs) != 1:
-        raise Failure(f"{len(pfs)} simulated PFs appeared, not 1")
+        raise Failure(f"there are {len(pfs)} simulated PFs, not 1")
+    (pfs[0] / "sriov_numvfs").write_text("0")
+    (pfs[0] / "vfmig" / "media_mb").write_text(str(media_mb))
     (pfs[0] / "sriov_numvfs").write_text(str(count))
     return [Vf((pfs[0] / f"virtfn{n}").resolve()) for n in range(count)]
 

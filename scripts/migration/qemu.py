@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import Failure
+from .trace import EVENTS
 
 BINARY = "qemu-system-x86_64"
 MACHINE = "q35,hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
@@ -100,6 +101,7 @@ class Qemu:
                  incoming: bool = False, memory: int = 256):
         self.name = name
         self.vfs = vfs
+        self.trace = logs / f"{name}.trace"
         self._log = logs / f"{name}.log"
         self._qmp_path = run / f"{name}.qmp"
         self._agent_path = run / f"{name}.agent"
@@ -117,8 +119,10 @@ class Qemu:
             "-chardev", f"socket,id=agent,server=on,wait=off,path={self._agent_path}",
             "-device", "virtserialport,chardev=agent,name=agent",
             "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
-            "-msg", "timestamp=on",
+            "-msg", "timestamp=on", "-D", str(self.trace),
         ]
+        for event in EVENTS:
+            arguments += ["-trace", event]
         for number, vf in enumerate(vfs):
             arguments += ["-device", ",".join([
                 "vfio-pci", f"id=vf{number}", f"addr={5 + number:02x}.0", f"host={vf.address}",
@@ -149,6 +153,13 @@ class Qemu:
 
     def set_parameters(self, **parameters: Any) -> None:
         self.qmp.command("migrate-set-parameters", **parameters)
+
+    def listen(self) -> str:
+        """Has a QEMU that waits for a guest listen on loopback; returns the URI for the
+        source."""
+        self.qmp.command("migrate-incoming", uri="tcp:127.0.0.1:0")
+        address = self.migration()["socket-address"][0]
+        return f"tcp:{address['host']}:{address['port']}"
 
     def migration(self) -> dict[str, Any]:
         return self.qmp.command("query-migrate")

@@ -6,34 +6,59 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .scenarios import Result
+from .result import Result, Target
 
-COLUMNS = ("scenario", "status", "device MiB", "downtime ms", "total ms", "verified MiB",
-           "verify errors", "guest errors")
+COLUMNS = ("scenario", "mode", "guest I/O", "status", "pre-copy MiB", "stop-copy MiB", "reads",
+           "downtime ms", "device ms", "total ms", "verified MiB", "verify errors",
+           "guest errors")
+TEXTS = 4  # columns on the left
+
+
+def targets(results: list[Result]) -> list[Target]:
+    """The device's share of the downtime, with PRE_COPY and without, on a medium fully
+    written.  Of the whole downtime nothing is promised: as long as nobody tracks what the
+    device writes into guest memory, QEMU sends all of that while the guest is stopped."""
+    measured = {(result.mode, result.guest_io): result for result in results
+                if result.scenario == "downtime" and result.good()}
+    found = []
+    for guest_io in {load for _, load in measured}:
+        with_it = measured.get(("precopy", guest_io))
+        without = measured.get(("stop-copy", guest_io))
+        if guest_io == "idle" and with_it and without and without.device_downtime_ms:
+            found.append(Target("device_downtime_ms, idle, of stop-copy's", 1 / 20,
+                                with_it.device_downtime_ms / without.device_downtime_ms))
+    return found
 
 
 def write_json(path: Path, facts: dict[str, Any], results: list[Result], passed: bool) -> None:
     """facts is what holds for the whole run: kernel, qemu, accel and so on."""
-    summary = {**facts, "passed": passed, "migrations": [asdict(result) for result in results]}
+    summary = {**facts, "passed": passed,
+               "targets": [{**asdict(target), "met": target.met} for target in targets(results)],
+               "migrations": [asdict(result) for result in results]}
     path.write_text(json.dumps(summary, indent=2) + "\n")
 
 
+def row(result: Result) -> tuple[str, ...]:
+    return (result.scenario, result.mode, result.guest_io, result.status,
+            f"{result.precopy_bytes / 2**20:.1f}", f"{result.stopcopy_bytes / 2**20:.1f}",
+            str(result.iterations), str(result.downtime_ms), f"{result.device_downtime_ms:.1f}",
+            str(result.total_ms), f"{result.io_bytes_verified / 2**20:.1f}",
+            str(result.io_verify_errors), str(result.guest_errors))
+
+
 def table(results: list[Result]) -> str:
-    rows = [COLUMNS]
-    for result in results:
-        rows.append((
-            result.scenario, result.status, f"{result.device_bytes / 2**20:.1f}",
-            str(result.downtime_ms), str(result.total_ms),
-            f"{result.io_bytes_verified / 2**20:.1f}", str(result.io_verify_errors),
-            str(result.guest_errors)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    rows = [COLUMNS, *(row(result) for result in results)]
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(COLUMNS))]
     lines = []
-    for row in rows:
-        cells = [cell.ljust(width) if column < 2 else cell.rjust(width)
-                 for column, (cell, width) in enumerate(zip(row, widths))]
-        lines.append("  ".join(cells).rstrip())
+    for cells in rows:
+        padded = [cell.ljust(width) if column < TEXTS else cell.rjust(width)
+                  for column, (cell, width) in enumerate(zip(cells, widths))]
+        lines.append("  ".join(padded).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     for result in results:
         for text in ([result.error] if result.error else []) + result.guest_messages[:5]:
             lines.append(f"{result.scenario}: {text}")
+    for target in targets(results):
+        lines.append(f"{target.name}: {target.measured:.3f}, target {target.limit:.3f}: "
+                     f"{'met' if target.met else 'NOT met'}")
     return "\n".join(lines)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A migration under verified I/O: the one road for all scenarios.
+
+carry_over() keeps the guest's disks busy and verifies them before, during and after;
+a Move in between says where the guest goes and a Mode how QEMU takes it there.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from . import Failure
+from .guest import Disk, Sampler, Verified
+from .qemu import Qemu
+from .result import Result
+from .timeline import Timeline
+from .tour import Tour
+from .trace import Trace
+
+# Regions of a disk in MiB: offset and size
+BEFORE = (0, 16)
+DURING = (16, 2)
+AFTER = (48, 4)
+MEDIA_MB = 64
+
+TIMEOUT = 300
+
+CAPABILITIES = {"events": True, "return-path": False, "switchover-ack": False, "multifd": False}
+# Of the bandwidth, 0 is all there is
+PARAMETERS = {"max-bandwidth": 0, "avail-switchover-bandwidth": 0, "downtime-limit": 1000}
+
+
+@dataclass
+class Mode:
+    """How QEMU migrates: what differs from the capabilities and parameters above."""
+    name: str
+    capabilities: dict[str, bool] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, qemu: Qemu) -> None:
+        """Both sides must be told, and before the destination begins to listen."""
+        qemu.set_capabilities(**{**CAPABILITIES, **self.capabilities})
+        qemu.set_parameters(**{**PARAMETERS, **self.parameters})
+
+
+@dataclass
+class Load:
+    """What the guest does on DURING all the time: nothing, or writes and verifies, at so
+    many writes per second or as fast as it can."""
+    name: str
+    region: tuple[int, int] = DURING
+    rate: int = 0
+
+
+IDLE = Load("idle", (0, 0))
+BUSY = Load("full speed")
+
+# Takes the guest away, or tries to: fills in the result
+Move = Callable[[Tour, Mode, Result, Timeline], None]
+
+
+def wait_end(tour: Tour, source: Qemu, result: Result) -> None:
+    """Follows a migration until it ends, well or not, and notes its figures."""
+    deadline = time.monotonic() + TIMEOUT
+    last = ""
+    while True:
+        state = source.migration()
+        result.status = state.get("status", "none")
+        if result.status != last:
+            tour.lab.progress(f"migration {result.status}")
+            last = result.status
+        if result.status in ("completed", "failed", "cancelled"):
+            break
+        if time.monotonic() > deadline:
+            raise Failure(f"the migration is still {result.status} after {TIMEOUT} s")
+        time.sleep(0.1)
+    result.downtime_ms = state.get("downtime", 0)
+    result.total_ms = state.get("total-time", 0)
+    result.device_bytes = state.get("vfio", {}).get("transferred", 0)
+    if result.status != result.expected:
+        raise Failure(f"migration {result.status}: "
+                      f"{state.get('error-desc') or source.log_tail()}")
+
+
+def wait_running(destination: Qemu) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while destination.qmp.command("query-status")["status"] != "running":
+        if time.monotonic() > deadline:
+            raise Failure(f"the guest does not run at the destination: {destination.log_tail()}")
+        time.sleep(0.1)
+
+
+def take_figures(source: Qemu, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """What the source's traces say, and whether it went as the mode has it."""
+    trace = Trace(source.trace, timeline.begin)
+    if not trace.devices:
+        raise Failure(f"{source.trace.name} says nothing of the migration")
+    timeline.leave(trace)
+    result.precopy_bytes = trace.precopy_bytes
+    # QEMU forgets the sum when it is called off.  Multifd's reads are in the sum alone.
+    result.device_bytes = result.device_bytes or trace.precopy_bytes
+    result.stopcopy_bytes = result.device_bytes - trace.precopy_bytes
+    result.iterations = trace.iterations
+    result.device_downtime_ms = trace.device_downtime_ms
+    if mode.capabilities.get("switchover-ack") and trace.initial_at_stop:
+        raise Failure(f"the guest stopped with {trace.initial_at_stop} initial bytes unread")
+    if mode.capabilities.get("multifd") and result.status == "completed" and not trace.multifd:
+        raise Failure("the STOP_COPY data did not go over multifd's channels")
+
+
+def live(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """Over TCP to another QEMU, where the guest runs afterwards."""
+    destination = tour.destination()
+    source = tour.guest.qemu
+    there = destination.agent_socket()
+    try:
+        for qemu in (source, destination):
+            mode.apply(qemu)
+        uri = destination.listen()
+        timeline.start(tour.guest)
+        source.qmp.command("migrate", uri=uri)
+        wait_end(tour, source, result)
+        wait_running(destination)
+    except Failure:
+        there.close()
+        raise
+    take_figures(source, mode, result, timeline)
+    tour.guest.move(destination, there)
+    tour.arrived()
+    timeline.arrive(tour.guest)
+    source.quit()
+
+
+def cancel(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """As live(), but called off when half of what DURING and BEFORE left is through."""
+    destination = tour.destination()
+    source = tour.guest.qemu
+    for qemu in (source, destination):
+        mode.apply(qemu)
+    uri = destination.listen()
+    timeline.start(tour.guest)
+    source.qmp.command("migrate", uri=uri)
+    half = (BEFORE[1] + DURING[1]) * Disk.MIB // 2
+    deadline = time.monotonic() + TIMEOUT
+    while source.migration().get("vfio", {}).get("transferred", 0) < half:
+        if time.monotonic() > deadline:
+            raise Failure("the device's data does not move")
+        time.sleep(0.05)
+    source.qmp.command("migrate_cancel")
+    wait_end(tour, source, result)
+    timeline.stay()
+    take_figures(source, mode, result, timeline)
+    destination.quit()
+
+
+def snapshot(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """Into a file, and out of it into a new QEMU when the old one is gone."""
+    source = tour.guest.qemu
+    file = tour.lab.run / "snapshot"
+    mode.apply(source)
+    timeline.start(tour.guest)
+    source.qmp.command("migrate", uri=f"file:{file}")
+    wait_end(tour, source, result)
+    take_figures(source, mode, result, timeline)
+    source.quit()
+    destination = tour.destination()
+    mode.apply(destination)
+    there = destination.agent_socket()
+    try:
+        destination.qmp.command("migrate-incoming", uri=f"file:{file}")
+        wait_running(destination)
+    except Failure:
+        there.close()
+        raise
+    finally:
+        file.unlink()
+    tour.guest.move(destination, there)
+    tour.arrived()
+    timeline.arrive(tour.guest)
+
+
+def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -> Timeline:
+    """One migration under verified I/O, with its picture.  Fills in the result."""
+    guest, disks, progress = tour.guest, tour.disks, tour.lab.progress
+    seed = tour.next_seed()
+    total = Verified()
+    timeline = Timeline(f"{result.scenario}: {mode.name}, guest {load.name}")
+    result.mode = mode.name
+    result.guest_io = load.name
+    result.media_mb = tour.lab.media_mb
+
+    progress(f"{result.scenario} ({mode.name}), guest {load.name}: writes and verifies")
+    for disk in disks:
+        total += disk.write(*BEFORE, seed, "32k")
+        if load.region[1]:
+            disk.start_loop(*load.region, seed, load.rate)
+    if load.region[1]:
+        for disk in disks:
+            disk.busy()
+    sampler = Sampler(guest, disks)
+
+    move(tour, mode, result, timeline)
+
+    progress("guest verifies all")
+    if load.region[1]:
+        # The pass that was under way when the guest moved; stop_loop() waits for one more
+        passes = [disk.passes() for disk in disks]
+        for disk, number in zip(disks, passes):
+            disk.wait_pass(number + 1)
+    for disk in disks:
+        if load.region[1]:
+            total += disk.stop_loop()
+        total += disk.verify(*BEFORE, seed, "32k")
+        total += disk.write(*AFTER, seed + 1)
+    timeline.finish(sampler.stop())
+
+    result.io_bytes_verified = total.read
+    result.io_verify_errors = total.errors
+    result.guest_messages = guest.kernel_errors()
+    result.guest_errors = len(result.guest_messages)
+    return timeline

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One migration's figures, and the targets that they are held against."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Result:
+    """One migration; the fields are those of summary.json."""
+    scenario: str
+    expected: str = "completed"
+    status: str = "not run"
+    mode: str = ""
+    guest_io: str = ""
+    media_mb: int = 0
+    device_bytes: int = 0
+    precopy_bytes: int = 0
+    stopcopy_bytes: int = 0
+    iterations: int = 0
+    downtime_ms: int = 0
+    device_downtime_ms: float = 0
+    total_ms: int = 0
+    io_bytes_verified: int = 0
+    io_verify_errors: int = 0
+    guest_errors: int = 0
+    guest_messages: list[str] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
+    error: str = ""
+
+    def good(self) -> bool:
+        return (self.status == self.expected and not self.error and self.io_bytes_verified > 0
+                and not self.io_verify_errors and not self.guest_errors)
+
+
+@dataclass
+class Target:
+    """A figure that was promised: the share of one downtime in another."""
+    name: str
+    limit: float
+    measured: float
+
+    @property
+    def met(self) -> bool:
+        return self.measured <= self.limit

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest that goes from VF to VF, and what stays the same meanwhile."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from . import Failure, host
+from .guest import Disk, Guest
+from .qemu import Qemu
+
+# Each migration of a guest has so many seeds of its own, so that no old data passes
+SEEDS = 1 << 16
+
+
+class Tour:
+    """A guest that boots with the VFs of the first side and goes to and fro."""
+
+    def __init__(self, lab: "Lab", name: str, sides: list[list[host.Vf]]):
+        self.lab = lab
+        self.name = name
+        self.sides = sides
+        self.seed = 0
+        self.migrations = 0
+        self._at = 0
+        self._stack = ExitStack()
+        lab.progress(f"guest boots with {', '.join(vf.address for vf in sides[0])}")
+        try:
+            self.guest = Guest(self._boot(sides[0]))
+            self.disks = [Disk(self.guest, f"/dev/nvme{number}n1")
+                          for number in range(len(sides[0]))]
+            for disk in self.disks:
+                self.guest.wait_for(f"[ -b {disk.device} ]", disk.device)
+        except BaseException:
+            self.end()
+            raise
+
+    def _boot(self, vfs: list[host.Vf], **options: Any) -> Qemu:
+        qemu = Qemu(f"{self.name}-{self.migrations}", self.lab.image, self.lab.logs,
+                    self.lab.run, vfs, **options)
+        self._stack.callback(qemu.quit)
+        return qemu
+
+    def destination(self) -> Qemu:
+        """A QEMU with the other side's VFs that waits for the guest."""
+        self.migrations += 1
+        return self._boot(self.sides[1 - self._at], incoming=True)
+
+    def arrived(self) -> None:
+        self._at = 1 - self._at
+
+    def next_seed(self) -> int:
+        self.seed += SEEDS
+        return self.seed
+
+    def end(self) -> None:
+        self._stack.close()
+
+
+@dataclass
+class Lab:
+    """What scenarios work with.  A tour's guest stays up for the next scenario that
+    wants one with the same VFs: booting takes longer than migrating."""
+    image: Path
+    logs: Path
+    run: Path
+    progress: Callable[[str], None]
+    vfs: list[host.Vf] = field(default_factory=list)
+    media_mb: int = 0
+    _tour: Optional[Tour] = None
+
+    def set_vfs(self, count: int, media_mb: int) -> None:
+        """Makes the VFs anew if there are others."""
+        if len(self.vfs) != count or self.media_mb != media_mb:
+            self.end_tour()
+            self.progress(f"making {count} VFs with {media_mb} MiB each")
+            self.vfs = host.make_vfs(count, media_mb)
+            self.media_mb = media_mb
+
+    def tour(self, name: str, sides: list[list[host.Vf]]) -> Tour:
+        if self._tour and self._tour.sides != sides:
+            self.end_tour()
+        if not self._tour:
+            self._tour = Tour(self, name, sides)
+        elif self._tour.name != name:
+            # Its QEMUs are called after the scenario, and numbered
+            self._tour.name = name
+            self._tour.migrations = 0
+        return self._tour
+
+    def end_tour(self) -> None:
+        if self._tour:
+            self._tour.end()
+            self._tour = None
+
+    def close(self) -> None:
+        self.end_tour()
+        try:
+            host.remove_vfs()
+        except (OSError, Failure) as error:
+            raise Failure(f"the VFs can't be removed: {error}") from error
