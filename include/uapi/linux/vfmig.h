@@ -10,9 +10,10 @@
  *
  * IDENTITY comes first, so that a destination that can't take the device
  * refuses before any bulk data moves, and again where the device's memory was
- * resized; END comes last, so that a truncated stream is known as such.  A reader skips a record of a type that it does not
- * know, unless VFMIG_RECORD_MANDATORY is set in its flags: then it refuses the
- * stream.  Documentation/stream.rst has the rules in full.
+ * resized; END comes last, so that a truncated stream is known as such.  A reader
+ * skips a record of a type that it does not know, unless VFMIG_RECORD_MANDATORY is
+ * set in its flags: then it refuses the stream.  Documentation/stream.rst has the
+ * rules in full.
  */
 #ifndef _UAPI_LINUX_VFMIG_H
 #define _UAPI_LINUX_VFMIG_H
