@@ -26,6 +26,8 @@
 #define MANY_VFS	64
 #define MANY_MB		8
 #define INFO_CALLS	20000
+#define WRITES		8192
+#define BATCH		16	/* what the driver has PRP lists for at a time */
 
 #define STOP		VFIO_DEVICE_STATE_STOP
 #define RUNNING		VFIO_DEVICE_STATE_RUNNING
@@ -100,18 +102,18 @@ static void report(const char *name, const char *a_name, const struct sample *a,
 	must(!fclose(f));
 }
 
-/* An open VF with a medium that is written all over */
+/* An open VF with a medium that is written all over; nvme is its driver if it has one */
 struct bench_vf {
 	struct iommu iommu;
 	struct vfio_dev dev;
 	struct arena mem;
+	struct nvme nvme;
+	u8 *buf;
 };
 
 static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index, size_t filled)
 {
-	static struct nvme nvme;
 	char bdf[BDF_SIZE];
-	u8 *buf;
 
 	must(pf_vf(pf, index, bdf));
 	must(!iommu_init(&vf->iommu, IOMMU_TYPE1));
@@ -120,13 +122,12 @@ static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index, siz
 		return;
 	arena_init(&vf->mem);
 	arena_map(&vf->mem, &vf->iommu);
-	nvme_init(&nvme, &vf->dev, &vf->mem);
-	must(!nvme_create_io(&nvme, 1, 64, -1));
-	buf = arena_alloc(&vf->mem, MIB(1));
-	fill_pattern(buf, MIB(1), index + 1);
+	nvme_init(&vf->nvme, &vf->dev, &vf->mem);
+	must(!nvme_create_io(&vf->nvme, 1, 64, -1));
+	vf->buf = arena_alloc(&vf->mem, MIB(1));
+	fill_pattern(vf->buf, MIB(1), index + 1);
 	for (size_t done = 0; done < filled; done += MIB(1))
-		nvme_write_bytes(&nvme, done, buf, MIB(1));
-	must(!nvme_disable(&nvme));
+		nvme_write_bytes(&vf->nvme, done, vf->buf, MIB(1));
 }
 
 static void vf_close(struct bench_vf *vf)
@@ -267,6 +268,56 @@ static void bench_precopy_info(struct vfio_dev *dev)
 	report("precopy_info", "get_precopy_info", &ask, "unknown_ioctl", &none, "ns", 3, false);
 	close(fd);
 	must(!mig_set(dev, RUNNING, NULL));
+}
+
+/* 4 KiB writes a second at random places, BATCH in flight */
+static double write_rate(struct bench_vf *vf, u64 *seed)
+{
+	struct nvme_queue *q = &vf->nvme.io[1];
+	u32 blocks = KIB(4) / vf->nvme.lba_size;
+	double begin = now();
+
+	for (unsigned int done = 0; done < WRITES; done += BATCH) {
+		u16 cid[BATCH];
+
+		for (unsigned int i = 0; i < BATCH; i++) {
+			u64 granule = next_random(seed) % (MIB(MEDIUM_MB) / KIB(4));
+			struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, granule * blocks, blocks);
+
+			nvme_set_prps(&vf->nvme, q, &cmd, vf->buf + i * KIB(4), KIB(4));
+			cid[i] = nvme_submit(&vf->nvme, q, &cmd);
+		}
+		nvme_ring(&vf->nvme, q);
+		for (unsigned int i = 0; i < BATCH; i++)
+			must(!nvme_wait(&vf->nvme, q, cid[i], NULL));
+	}
+	return WRITES / (now() - begin);
+}
+
+/* What the guest's writes lose while a session is on */
+static void bench_tracking(struct bench_vf *vf)
+{
+	struct sample on, off;
+	u64 seed = 1;
+	u8 *buf = malloc(BUFFER);
+	int fd;
+
+	must(buf);
+	must(!mig_set(&vf->dev, RUNNING, NULL));
+	write_rate(vf, &seed);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		off.v[i] = write_rate(vf, &seed);
+		must(!mig_set(&vf->dev, PRE_COPY, &fd));
+		/* All initial data is read, so each write makes something dirty */
+		while (read(fd, buf, BUFFER) > 0)
+			;
+		must(errno == ENOMSG);
+		on.v[i] = write_rate(vf, &seed);
+		close(fd);
+		must(!mig_set(&vf->dev, RUNNING, NULL));
+	}
+	report("tracking", "on", &on, "off", &off, "writes/s", 0.97, true);
+	free(buf);
 }
 
 /* One reader of one VF, with a buffer of its own as each VMM has it */
@@ -423,6 +474,7 @@ int main(int argc, char **argv)
 	vf_open(&vfs[1], pf, 1, 0);
 	bench_stream(&vfs[0].dev, &vfs[1].dev);
 	bench_precopy_info(&vfs[0].dev);
+	bench_tracking(&vfs[0]);
 	vf_close(&vfs[0]);
 	vf_close(&vfs[1]);
 
