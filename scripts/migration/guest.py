@@ -75,7 +75,8 @@ class Guest:
                 if int(header[0]) == self._next:
                     return int(header[1]), output
         except (OSError, ValueError, IndexError) as error:
-            raise Failure(f"the guest does not answer to '{command}': {error}") from error
+            raise Failure(f"the guest does not answer to '{command}': {error}; "
+                          f"{self.qemu.post_mortem()}") from error
 
     def output(self, command: str, timeout: float = TIMEOUT) -> str:
         status, output = self.run(command, timeout)

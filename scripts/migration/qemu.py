@@ -146,6 +146,20 @@ class Qemu:
     def log_tail(self) -> str:
         return tail(self._log)
 
+    def post_mortem(self) -> str:
+        """Writes down what the processor of a guest that doesn't answer is at; where."""
+        path = self._log.with_suffix(".post-mortem")
+        try:
+            with path.open("w") as file:
+                for command in ("info status", *["info registers", "info lapic"] * 3):
+                    answer = self.qmp.command("human-monitor-command",
+                                              **{"command-line": command})
+                    file.write(f"{time.time():.3f} {command}\n{answer}\n")
+                    time.sleep(0.5)
+        except Failure as failure:
+            return f"its monitor neither: {failure}"
+        return f"see {path.name}"
+
     def set_capabilities(self, **capabilities: bool) -> None:
         self.qmp.command("migrate-set-capabilities", capabilities=[
             {"capability": name.replace("_", "-"), "state": state}
