@@ -2,6 +2,7 @@
 """A QEMU process and its QMP."""
 
 import json
+import os
 import shlex
 import socket
 import subprocess
@@ -55,18 +56,29 @@ class Qmp:
     def __init__(self, sock: socket.socket):
         self.events: list[dict[str, Any]] = []
         self._sock = sock
-        self._file = sock.makefile("rw", encoding="utf-8")
+        self._input = sock.makefile("r", encoding="utf-8")
         self._read()
         self.command("qmp_capabilities")
 
     def _read(self) -> dict[str, Any]:
         try:
-            line = self._file.readline()
+            line = self._input.readline()
+        except TimeoutError as error:
+            raise Failure("QEMU does not answer over QMP") from error
         except OSError as error:
-            raise Failure(f"QEMU does not answer over QMP: {error}") from error
-        if not line:
-            raise Failure("QEMU closed its QMP connection")
+            raise self._ended(error) from error
+        if not line.endswith("\n"):
+            raise self._ended("end of file")
         return json.loads(line)
+
+    def _ended(self, how: object) -> Failure:
+        """What to say of a connection that QEMU closed: its last event may tell why."""
+        with suppress(OSError, ValueError):
+            self.events += [json.loads(line) for line in self._input]
+        reasons = [event["data"]["reason"] for event in self.events
+                   if event["event"] == "SHUTDOWN"]
+        why = f"it shut down, {reasons[-1]}" if reasons else "it said nothing of a shutdown"
+        return Failure(f"QEMU closed its QMP connection ({how}): {why}")
 
     def command(self, name: str, **arguments: Any) -> Any:
         request: dict[str, Any] = {"execute": name}
@@ -74,10 +86,9 @@ class Qmp:
             request["arguments"] = {key.replace("_", "-"): value
                                     for key, value in arguments.items()}
         try:
-            self._file.write(json.dumps(request) + "\n")
-            self._file.flush()
+            self._sock.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
-            raise Failure(f"QEMU closed its QMP connection: {error}") from error
+            raise self._ended(error) from error
         while True:
             answer = self._read()
             if "event" in answer:
@@ -88,9 +99,7 @@ class Qmp:
                 return answer["return"]
 
     def close(self) -> None:
-        # What could not be sent is flushed once more, to nobody
-        with suppress(OSError):
-            self._file.close()
+        self._input.close()
         self._sock.close()
 
 
@@ -128,17 +137,32 @@ class Qemu:
                 "vfio-pci", f"id=vf{number}", f"addr={5 + number:02x}.0", f"host={vf.address}",
                 "enable-migration=on", "migration-events=on",
                 "x-pre-copy-dirty-page-tracking=off"])]
-        if incoming:
-            arguments += ["-incoming", "defer"]
+        # A guest that boots waits too, for its processor to be told where to run
+        arguments += ["-incoming", "defer"] if incoming else ["-S"]
         (logs / f"{name}.command").write_text(shlex.join(arguments) + "\n")
         with self._log.open("w") as log:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
         try:
             self.qmp = Qmp(connect(self._qmp_path, self.process, self._log))
+            self._place_cpus()
+            if not incoming:
+                self.qmp.command("cont")
         except BaseException:
             self.kill()
             raise
+
+    def _place_cpus(self) -> None:
+        """Keeps the guest's processor off CPU 0 where that is emulated.  QEMU's TCG
+        has each CPU that loads its FPU state write CPU 0's hflags2, IGNNE's bit
+        being there, and not atomically (cpu_clear_ignne()).  If CPU 0 is in VMRUN or
+        #VMEXIT meanwhile, the bit that says "nested paging is on" may be lost or
+        come back: the guest finds itself with its host's registers, and resets."""
+        cpus = os.sched_getaffinity(0) - {0}
+        if os.environ.get("VFMIG_ACCEL") != "tcg" or not cpus:
+            return
+        for cpu in self.qmp.command("query-cpus-fast"):
+            os.sched_setaffinity(cpu["thread-id"], cpus)
 
     def agent_socket(self) -> socket.socket:
         return connect(self._agent_path, self.process, self._log)
