@@ -4,9 +4,16 @@
 # machine up, run the tests and run the demonstration.  "make help" lists what
 # there is.  What is built stays in the tree, results go to build/.
 
-# The kernel build directory: the running kernel's headers if it is new enough,
-# else the newest installed ones (scripts/lib.sh decides).
-KDIR ?= $(shell bash -c '. $(CURDIR)/scripts/lib.sh && build_kdir')
+# Which kernel to build for and to test on (see scripts/kernel)
+KERNEL ?= distro
+ifeq ($(filter $(KERNEL),distro mainline debug),)
+$(error KERNEL=$(KERNEL): there are distro, mainline and debug)
+endif
+export KERNEL
+
+# The kernel build directory: with KERNEL=distro the running kernel's headers if it
+# is new enough, else the newest installed ones (scripts/lib.sh decides).
+KDIR ?= $(shell bash -c '. $(CURDIR)/scripts/lib.sh && use_kernel && build_kdir')
 
 TESTS = $(CURDIR)/tools/testing/selftests/vfmig
 
@@ -17,22 +24,30 @@ all: modules
 modules modules_install: kdir
 	+$(KBUILD) $@
 
+clean: clean-modules
+	+@$(MAKE) -s -C $(TESTS) clean
+
 # Not kbuild's own: that would look for objects in build/ too, where a whole
 # kernel may be
-clean:
+clean-modules:
 	@find drivers \( -name '*.[oas]' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
 		-o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name '.tmp_*' \) -type f -delete
 	@rm -f Module.symvers modules.order .module-common.o .*.cmd
-	+@$(MAKE) -s -C $(TESTS) clean
 
 # What a build or a run leaves behind, downloads included
 distclean: clean
 	rm -rf build
 
+# What was built for another kernel goes first: kbuild compares file times, which
+# say nothing across two of them
 kdir:
 	@[ -e "$(KDIR)/Makefile" ] || { \
 		echo "no kernel headers from 6.12 on in '$(KDIR)': run scripts/setup or give KDIR=" >&2; \
 		exit 2; }
+	@mkdir -p build
+	@for_kernel="$(KDIR) $$(stat -c %Y $(KDIR)/include/config/auto.conf)"; \
+	[ "$$for_kernel" = "$$(cat build/modules-kdir 2>/dev/null)" ] || { \
+		$(MAKE) -s clean-modules && echo "$$for_kernel" >build/modules-kdir; }
 
 setup run check bench:
 	+@scripts/$@ $(ARGS)
@@ -60,9 +75,11 @@ help:
 	@echo '  htmldocs         Documentation/ as HTML (needs python3-sphinx)'
 	@echo ''
 	@echo 'Variables:'
-	@echo '  KDIR=DIR         kernel build directory ($(KDIR))'
+	@echo '  KERNEL=distro    build for this kernel and test on it: distro (the default),'
+	@echo '                   mainline or debug; scripts/kernel builds the latter two'
+	@echo '  KDIR=DIR         build for the kernel that this is the build directory of'
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
 	@echo '  ARGS="..."       options for run and check (see scripts/run --help)'
 
-.PHONY: all modules modules_install clean distclean kdir setup run check bench htmldocs help
+.PHONY: all modules modules_install clean clean-modules distclean kdir setup run check bench htmldocs help

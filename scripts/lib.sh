@@ -41,6 +41,49 @@ version_at_least()
 	[ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
 }
 
+# KERNEL, the kernel to test on, is distro unless it is set
+check_kernel_name()
+{
+	export KERNEL=${KERNEL:-distro}
+	case $KERNEL in
+	distro | mainline | debug)	;;
+	*)	die "KERNEL=$KERNEL: there are distro, mainline and debug" ;;
+	esac
+}
+
+# From here on KDIR, VM_IMAGE and VM_MODULES say where the kernel is that KERNEL
+# names, which is built first if need be.  Where KDIR is set already, that one is
+# taken, and KERNEL only names the results.
+use_kernel()
+{
+	local settings
+
+	check_kernel_name
+	[ -z "${KDIR:-}" ] || return 0
+	settings=$("$TOP/scripts/kernel" "$KERNEL") || exit
+	eval "$settings"
+}
+
+# results_dir NAME: where results of that kernel go, each kernel's to its own
+results_dir()
+{
+	case $KERNEL in
+	distro)	echo "$BUILD/$1" ;;
+	*)	echo "$BUILD/$1-$KERNEL" ;;
+	esac
+}
+
+# How many times as long as usual may things take on kernel $1 (a build
+# directory)?  One that watches every access is that slow.
+kernel_slowness()
+{
+	if grep -qsE '^CONFIG_(KASAN|PROVE_LOCKING)=y' "$1/include/config/auto.conf"; then
+		echo 3
+	else
+		echo 1
+	fi
+}
+
 # Where the headers of kernel release $1 are, if they are complete enough
 kernel_headers()
 {
@@ -61,8 +104,8 @@ kernel_releases()
 	done | sort -rV
 }
 
-# The directory to build against: KDIR, else the running kernel's headers, else
-# the newest installed ones
+# The directory to build against: KDIR, which KERNEL may set, else the running
+# kernel's headers, else the newest installed ones
 build_kdir()
 {
 	local rel
@@ -207,7 +250,7 @@ build_modules()
 
 	release=$(vm_release) || die "no kernel from $MIN_KERNEL on: run scripts/setup"
 	say "building the modules for Linux $release"
-	if ! make -C "$TOP" KDIR="$(vm_kdir "$release")" "$@" modules >"$log" 2>&1; then
+	if ! make -C "$TOP" -j"$(nproc)" KDIR="$(vm_kdir "$release")" "$@" modules >"$log" 2>&1; then
 		warn "the build failed:"
 		grep -E 'error|Error|warning' "$log" | head -n 20 >&2
 		warn "the whole log is $log"
