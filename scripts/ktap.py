@@ -51,7 +51,8 @@ def parse(text: str, status: int) -> Count:
     seen = count.passed + len(count.skipped) + len(count.failed)
     if planned is None:
         if status == SKIPPED:
-            count.skipped.append(f"all: {' '.join(c.strip() for c in comments)}")
+            said = [line.lstrip("# ") for line in text.splitlines() if line.strip()]
+            count.skipped.append(f"all: {said[-1] if said else 'no reason given'}")
         else:
             count.failed.append(f"no plan in the output (exit status {status})")
     elif seen < planned:
