@@ -123,19 +123,20 @@ void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *
 	unsigned int bit = granule_bit(write->offset);
 	bool first = false;
 
-	if (!write->fresh && !media->tracking)
+	if (!write->fresh) {
+		if (READ_ONCE(media->tracking) && !vfmig_media_track_pending(media, chunk, bit))
+			vfmig_media_track_rewrite(media, chunk, bit);
 		return;
+	}
 
 	scoped_guard(spinlock, &media->lock) {
 		if (media->tracking)
 			vfmig_media_track_sync(media, chunk);
-		if (write->fresh) {
-			chunk->pages[bit] = write->page;
-			vfmig_bit_set(chunk->present, bit, &media->allocated.granules,
-				      &media->allocated.data_runs);
-		}
+		chunk->pages[bit] = write->page;
+		vfmig_bit_set(chunk->present, bit, &media->allocated.granules,
+			      &media->allocated.data_runs);
 		if (media->tracking)
-			first = vfmig_media_track_write(media, chunk, bit);
+			first = vfmig_media_track_fresh(media, chunk, bit);
 	}
 	if (first && media->became_dirty)
 		media->became_dirty(media);

@@ -14,6 +14,8 @@
 #include <linux/types.h>
 #include <linux/vfmig.h>
 
+#include <asm/barrier.h>
+
 /* A chunk is what one MEMORY record can carry: runs never cross a chunk */
 #define VFMIG_CHUNK_SHIFT	20
 #define VFMIG_CHUNK_SIZE	BIT(VFMIG_CHUNK_SHIFT)
@@ -21,32 +23,34 @@
 
 /**
  * struct vfmig_media_chunk - 1 MiB of the medium, of which something was written
- * @all: entry in &vfmig_media.all
  * @dirty_entry: entry in &vfmig_media.dirty, there if @dirty or @hole has a bit
  * @session: the session that the tracking state below, and @dirty_entry, are of
  * @index: offset in the medium, in chunks
- * @present: granules with a page
+ * @dirty: granules that changed since they were taken
  * @initial: granules of the first full copy that were not taken yet
  * @reinit: granules that were dirty when new initial data appeared, and were not
  *	taken since
- * @reinit_hole: granules in which there is nothing since then, and that a
- *	destination may hold data for
- * @dirty: granules that changed since they were taken
+ * @present: granules with a page
  * @hole: granules that were deallocated since they were taken
+ * @reinit_hole: granules in which there is nothing since new initial data appeared,
+ *	and that a destination may hold data for
+ * @all: entry in &vfmig_media.all
  * @sweep: where in @dirty and @hole the search for the next run goes on
  * @pages: the pages
+ *
+ * What a write to a granule that has a page looks at is in the first two cache lines.
  */
 struct vfmig_media_chunk {
-	struct list_head all;
 	struct list_head dirty_entry;
 	u64 session;
 	u64 index;
-	DECLARE_BITMAP(present, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(dirty, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(initial, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(reinit, VFMIG_CHUNK_GRANULES);
-	DECLARE_BITMAP(reinit_hole, VFMIG_CHUNK_GRANULES);
-	DECLARE_BITMAP(dirty, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(present, VFMIG_CHUNK_GRANULES);
 	DECLARE_BITMAP(hole, VFMIG_CHUNK_GRANULES);
+	DECLARE_BITMAP(reinit_hole, VFMIG_CHUNK_GRANULES);
+	struct list_head all;
 	unsigned int sweep;
 	struct page *pages[VFMIG_CHUNK_GRANULES];
 };
@@ -66,8 +70,9 @@ struct vfmig_media_chunk {
  *	medium lost when it was made smaller stay, empty and not in @chunks: they know
  *	what a destination has to forget if it grows again.
  * @allocated: all pages
- * @tracking: a session is on.  Goes on only with the owner's serialisation held,
- *	so that a write that began before it is over when it goes on.
+ * @tracking: a session is on.  Goes on, and @session changes, only with the owner's
+ *	serialisation held, so that a write that began before it is over when it goes
+ *	on, and the owner reads both without the lock.
  * @session: number of the last session; a chunk with another number has the
  *	tracking state of a chunk that this session has not touched
  * @cursor: chunk where the search for initial runs goes on, NULL at the end
@@ -126,9 +131,11 @@ void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pe
 bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run);
 struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset);
 
-/* track.c: what media.c tells it, with the lock held */
+/* track.c: what media.c tells it; with the lock held, but the first */
+void vfmig_media_track_rewrite(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			       unsigned int bit);
 void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
-bool vfmig_media_track_write(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			     unsigned int bit);
 bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			    unsigned int bit);
@@ -143,6 +150,29 @@ static inline bool vfmig_media_has(const struct vfmig_media *media,
 				   const struct vfmig_media_chunk *chunk)
 {
 	return chunk->index < media->size >> VFMIG_CHUNK_SHIFT;
+}
+
+/*
+ * After a write to granule @bit of @chunk, which had a page before, and without the
+ * lock: is it still to be read anyway?  Then there is nothing to do: in a session that
+ * is what most writes find, and all that they pay.
+ *
+ * The data that was written comes before the bit that is read here, by the barrier.
+ * vfmig_media_next() clears the bit, and has one between that and its caller's
+ * look at the data.  So if the bit is seen set here, the data is seen there.
+ * If it is seen clear, it stays so: only the owner, who is here, sets one.
+ *
+ * A chunk that this session has not touched has all that is present as initial.  Its
+ * number is stored after the bits that come with it, and before any of them is taken.
+ */
+static inline bool vfmig_media_track_pending(const struct vfmig_media *media,
+					     const struct vfmig_media_chunk *chunk,
+					     unsigned int bit)
+{
+	smp_mb();	/* pairs with that of vfmig_media_next() */
+	return smp_load_acquire(&chunk->session) != media->session ||
+	       test_bit(bit, chunk->dirty) || test_bit(bit, chunk->initial) ||
+	       test_bit(bit, chunk->reinit);
 }
 
 /*

@@ -25,7 +25,6 @@ void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk 
 	if (chunk->session == media->session)
 		return;
 
-	chunk->session = media->session;
 	bitmap_copy(chunk->initial, chunk->present, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->reinit, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->reinit_hole, VFMIG_CHUNK_GRANULES);
@@ -33,6 +32,8 @@ void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk 
 	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);
 	chunk->sweep = 0;
 	INIT_LIST_HEAD(&chunk->dirty_entry);
+	/* Not before the bits: see vfmig_media_track_pending() */
+	smp_store_release(&chunk->session, media->session);
 }
 
 static bool nothing_of(const struct vfmig_mem_count *count)
@@ -42,8 +43,8 @@ static bool nothing_of(const struct vfmig_mem_count *count)
 
 static bool nothing_pending(const struct vfmig_mem_pending *pending)
 {
-	return nothing_of(&pending->initial) && nothing_of(&pending->reinit) &&
-	       nothing_of(&pending->dirty);
+	return nothing_of(&pending->dirty) && nothing_of(&pending->initial) &&
+	       nothing_of(&pending->reinit);
 }
 
 static void add_dirty(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
@@ -53,27 +54,57 @@ static void add_dirty(struct vfmig_media *media, struct vfmig_media_chunk *chunk
 }
 
 /*
- * Granule @bit of @chunk, which is in sync, was written.  True if something is
- * pending now where nothing was.
+ * Granule @bit of @chunk, which is in sync and with nothing of it pending but a hole,
+ * was written.  True if something is pending now where nothing was.
  */
-bool vfmig_media_track_write(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			     unsigned int bit)
+static bool mark_dirty(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+		       unsigned int bit)
 {
 	struct vfmig_mem_count *count = &media->pending.dirty;
 	bool first = nothing_pending(&media->pending);
-	u64 holes = 0;
 
-	if (test_bit(bit, chunk->initial) || test_bit(bit, chunk->reinit))
-		return false;
-
-	vfmig_bit_clear(chunk->reinit_hole, bit, &holes, &media->pending.reinit.hole_runs);
-	vfmig_bit_clear(chunk->hole, bit, &holes, &count->hole_runs);
 	vfmig_bit_set(chunk->dirty, bit, &count->granules, &count->data_runs);
 	add_dirty(media, chunk);
 	return first;
 }
 
-/* The same for a granule that was deallocated: one that was never taken needs no hole */
+/*
+ * Granule @bit of @chunk, which had a page before, was written, and nothing of it was
+ * pending.  Without the lock.
+ */
+void vfmig_media_track_rewrite(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			       unsigned int bit)
+{
+	bool first = false;
+
+	spin_lock(&media->lock);
+	/* What was in sync and not pending still is, if the session is not over by now */
+	if (media->tracking)
+		first = mark_dirty(media, chunk, bit);
+	spin_unlock(&media->lock);
+	if (first && media->became_dirty)
+		media->became_dirty(media);
+}
+
+/*
+ * Granule @bit of @chunk, which is in sync, got a page with data: it is no hole any
+ * more.  True if something is pending now where nothing was.
+ */
+bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			     unsigned int bit)
+{
+	bool first = mark_dirty(media, chunk, bit);
+	u64 holes = 0;
+
+	vfmig_bit_clear(chunk->reinit_hole, bit, &holes, &media->pending.reinit.hole_runs);
+	vfmig_bit_clear(chunk->hole, bit, &holes, &media->pending.dirty.hole_runs);
+	return first;
+}
+
+/*
+ * Granule @bit of @chunk, which is in sync, was deallocated: what was never taken needs no
+ * hole.  True if something is pending now where nothing was.
+ */
 bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			    unsigned int bit)
 {
@@ -178,7 +209,7 @@ int vfmig_media_track_start(struct vfmig_media *media)
 	spin_lock(&media->lock);
 	if (!media->tracking) {
 		media->session++;
-		media->tracking = true;
+		WRITE_ONCE(media->tracking, true);
 		media->cursor = list_first_entry_or_null(&media->all, struct vfmig_media_chunk,
 							 all);
 		media->pending = (struct vfmig_mem_pending) { .initial = media->allocated };
@@ -193,7 +224,7 @@ void vfmig_media_track_stop(struct vfmig_media *media)
 {
 	guard(mutex)(&media->reinit_lock);
 	spin_lock(&media->lock);
-	media->tracking = false;
+	WRITE_ONCE(media->tracking, false);
 	media->cursor = NULL;
 	media->pending = (struct vfmig_mem_pending) {};
 	INIT_LIST_HEAD(&media->dirty);
@@ -317,6 +348,8 @@ bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run 
 	taken = media->tracking && media->size == size &&
 		(take_initial(media, run) || take_dirty(media, run));
 	spin_unlock(&media->lock);
+	/* The run is taken before its data is read; pairs with vfmig_media_track_pending() */
+	smp_mb();
 	return taken;
 }
 
