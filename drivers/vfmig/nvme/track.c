@@ -16,8 +16,12 @@
  * resize the medium does walk over them: there are pages to free anyway.
  */
 #include <linux/mm.h>
+#include <linux/sched.h>
 
 #include "media.h"
+
+/* Chunks without anything to take that one holder of the lock passes */
+#define VFMIG_TRACK_SKIP	64
 
 /* Bring the tracking state of @chunk to this session */
 void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
@@ -285,26 +289,40 @@ static bool take_first(struct vfmig_media_chunk *chunk, unsigned long *data,
 	return true;
 }
 
-/* Of the first full copy, or new initial data */
-static bool take_initial(struct vfmig_media *media, struct vfmig_mem_run *run)
+/* Of @chunk, which the cursor is at: new initial data first */
+static bool take_initial_of(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			    struct vfmig_mem_run *run)
 {
-	struct vfmig_mem_count *initial = &media->pending.initial;
-	struct vfmig_mem_count *reinit = &media->pending.reinit;
+	struct vfmig_mem_pending *pending = &media->pending;
 
-	while (media->cursor && (!nothing_of(initial) || !nothing_of(reinit))) {
+	if (!vfmig_media_has(media, chunk))
+		return false;
+	vfmig_media_track_sync(media, chunk);
+	run->kind = VFMIG_MEM_REINIT;
+	if (take_first(chunk, chunk->reinit, chunk->reinit_hole, 0, &pending->reinit, run))
+		return true;
+	run->kind = VFMIG_MEM_INITIAL;
+	return take_first(chunk, chunk->initial, NULL, 0, &pending->initial, run);
+}
+
+/*
+ * Of the first full copy, or new initial data.  Chunks that were emptied since have
+ * none; @skip says how many of those may be passed, 0 after it that they were too many.
+ */
+static bool take_initial(struct vfmig_media *media, struct vfmig_mem_run *run,
+			 unsigned int *skip)
+{
+	struct vfmig_mem_pending *pending = &media->pending;
+
+	while (media->cursor && (!nothing_of(&pending->initial) || !nothing_of(&pending->reinit))) {
 		struct vfmig_media_chunk *chunk = media->cursor;
 
-		if (vfmig_media_has(media, chunk)) {
-			vfmig_media_track_sync(media, chunk);
-			run->kind = VFMIG_MEM_REINIT;
-			if (take_first(chunk, chunk->reinit, chunk->reinit_hole, 0, reinit, run))
-				return true;
-			run->kind = VFMIG_MEM_INITIAL;
-			if (take_first(chunk, chunk->initial, NULL, 0, initial, run))
-				return true;
-		}
+		if (take_initial_of(media, chunk, run))
+			return true;
 		media->cursor = list_is_last(&chunk->all, &media->all) ? NULL :
 				list_next_entry(chunk, all);
+		if (!--*skip)
+			return false;
 	}
 	return false;
 }
@@ -341,13 +359,19 @@ static bool take_dirty(struct vfmig_media *media, struct vfmig_mem_run *run)
 /* Take the next run, dirty ones last; false if nothing is, or it has not @size bytes */
 bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run)
 {
+	unsigned int skip;
 	bool taken;
 
 	guard(mutex)(&media->reinit_lock);
-	spin_lock(&media->lock);
-	taken = media->tracking && media->size == size &&
-		(take_initial(media, run) || take_dirty(media, run));
-	spin_unlock(&media->lock);
+	do {
+		cond_resched();
+		skip = VFMIG_TRACK_SKIP;
+		spin_lock(&media->lock);
+		taken = media->tracking && media->size == size &&
+			(take_initial(media, run, &skip) || (skip && take_dirty(media, run)));
+		spin_unlock(&media->lock);
+	} while (!taken && !skip);
+
 	/* The run is taken before its data is read; pairs with vfmig_media_track_pending() */
 	smp_mb();
 	return taken;
