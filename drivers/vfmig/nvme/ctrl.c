@@ -138,6 +138,7 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	mutex_init(&ctrl->load_lock);
 	mutex_init(&ctrl->lock);
 	INIT_WORK(&ctrl->work, vfmig_nvme_work);
+	INIT_WORK(&ctrl->discard, vfmig_nvme_discard);
 	vfmig_hrtimer_setup(&ctrl->timer, vfmig_nvme_timer);
 
 	ret = vfmig_media_init(&ctrl->media, (u64)config->media_mb * SZ_1M,
@@ -169,6 +170,7 @@ static void vfmig_nvme_destroy(void *vf)
 		ctrl->running = VFMIG_NVME_FROZEN;
 	hrtimer_cancel(&ctrl->timer);
 	cancel_work_sync(&ctrl->work);
+	flush_work(&ctrl->discard);
 	vfmig_nvme_free(ctrl);
 }
 

@@ -292,10 +292,13 @@ enum vfmig_nvme_running {
  *	held while the client's reset() runs
  * @client: who has the VF open, or NULL
  * @client_data: for @client
- * @load_lock: protects @load and @load_kept
+ * @load_lock: protects @load, @load_kept and @discarded
  * @load: the medium that is being loaded, or NULL; always of the size of @media
  * @load_kept: least size that it had since the source had as little, in bytes: what was
  *	loaded beyond is lost
+ * @discarded: the medium that the last load left over, for @discard, or NULL
+ * @discard: frees it, as that takes a second for some GiB; over before the next load
+ *	begins, so that no more than one is on its way
  *
  * @lock: protects all that follows
  * @running: &enum vfmig_nvme_running
@@ -341,9 +344,11 @@ struct vfmig_nvme {
 	const struct vfmig_vf_client *client;
 	void *client_data;
 
-	struct mutex load_lock;		/* load, load_kept */
+	struct mutex load_lock;		/* load, load_kept, discarded */
 	struct vfmig_media *load;
 	u64 load_kept;
+	struct vfmig_media *discarded;
+	struct work_struct discard;
 
 	struct mutex lock;		/* all below */
 	enum vfmig_nvme_running running;
@@ -392,6 +397,7 @@ void vfmig_nvme_reset(void *vf);
 void vfmig_nvme_media_dirty(struct vfmig_media *media);
 unsigned int vfmig_nvme_get_media_mb(void *vf);
 int vfmig_nvme_set_media_mb(void *vf, unsigned int mb);
+void vfmig_nvme_discard(struct work_struct *work);
 
 /* regs.c */
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);

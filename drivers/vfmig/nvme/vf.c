@@ -293,6 +293,7 @@ static int vfmig_nvme_load_start(void *vf)
 	struct vfmig_media *load __free(kfree) = NULL;
 	int ret;
 
+	flush_work(&ctrl->discard);
 	guard(mutex)(&ctrl->load_lock);
 	if (ctrl->load)
 		return -EBUSY;
@@ -367,12 +368,26 @@ int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
 	return 0;
 }
 
-/* With load_lock held */
+/* What a load left over: all that it loaded, or all that there was before */
+void vfmig_nvme_discard(struct work_struct *work)
+{
+	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, discard);
+	struct vfmig_media *media;
+
+	scoped_guard(mutex, &ctrl->load_lock) {
+		media = ctrl->discarded;
+		ctrl->discarded = NULL;
+	}
+	vfmig_media_destroy(media);
+	kfree(media);
+}
+
+/* With load_lock held, which a reset waits for */
 static void end_load(struct vfmig_nvme *ctrl)
 {
-	vfmig_media_destroy(ctrl->load);
-	kfree(ctrl->load);
+	ctrl->discarded = ctrl->load;
 	ctrl->load = NULL;
+	queue_work(system_long_wq, &ctrl->discard);
 }
 
 static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t size,
