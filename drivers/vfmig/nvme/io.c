@@ -20,21 +20,7 @@ static u16 check_range(const struct vfmig_nvme *ctrl, u64 slba, u64 blocks)
 	return slba <= lbas && blocks <= lbas - slba ? NVME_SC_SUCCESS : VFMIG_NVME_BAD_RANGE;
 }
 
-/**
- * struct vfmig_nvme_piece - bytes that lie in one granule and in one piece for the host
- * @offset: in the medium
- * @iova: of the host's
- * @len: bytes
- */
-struct vfmig_nvme_piece {
-	u64 offset;
-	u64 iova;
-	u32 len;
-};
-
-typedef u16 transfer_fn(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece);
-
-static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece)
+static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
 	struct page *page = vfmig_media_lookup(&ctrl->media, piece->offset);
 	void *data;
@@ -47,7 +33,7 @@ static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *pi
 	return vfmig_nvme_dma_status(ret);
 }
 
-static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece)
+static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
 	unsigned int from = piece->offset % VFMIG_GRANULE;
 	struct vfmig_media_write write;
@@ -67,7 +53,7 @@ static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *p
 	return vfmig_nvme_dma_status(ret);
 }
 
-static u16 compare_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece)
+static u16 compare_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
 	struct page *page = vfmig_media_lookup(&ctrl->media, piece->offset);
 	void *data;
@@ -82,70 +68,56 @@ static u16 compare_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece 
 	return ret ? NVME_SC_COMPARE_FAILED | NVME_STATUS_DNR : NVME_SC_SUCCESS;
 }
 
-/* Do @transfer for each piece of the data of @cmd */
-static u16 transfer_all(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
-			transfer_fn *transfer)
+/* Do @transfer for each piece of the data of @cmd; *@units: how much, in 512-byte units */
+static u16 transfer_blocks(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			   vfmig_nvme_transfer_fn *transfer, u64 *units)
 {
 	u64 slba = le64_to_cpu(cmd->rw.slba);
 	u32 blocks = le16_to_cpu(cmd->rw.length) + 1;
-	u32 len = blocks << ctrl->lba_shift, pos, left;
+	u32 len = blocks << ctrl->lba_shift;
 	u16 status;
 
 	if (len > VFMIG_NVME_MAX_TRANSFER)
 		return VFMIG_NVME_BAD_FIELD;
 	status = check_range(ctrl, slba, blocks);
-	if (!status)
-		status = vfmig_nvme_map_data(ctrl, cmd, len);
-
-	for (pos = 0; !status && pos < len; pos += left) {
-		struct vfmig_nvme_piece piece = {
-			.offset = (slba << ctrl->lba_shift) + pos,
-			.iova = vfmig_nvme_data_iova(ctrl, pos, &left),
-		};
-
-		left = min(left, len - pos);
-		left = min_t(u32, left, VFMIG_GRANULE - piece.offset % VFMIG_GRANULE);
-		piece.len = left;
-		status = transfer(ctrl, &piece);
-	}
-	return status;
+	if (status)
+		return status;
+	*units = len / 512;
+	return vfmig_nvme_transfer(ctrl, cmd, slba << ctrl->lba_shift, len, transfer, NULL);
 }
 
-/* 512-byte units of data that @cmd moves */
-static u64 data_units(const struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+/* The SMART log counts a Compare as the Read that it is to the medium */
+static u16 read_blocks(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+		       vfmig_nvme_transfer_fn *transfer)
 {
-	return ((u64)le16_to_cpu(cmd->rw.length) + 1) << (ctrl->lba_shift - 9);
+	u64 units;
+	u16 status = transfer_blocks(ctrl, cmd, transfer, &units);
+
+	if (!status) {
+		ctrl->health.reads++;
+		ctrl->health.read_units += units;
+	}
+	return status;
 }
 
 static u16 execute_read(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
 {
-	u16 status = transfer_all(ctrl, cmd, read_piece);
-
-	if (!status) {
-		ctrl->health.reads++;
-		ctrl->health.read_units += data_units(ctrl, cmd);
-	}
-	return status;
+	return read_blocks(ctrl, cmd, read_piece);
 }
 
 static u16 execute_compare(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
 {
-	u16 status = transfer_all(ctrl, cmd, compare_piece);
-
-	if (!status) {
-		ctrl->health.reads++;
-		ctrl->health.read_units += data_units(ctrl, cmd);
-	}
-	return status;
+	return read_blocks(ctrl, cmd, compare_piece);
 }
 
 static u16 execute_write(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
 {
-	u16 status = transfer_all(ctrl, cmd, write_piece);
+	u64 units;
+	u16 status = transfer_blocks(ctrl, cmd, write_piece, &units);
 
 	if (!status) {
 		ctrl->health.writes++;
-		ctrl->health.written_units += data_units(ctrl, cmd);
+		ctrl->health.written_units += units;
 	}
 	return status;
 }

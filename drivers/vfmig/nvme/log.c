@@ -138,23 +138,15 @@ static bool fill_log(struct vfmig_nvme *ctrl, u8 lid, u32 *size)
 	return false;
 }
 
-/* Transfer @len bytes from @offset of the log page in @ctrl->buf; zeroes beyond its end */
-static u16 transfer_log(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32 offset,
-			u32 len)
+/* Of the log page in the buffer; zeroes beyond its end */
+static u16 log_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
-	u16 status = vfmig_nvme_map_data(ctrl, cmd, len);
-	const void *zeroes = page_address(ZERO_PAGE(0));
-	u32 pos, n;
+	const void *from = page_address(ZERO_PAGE(0));
 
-	for (pos = 0; !status && pos < len; pos += n) {
-		u64 iova = vfmig_nvme_data_iova(ctrl, pos, &n);
-		u32 at = offset + pos;
-		const void *from = at < VFMIG_NVME_BUF ? ctrl->buf + at : zeroes;
-
-		n = min3(n, len - pos, VFMIG_NVME_BUF - at % VFMIG_NVME_BUF);
-		status = vfmig_nvme_dma_status(vfmig_fn_dma_write(ctrl->fn, iova, from, n));
-	}
-	return status;
+	static_assert(VFMIG_NVME_BUF % VFMIG_GRANULE == 0);
+	if (piece->offset < VFMIG_NVME_BUF)
+		from = ctrl->buf + piece->offset;
+	return vfmig_nvme_dma_status(vfmig_fn_dma_write(ctrl->fn, piece->iova, from, piece->len));
 }
 
 u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
@@ -180,7 +172,7 @@ u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	if (offset > size || offset & 3 || len > VFMIG_NVME_MAX_TRANSFER)
 		return VFMIG_NVME_BAD_FIELD;
 
-	status = transfer_log(ctrl, &req->cmd, offset, len);
+	status = vfmig_nvme_transfer(ctrl, &req->cmd, offset, len, log_piece, NULL);
 	if (!status && !(cmd->lsp & VFMIG_NVME_RAE))
 		vfmig_nvme_clear_events(ctrl, cmd->lid);
 	return status;

@@ -382,6 +382,21 @@ struct vfmig_nvme {
 	u8 *buf;
 };
 
+/**
+ * struct vfmig_nvme_piece - bytes that lie in one granule and in one piece for the host
+ * @offset: of the first of them in the medium, or whatever is transferred
+ * @iova: of the host's
+ * @len: bytes
+ */
+struct vfmig_nvme_piece {
+	u64 offset;
+	u64 iova;
+	u32 len;
+};
+
+typedef u16 vfmig_nvme_transfer_fn(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece,
+				   void *arg);
+
 /* ctrl.c */
 void vfmig_nvme_kick(struct vfmig_nvme *ctrl);
 void vfmig_nvme_lock(struct vfmig_nvme *ctrl);
@@ -424,10 +439,10 @@ bool vfmig_nvme_process(struct vfmig_nvme *ctrl);
 
 /* prp.c */
 u16 vfmig_nvme_dma_status(int err);
-u16 vfmig_nvme_map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32 len);
-u64 vfmig_nvme_data_iova(struct vfmig_nvme *ctrl, u32 pos, u32 *left);
+u16 vfmig_nvme_transfer(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u64 offset,
+			u32 len, vfmig_nvme_transfer_fn *transfer, void *arg);
 u16 vfmig_nvme_data_to_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
-			    const void *buf, u32 len);
+			    void *buf, u32 len);
 u16 vfmig_nvme_data_from_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 			      void *buf, u32 len);
 

@@ -67,7 +67,7 @@ static u16 fetch_list(struct vfmig_nvme *ctrl, u64 list, unsigned int count)
 }
 
 /* Find where the @len bytes, at most VFMIG_NVME_MAX_TRANSFER, of @cmd's data lie */
-u16 vfmig_nvme_map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32 len)
+static u16 map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32 len)
 {
 	u64 prp1 = le64_to_cpu(cmd->common.dptr.prp1);
 	u64 prp2 = le64_to_cpu(cmd->common.dptr.prp2);
@@ -90,7 +90,7 @@ u16 vfmig_nvme_map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 }
 
 /* IOVA of byte @pos of the data mapped last; @left: bytes from there in one piece */
-u64 vfmig_nvme_data_iova(struct vfmig_nvme *ctrl, u32 pos, u32 *left)
+static u64 data_iova(const struct vfmig_nvme *ctrl, u32 pos, u32 *left)
 {
 	u32 page_mask = (1U << ctrl->page_shift) - 1;
 	u64 prp1 = le64_to_cpu(ctrl->prps[0]);
@@ -102,34 +102,54 @@ u64 vfmig_nvme_data_iova(struct vfmig_nvme *ctrl, u32 pos, u32 *left)
 	return le64_to_cpu(ctrl->prps[at >> ctrl->page_shift]) + (at & page_mask);
 }
 
-/* Give the host @len bytes of a structure */
-u16 vfmig_nvme_data_to_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
-			    const void *buf, u32 len)
+/*
+ * Transfer the @len bytes, at most VFMIG_NVME_MAX_TRANSFER, of @cmd's data, which on
+ * this side begin at @offset of what @transfer knows them to be of.  It is called, with
+ * @arg, for each piece that is one for the host and here lies in one granule.
+ */
+u16 vfmig_nvme_transfer(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u64 offset,
+			u32 len, vfmig_nvme_transfer_fn *transfer, void *arg)
 {
-	u16 status = vfmig_nvme_map_data(ctrl, cmd, len);
-	u32 pos, n;
+	u16 status = map_data(ctrl, cmd, len);
+	u32 pos, left;
 
-	for (pos = 0; !status && pos < len; pos += n) {
-		u64 iova = vfmig_nvme_data_iova(ctrl, pos, &n);
+	for (pos = 0; !status && pos < len; pos += left) {
+		struct vfmig_nvme_piece piece = {
+			.offset = offset + pos,
+			.iova = data_iova(ctrl, pos, &left),
+		};
 
-		n = min(n, len - pos);
-		status = vfmig_nvme_dma_status(vfmig_fn_dma_write(ctrl->fn, iova, buf + pos, n));
+		left = min(left, len - pos);
+		left = min_t(u32, left, VFMIG_GRANULE - piece.offset % VFMIG_GRANULE);
+		piece.len = left;
+		status = transfer(ctrl, &piece, arg);
 	}
 	return status;
+}
+
+static u16 piece_to_host(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *buf)
+{
+	return vfmig_nvme_dma_status(vfmig_fn_dma_write(ctrl->fn, piece->iova,
+							buf + piece->offset, piece->len));
+}
+
+static u16 piece_from_host(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece,
+			   void *buf)
+{
+	return vfmig_nvme_dma_status(vfmig_fn_dma_read(ctrl->fn, piece->iova,
+						       buf + piece->offset, piece->len));
+}
+
+/* Give the host @len bytes of a structure */
+u16 vfmig_nvme_data_to_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			    void *buf, u32 len)
+{
+	return vfmig_nvme_transfer(ctrl, cmd, 0, len, piece_to_host, buf);
 }
 
 /* Take @len bytes of a structure from the host */
 u16 vfmig_nvme_data_from_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 			      void *buf, u32 len)
 {
-	u16 status = vfmig_nvme_map_data(ctrl, cmd, len);
-	u32 pos, n;
-
-	for (pos = 0; !status && pos < len; pos += n) {
-		u64 iova = vfmig_nvme_data_iova(ctrl, pos, &n);
-
-		n = min(n, len - pos);
-		status = vfmig_nvme_dma_status(vfmig_fn_dma_read(ctrl->fn, iova, buf + pos, n));
-	}
-	return status;
+	return vfmig_nvme_transfer(ctrl, cmd, 0, len, piece_from_host, buf);
 }
