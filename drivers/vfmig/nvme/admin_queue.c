@@ -13,14 +13,37 @@ static bool valid_io_qid(const struct vfmig_nvme *ctrl, u16 qid)
 	return qid > 0 && qid <= ctrl->ident.queues;
 }
 
-/* What both kinds of queue have in common: @qsize is the number of entries less 1 */
-static u16 check_queue(const struct vfmig_nvme *ctrl, u64 prp1, u16 qsize, u16 flags)
+/**
+ * struct new_queue - what both Create commands say of a queue
+ * @base: IOVA
+ * @size: entries
+ */
+struct new_queue {
+	u64 base;
+	u32 size;
+};
+
+/*
+ * Check what both Create commands have, at the same places; @entry_size is what the host
+ * set for such queues, log2, and @right what it must be.
+ */
+static u16 check_queue(const struct vfmig_nvme *ctrl, const struct nvme_create_cq *cmd,
+		       unsigned int entry_size, unsigned int right, struct new_queue *queue)
 {
-	if (!qsize || qsize >= VFMIG_NVME_MAX_ENTRIES)
+	u16 qsize = le16_to_cpu(cmd->qsize);	/* entries less 1 */
+
+	static_assert(offsetof(struct nvme_create_sq, prp1) == offsetof(typeof(*cmd), prp1));
+	static_assert(offsetof(struct nvme_create_sq, qsize) == offsetof(typeof(*cmd), qsize));
+	static_assert(offsetof(struct nvme_create_sq, sq_flags) ==
+		      offsetof(typeof(*cmd), cq_flags));
+
+	queue->base = le64_to_cpu(cmd->prp1);
+	queue->size = qsize + 1;
+	if ((entry_size & 0xf) != right || !qsize || queue->size > VFMIG_NVME_MAX_ENTRIES)
 		return VFMIG_NVME_BAD_QSIZE;
-	if (!(flags & NVME_QUEUE_PHYS_CONTIG))
+	if (!(le16_to_cpu(cmd->cq_flags) & NVME_QUEUE_PHYS_CONTIG))
 		return VFMIG_NVME_BAD_FIELD;
-	if (prp1 & ((1ULL << ctrl->page_shift) - 1))
+	if (queue->base & ((1ULL << ctrl->page_shift) - 1))
 		return NVME_SC_PRP_INVALID_OFFSET | NVME_STATUS_DNR;
 	return NVME_SC_SUCCESS;
 }
@@ -28,26 +51,23 @@ static u16 check_queue(const struct vfmig_nvme *ctrl, u64 prp1, u16 qsize, u16 f
 u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	const struct nvme_create_cq *cmd = &req->cmd.create_cq;
-	u16 cqid = le16_to_cpu(cmd->cqid), qsize = le16_to_cpu(cmd->qsize);
-	u16 flags = le16_to_cpu(cmd->cq_flags), vector = le16_to_cpu(cmd->irq_vector);
-	u64 prp1 = le64_to_cpu(cmd->prp1);
+	u16 cqid = le16_to_cpu(cmd->cqid), vector = le16_to_cpu(cmd->irq_vector);
+	struct new_queue queue;
 	u16 status;
 
 	if (!valid_io_qid(ctrl, cqid) || ctrl->cq[cqid].size)
 		return VFMIG_NVME_BAD_QID;
-	if (((ctrl->cc >> NVME_CC_IOCQES_SHIFT) & 0xf) != NVME_NVM_IOCQES)
-		return VFMIG_NVME_BAD_QSIZE;
-	status = check_queue(ctrl, prp1, qsize, flags);
+	status = check_queue(ctrl, cmd, ctrl->cc >> NVME_CC_IOCQES_SHIFT, NVME_NVM_IOCQES, &queue);
 	if (status)
 		return status;
 	if (vector >= VFMIG_NVME_VECTORS)
 		return NVME_SC_INVALID_VECTOR | NVME_STATUS_DNR;
 
 	ctrl->cq[cqid] = (struct vfmig_nvme_cq) {
-		.base = prp1,
-		.size = qsize + 1,
+		.base = queue.base,
+		.size = queue.size,
 		.vector = vector,
-		.irq = flags & NVME_CQ_IRQ_ENABLED,
+		.irq = le16_to_cpu(cmd->cq_flags) & NVME_CQ_IRQ_ENABLED,
 		.phase = true,
 	};
 	return NVME_SC_SUCCESS;
@@ -57,23 +77,21 @@ u16 vfmig_nvme_create_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	const struct nvme_create_sq *cmd = &req->cmd.create_sq;
 	u16 sqid = le16_to_cpu(cmd->sqid), cqid = le16_to_cpu(cmd->cqid);
-	u16 flags = le16_to_cpu(cmd->sq_flags), qsize = le16_to_cpu(cmd->qsize);
-	u64 prp1 = le64_to_cpu(cmd->prp1);
+	struct new_queue queue;
 	u16 status;
 
 	if (!valid_io_qid(ctrl, sqid) || ctrl->sq[sqid].size || !valid_io_qid(ctrl, cqid))
 		return VFMIG_NVME_BAD_QID;
 	if (!ctrl->cq[cqid].size)
 		return NVME_SC_CQ_INVALID | NVME_STATUS_DNR;
-	if (((ctrl->cc >> NVME_CC_IOSQES_SHIFT) & 0xf) != NVME_NVM_IOSQES)
-		return VFMIG_NVME_BAD_QSIZE;
-	status = check_queue(ctrl, prp1, qsize, flags);
+	status = check_queue(ctrl, &req->cmd.create_cq, ctrl->cc >> NVME_CC_IOSQES_SHIFT,
+			     NVME_NVM_IOSQES, &queue);
 	if (status)
 		return status;
 
 	ctrl->sq[sqid] = (struct vfmig_nvme_sq) {
-		.base = prp1,
-		.size = qsize + 1,
+		.base = queue.base,
+		.size = queue.size,
 		.cqid = cqid,
 	};
 	return NVME_SC_SUCCESS;
