@@ -56,12 +56,14 @@ struct vfmig_mem_count {
  *	new initial data appeared
  * @reinits: how often new initial data appeared in this session, or the memory was
  *	resized
+ * @memory_size: size of the device memory in bytes
  */
 struct vfmig_mem_pending {
 	struct vfmig_mem_count initial;
 	struct vfmig_mem_count reinit;
 	struct vfmig_mem_count dirty;
 	u64 reinits;
+	u64 memory_size;
 };
 
 /* What a run of device memory is of, see &struct vfmig_mem_pending */

@@ -77,7 +77,7 @@ struct vfmig_media_chunk {
  *	tracking state of a chunk that this session has not touched
  * @cursor: chunk where the search for initial runs goes on, NULL at the end
  * @dirty: chunks with something dirty
- * @pending: what mem_next() has still to give
+ * @pending: what mem_next() has still to give, but for the size
  */
 struct vfmig_media {
 	void (*became_dirty)(struct vfmig_media *media);

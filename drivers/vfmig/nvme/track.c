@@ -241,6 +241,7 @@ void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pe
 	guard(mutex)(&media->reinit_lock);
 	spin_lock(&media->lock);
 	*pending = media->pending;
+	pending->memory_size = media->size;
 	spin_unlock(&media->lock);
 }
 

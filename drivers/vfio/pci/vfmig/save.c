@@ -59,6 +59,7 @@ enum vfmig_save_stage {
  * @body_left: bytes of it that were not read yet
  * @reinits: how often new initial data had appeared when the user was last told
  * @memory_size: of the VF, as the last identity record says
+ * @identity_bytes: bytes of an identity record
  * @state: the model's state, from the arc to STOP_COPY on; freed with the file
  * @state_len: bytes in @state
  * @bytes: bytes of the records begun so far
@@ -81,6 +82,7 @@ struct vfmig_save {
 	size_t body_left;
 	u64 reinits;
 	u64 memory_size;
+	size_t identity_bytes;
 	void *state;
 	size_t state_len;
 	u64 bytes;
@@ -134,16 +136,14 @@ static void vfmig_begin_identity(struct vfmig_save *save, enum vfmig_save_kind k
 	vfmig_record_set_crc(rec, rec + 1, len);
 	vfmig_begin_record(save, kind, len, 0, 0);
 	save->memory_size = id.memory_size;
+	save->identity_bytes = save->head_len;
 }
 
 /* Bytes of the identity record that is due since the VF's memory was resized, or 0 */
-static size_t vfmig_identity_due(struct vfmig_save *save)
+static size_t vfmig_identity_due(const struct vfmig_save *save,
+				 const struct vfmig_mem_pending *pending)
 {
-	struct vfmig_device *vfdev = save->vfdev;
-	struct vfmig_vf_identity id = {};
-
-	vfdev->ops->identity(vfdev->vf, &id);
-	return id.memory_size == save->memory_size ? 0 : vfmig_identity_bytes(&id);
+	return pending->memory_size == save->memory_size ? 0 : save->identity_bytes;
 }
 
 static enum vfmig_save_kind vfmig_run_kind(const struct vfmig_mem_run *run)
@@ -203,6 +203,7 @@ static void vfmig_begin_end(struct vfmig_save *save)
 static int vfmig_need_record(struct vfmig_save *save)
 {
 	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_mem_pending pending;
 	struct vfmig_mem_run run;
 
 	if (vfmig_record_unread(save))
@@ -212,7 +213,8 @@ static int vfmig_need_record(struct vfmig_save *save)
 		vfmig_begin_run(save, &run);
 		return 1;
 	}
-	if (vfmig_identity_due(save)) {
+	vfdev->ops->mem_pending(vfdev->vf, &pending);
+	if (vfmig_identity_due(save, &pending)) {
 		vfmig_begin_identity(save, VFMIG_SAVE_REINIT);
 		return 1;
 	}
@@ -336,7 +338,7 @@ static void vfmig_count_unread(struct vfmig_save *save, const struct vfmig_mem_p
 	size_t record = vfmig_record_unread(save);
 
 	unread->initial = vfmig_count_bytes(&pending->initial);
-	unread->reinit = vfmig_count_bytes(&pending->reinit) + vfmig_identity_due(save);
+	unread->reinit = vfmig_count_bytes(&pending->reinit) + vfmig_identity_due(save, pending);
 	unread->dirty = vfmig_count_bytes(&pending->dirty);
 
 	switch (save->kind) {
