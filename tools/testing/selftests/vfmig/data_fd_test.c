@@ -10,11 +10,6 @@
 
 #include "kselftest_harness.h"
 
-#define STOP		VFIO_DEVICE_STATE_STOP
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define RESUMING	VFIO_DEVICE_STATE_RESUMING
-
 FIXTURE(data_fd)
 {
 	struct rig rig;

@@ -272,7 +272,7 @@ TEST_F(erase, sanitize_status_moves)
 {
 	ASSERT_EQ(sanitize(self->nvme, CRYPTO_ERASE), 0);
 	rig_second(&self->rig);
-	rig_move(&self->rig, VFIO_DEVICE_STATE_RUNNING);
+	rig_move(&self->rig, RUNNING);
 	EXPECT_TRUE(log_says(self->nvme, self->buf, 0x101, CRYPTO_ERASE));
 }
 
@@ -308,7 +308,7 @@ TEST_F(erase, pending_sanitize_event_moves)
 	/* Nobody asks for it yet */
 	ASSERT_EQ(sanitize(self->nvme, BLOCK_ERASE), 0);
 	rig_second(&self->rig);
-	rig_move(&self->rig, VFIO_DEVICE_STATE_RUNNING);
+	rig_move(&self->rig, RUNNING);
 	cid = nvme_submit(self->nvme, q, &aer);
 	nvme_ring(self->nvme, q);
 	ASSERT_EQ(nvme_wait(self->nvme, q, cid, &cqe), 0);

@@ -9,11 +9,6 @@
 
 #include "kselftest_harness.h"
 
-#define STOP		VFIO_DEVICE_STATE_STOP
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define RUNNING_P2P	VFIO_DEVICE_STATE_RUNNING_P2P
-
 /* Long enough for a test to stop the device before a command is done */
 #define SLOW_US		4000000
 

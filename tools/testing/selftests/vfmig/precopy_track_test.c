@@ -8,10 +8,6 @@
 
 #include "kselftest_harness.h"
 
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define PRE_COPY	VFIO_DEVICE_STATE_PRE_COPY
-
 #define GRANULES_PER_MB	256U
 #define LBA		512UL
 

@@ -11,8 +11,6 @@
 
 #include "kselftest_harness.h"
 
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-
 #define FORMAT_NVM	0x80
 #define SANITIZE	0x84
 

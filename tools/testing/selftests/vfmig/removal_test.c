@@ -11,11 +11,6 @@
 
 #include "kselftest_harness.h"
 
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP		VFIO_DEVICE_STATE_STOP
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define RESUMING	VFIO_DEVICE_STATE_RESUMING
-
 enum removal { BY_NUMVFS, BY_UNBIND };
 
 FIXTURE(removal)

@@ -10,11 +10,6 @@
 
 #include "kselftest_harness.h"
 
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define RESUMING	VFIO_DEVICE_STATE_RESUMING
-#define STATES		8
-
 FIXTURE(reset)
 {
 	struct rig rig;
@@ -98,8 +93,8 @@ TEST_F_TIMEOUT(reset, in_every_state, 60)
 	struct rig *rig = &self->rig;
 	int fd;
 
-	for (u32 state = VFIO_DEVICE_STATE_STOP; state < STATES; state++) {
-		if (state >= VFIO_DEVICE_STATE_PRE_COPY &&
+	for (u32 state = STOP; state < STATES; state++) {
+		if (state >= PRE_COPY &&
 		    !(self->flags & VFIO_MIGRATION_PRE_COPY))
 			continue;
 		ASSERT_EQ(mig_set(self->dev, state, &fd), 0);
@@ -163,7 +158,7 @@ TEST_F(reset, then_a_whole_migration)
 	close(fd);
 	mig_save(self->dev, &blob);
 	ASSERT_EQ(mig_load(self->dev, &blob), 0);
-	ASSERT_EQ(mig_set(self->dev, VFIO_DEVICE_STATE_STOP, NULL), 0);
+	ASSERT_EQ(mig_set(self->dev, STOP, NULL), 0);
 	mig_save(self->dev, &again);
 	EXPECT_TRUE(blob_equal(&blob, &again));
 	ASSERT_EQ(mig_set(self->dev, RUNNING, NULL), 0);

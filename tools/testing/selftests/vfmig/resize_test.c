@@ -14,10 +14,6 @@
 
 #include "kselftest_harness.h"
 
-#define STOP		VFIO_DEVICE_STATE_STOP
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-
 #define MEDIA_MB		4
 #define GRANULES_PER_MB		256
 #define REINIT			VFIO_PRECOPY_INFO_REINIT
@@ -149,7 +145,7 @@ static bool lands_right(struct session *s, size_t split, unsigned int mb)
 	if (s->blob.len - before != size)
 		note("%llu bytes announced, %zu read", size, s->blob.len - before);
 
-	must(!mig_set(dst, VFIO_DEVICE_STATE_RESUMING, &fd));
+	must(!mig_set(dst, RESUMING, &fd));
 	must(!mig_write(fd, s->blob.data, split, 1000));
 	resize_destination(src, mb);
 	must(!mig_write(fd, s->blob.data + split, s->blob.len - split, 1000));
@@ -327,7 +323,7 @@ TEST_F(resize, both_follow_each_step)
 	int fd;
 	u64 n;
 
-	must(!mig_set(dst, VFIO_DEVICE_STATE_RESUMING, &fd));
+	must(!mig_set(dst, RESUMING, &fd));
 	put(src, 10, 4);
 	put(src, 3 * GRANULES_PER_MB, 4);
 	session_begin(s, src);
@@ -360,7 +356,7 @@ TEST_F(resize, destination_that_was_not_resized_refuses)
 	int fd;
 	u64 n;
 
-	must(!mig_set(dst, VFIO_DEVICE_STATE_RESUMING, &fd));
+	must(!mig_set(dst, RESUMING, &fd));
 	put(src, 10, 4);
 	session_begin(s, src);
 	EXPECT_TRUE(session_drains_right(s, &n));
@@ -397,7 +393,7 @@ TEST_F(resize, destination_alone_is_refused)
 
 	/* To another size; and to another one and back, which lost what lay beyond */
 	for (unsigned int back = 0; back < 2; back++) {
-		must(!mig_set(dst, VFIO_DEVICE_STATE_RESUMING, &fd));
+		must(!mig_set(dst, RESUMING, &fd));
 		ASSERT_EQ(mig_write(fd, s->blob.data, half, MIB(1)), 0);
 		resize_destination(src, 2);
 		if (back)
@@ -433,7 +429,7 @@ TEST_F(resize, quiesced_source_says_so_before_its_state)
 	put(src, 10, 4);
 	session_begin(s, src);
 	EXPECT_TRUE(session_drains_right(s, &n));
-	must(!mig_set(src->dev, VFIO_DEVICE_STATE_PRE_COPY_P2P, NULL));
+	must(!mig_set(src->dev, PRE_COPY_P2P, NULL));
 	resize_source(src, 5);
 	at = s->blob.len;
 	EXPECT_TRUE(lands_right(s, at, 5));

@@ -10,11 +10,6 @@
 
 #include "kselftest_harness.h"
 
-#define STOP		VFIO_DEVICE_STATE_STOP
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define RESUMING	VFIO_DEVICE_STATE_RESUMING
-
 #define MEDIUM		MIB(1)
 
 /* Two VFs of 1 MiB; the stream of VF 0, which has two runs of data on it */

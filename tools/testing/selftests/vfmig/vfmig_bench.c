@@ -29,12 +29,6 @@
 #define WRITES		8192
 #define BATCH		16	/* what the driver has PRP lists for at a time */
 
-#define STOP		VFIO_DEVICE_STATE_STOP
-#define RUNNING		VFIO_DEVICE_STATE_RUNNING
-#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
-#define RESUMING	VFIO_DEVICE_STATE_RESUMING
-#define PRE_COPY	VFIO_DEVICE_STATE_PRE_COPY
-
 static const char *out_dir;
 static unsigned int missed;
 

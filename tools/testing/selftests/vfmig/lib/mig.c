@@ -83,14 +83,14 @@ int mig_size(struct vfio_dev *dev, u64 *size)
 const char *mig_name(u32 state)
 {
 	static const char * const names[] = {
-		[VFIO_DEVICE_STATE_ERROR] = "ERROR",
-		[VFIO_DEVICE_STATE_STOP] = "STOP",
-		[VFIO_DEVICE_STATE_RUNNING] = "RUNNING",
-		[VFIO_DEVICE_STATE_STOP_COPY] = "STOP_COPY",
-		[VFIO_DEVICE_STATE_RESUMING] = "RESUMING",
-		[VFIO_DEVICE_STATE_RUNNING_P2P] = "RUNNING_P2P",
-		[VFIO_DEVICE_STATE_PRE_COPY] = "PRE_COPY",
-		[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
+		[ERROR] = "ERROR",
+		[STOP] = "STOP",
+		[RUNNING] = "RUNNING",
+		[STOP_COPY] = "STOP_COPY",
+		[RESUMING] = "RESUMING",
+		[RUNNING_P2P] = "RUNNING_P2P",
+		[PRE_COPY] = "PRE_COPY",
+		[PRE_COPY_P2P] = "PRE_COPY_P2P",
 	};
 
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown state";
@@ -170,18 +170,18 @@ void mig_save(struct vfio_dev *dev, struct blob *blob)
 	int fd;
 
 	blob->len = 0;
-	must(!mig_set(dev, VFIO_DEVICE_STATE_STOP_COPY, &fd));
+	must(!mig_set(dev, STOP_COPY, &fd));
 	must(fd >= 0);
 	must(!mig_read(fd, blob, MIB(1)));
 	close(fd);
-	must(!mig_set(dev, VFIO_DEVICE_STATE_STOP, NULL));
+	must(!mig_set(dev, STOP, NULL));
 }
 
 int mig_load(struct vfio_dev *dev, const struct blob *blob)
 {
 	int err, fd;
 
-	must(!mig_set(dev, VFIO_DEVICE_STATE_RESUMING, &fd));
+	must(!mig_set(dev, RESUMING, &fd));
 	must(fd >= 0);
 	err = mig_write(fd, blob->data, blob->len, MIB(1));
 	close(fd);

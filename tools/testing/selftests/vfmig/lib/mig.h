@@ -5,6 +5,17 @@
 
 #include "vfio_dev.h"
 
+/* The states by their own names */
+#define ERROR		VFIO_DEVICE_STATE_ERROR
+#define STOP		VFIO_DEVICE_STATE_STOP
+#define RUNNING		VFIO_DEVICE_STATE_RUNNING
+#define STOP_COPY	VFIO_DEVICE_STATE_STOP_COPY
+#define RESUMING	VFIO_DEVICE_STATE_RESUMING
+#define RUNNING_P2P	VFIO_DEVICE_STATE_RUNNING_P2P
+#define PRE_COPY	VFIO_DEVICE_STATE_PRE_COPY
+#define PRE_COPY_P2P	VFIO_DEVICE_STATE_PRE_COPY_P2P
+#define STATES		8
+
 /* 0 or -errno; @flags are VFIO_MIGRATION_* */
 int mig_flags(struct vfio_dev *dev, u64 *flags);
 

@@ -89,7 +89,7 @@ bool source_lands_right(struct source *src, const struct blob *blob)
 	struct vfio_dev *dst = rig_second(&src->rig);
 
 	must(!mig_load(dst, blob));
-	must(!mig_set(dst, VFIO_DEVICE_STATE_STOP, NULL));
+	must(!mig_set(dst, STOP, NULL));
 	stream_medium(dst, src->copy, src->size);
 	return !memcmp(src->copy, src->medium, src->size);
 }
@@ -97,7 +97,7 @@ bool source_lands_right(struct source *src, const struct blob *blob)
 void session_begin(struct session *s, struct source *src)
 {
 	*s = (struct session){ .src = src };
-	s->fd = precopy_begin(src->dev, VFIO_DEVICE_STATE_PRE_COPY);
+	s->fd = precopy_begin(src->dev, PRE_COPY);
 	precopy_read(s->fd, &s->blob, IDENTITY_BYTES);
 }
 
@@ -146,7 +146,7 @@ bool session_completes_right(struct session *s)
 	size_t before = s->blob.len;
 	u64 size;
 
-	must(!mig_set(s->src->dev, VFIO_DEVICE_STATE_STOP_COPY, NULL));
+	must(!mig_set(s->src->dev, STOP_COPY, NULL));
 	must(!mig_size(s->src->dev, &size));
 	must(!mig_read(s->fd, &s->blob, KIB(100)));
 	if (s->blob.len - before != size)
@@ -161,7 +161,7 @@ bool session_moves_right(struct session *s)
 	if (!session_completes_right(s))
 		return false;
 	rig_second(rig);
-	rig_land(rig, &s->blob, VFIO_DEVICE_STATE_RUNNING);
+	rig_land(rig, &s->blob, RUNNING);
 	return source_reads_right(s->src);
 }
 
