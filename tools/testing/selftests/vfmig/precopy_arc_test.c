@@ -10,23 +10,6 @@
 
 #include "kselftest_harness.h"
 
-#define MEDIUM		MIB(1)
-#define RUN_A		(2 * PAGE)	/* three granules */
-#define RUN_B		(MEDIUM - PAGE)	/* one */
-#define FIRST_COPY	(IDENTITY_BYTES + RUN_BYTES(3) + RUN_BYTES(1))
-
-/* A VF with two runs of data on its medium: FIRST_COPY bytes */
-static const char *open_with_two_runs(struct source *src)
-{
-	const char *why = source_open(src, MEDIUM / MIB(1));
-
-	if (why)
-		return why;
-	source_write(src, RUN_A, 3 * PAGE);
-	source_write(src, RUN_B, PAGE);
-	return NULL;
-}
-
 /* STOP_COPY cuts in at any byte: the record under way is finished from the same fd */
 FIXTURE(cut)
 {
@@ -68,7 +51,7 @@ FIXTURE_VARIANT_ADD(cut, to_and_fro)
 
 FIXTURE_SETUP(cut)
 {
-	const char *why = open_with_two_runs(&self->src);
+	const char *why = source_open_with_runs(&self->src);
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -236,7 +219,7 @@ FIXTURE_VARIANT_ADD(abort, by_pf_reset)
 
 FIXTURE_SETUP(abort)
 {
-	const char *why = open_with_two_runs(&self->src);
+	const char *why = source_open_with_runs(&self->src);
 
 	if (why)
 		SKIP(return, "%s", why);

@@ -18,9 +18,6 @@
 #include "kselftest_harness.h"
 
 #define MEDIUM		MIB(1)
-#define RUN_A		(2 * PAGE)	/* three granules */
-#define RUN_B		(MEDIUM - PAGE)	/* one */
-#define FIRST_COPY	(IDENTITY_BYTES + RUN_BYTES(3) + RUN_BYTES(1))
 
 /* A VF in PRE_COPY, which has two runs of data on its medium: FIRST_COPY bytes */
 FIXTURE(precopy)
@@ -34,12 +31,10 @@ FIXTURE(precopy)
 
 FIXTURE_SETUP(precopy)
 {
-	const char *why = source_open(&self->src, 1);
+	const char *why = source_open_with_runs(&self->src);
 
 	if (why)
 		SKIP(return, "%s", why);
-	source_write(&self->src, RUN_A, 3 * PAGE);
-	source_write(&self->src, RUN_B, PAGE);
 	self->dev = self->src.dev;
 	self->fd = precopy_begin(self->dev, PRE_COPY);
 }

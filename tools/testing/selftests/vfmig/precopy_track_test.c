@@ -32,73 +32,16 @@ FIXTURE_TEARDOWN(track)
 	source_close(&self->src);
 }
 
-/* Whole granules, one by one */
-static void put(struct source *src, u64 granule, u64 count)
-{
-	for (; count; granule++, count--)
-		source_write(src, granule * PAGE, PAGE);
-}
-
-static void drop(struct source *src, u64 granule, u64 count)
-{
-	source_drop(src, granule * PAGE, count * PAGE);
-}
-
-/* A record of memory as a test expects it */
-struct run {
-	u32 type;
-	u64 granule;
-	u64 count;
-};
-
-#define DATA	VFMIG_RECORD_MEMORY
-#define HOLE	VFMIG_RECORD_HOLE
-
-/* The records from @pos on are these, in any order: that is the device's */
-static void expect_runs(struct __test_metadata *_metadata, const struct blob *blob, size_t pos,
-			const struct run *runs, unsigned int n)
-{
-	struct stream_record record;
-	unsigned int seen = 0, i;
-	int more;
-
-	while ((more = stream_next(blob, &pos, &record)) > 0) {
-		struct vfmig_extent *extent = record.payload;
-
-		for (i = 0; i < n; i++)
-			if (runs[i].type == record.header->type &&
-			    runs[i].granule * PAGE == extent->offset &&
-			    runs[i].count * PAGE == extent->length)
-				break;
-		EXPECT_LT(i, n) TH_LOG("type %u, %#llx+%#llx", record.header->type,
-				       extent->offset, extent->length);
-		seen++;
-	}
-	ASSERT_EQ(more, 0);
-	EXPECT_EQ(seen, n);
-}
-
-/* Drain and see that exactly the runs named came */
-#define DRAINED(...) do { \
-	const struct run _runs[] = { __VA_ARGS__ }; \
-	size_t _pos = s->blob.len; \
-	u64 _n; \
-	EXPECT_TRUE(session_drains_right(s, &_n)); \
-	expect_runs(_metadata, &s->blob, _pos, _runs, ARRAY_SIZE(_runs)); \
-} while (0)
-
-#define DRAINED_NOTHING() do { \
-	u64 _n; \
-	EXPECT_TRUE(session_drains_right(s, &_n)); \
-	EXPECT_EQ(_n, 0); \
-} while (0)
+/* What there is to read now is exactly these runs, in any order: that is the device's */
+#define DRAINED(...)		EXPECT_TRUE(SESSION_GIVES(s, false, __VA_ARGS__))
+#define DRAINED_NOTHING()	EXPECT_TRUE(session_gives(s, false, NULL, 0))
 
 TEST_F(track, rewritten_after_it_was_sent_is_sent_again)
 {
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(s, src);
 	DRAINED({ DATA, 10, 4 });
 	/* One sector of one granule; twice is as good as once */
@@ -120,9 +63,9 @@ TEST_F(track, written_before_it_is_sent_is_sent_once)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(s, src);
-	put(src, 11, 2);
+	source_put(src, 11, 2);
 	EXPECT_EQ(precopy_left(s->fd), RUN_BYTES(4));
 	DRAINED({ DATA, 10, 4 });
 	DRAINED_NOTHING();
@@ -137,10 +80,10 @@ TEST_F(track, first_write_in_a_session_is_sent_once)
 	session_begin(s, src);
 	DRAINED_NOTHING();
 	/* In memory that has nothing near it, and beside some that was sent */
-	put(src, 700, 1);
-	put(src, 700, 1);
+	source_put(src, 700, 1);
+	source_put(src, 700, 1);
 	DRAINED({ DATA, 700, 1 });
-	put(src, 701, 1);
+	source_put(src, 701, 1);
 	DRAINED({ DATA, 701, 1 });
 	DRAINED_NOTHING();
 	EXPECT_TRUE(session_completes_right(s));
@@ -151,7 +94,7 @@ TEST_F(track, reads_send_nothing)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 2);
+	source_put(src, 10, 2);
 	session_begin(s, src);
 	/* Of what was never written, before and after it was looked at */
 	nvme_read_bytes(&src->rig.nvme, 8 * PAGE, src->buf, 8 * PAGE);
@@ -168,11 +111,11 @@ TEST_F(track, deallocated_before_it_is_sent_is_not_sent)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 8);
-	put(src, 300, 2);
+	source_put(src, 10, 8);
+	source_put(src, 300, 2);
 	session_begin(s, src);
-	drop(src, 12, 2);
-	drop(src, 300, 2);
+	source_punch(src, 12, 2);
+	source_punch(src, 300, 2);
 	EXPECT_EQ(precopy_left(s->fd), RUN_BYTES(2) + RUN_BYTES(4));
 	DRAINED({ DATA, 10, 2 }, { DATA, 14, 4 });
 	EXPECT_TRUE(session_completes_right(s));
@@ -183,17 +126,17 @@ TEST_F(track, deallocated_after_it_was_sent_is_a_hole)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 8);
-	put(src, 300, 2);
+	source_put(src, 10, 8);
+	source_put(src, 300, 2);
 	session_begin(s, src);
 	DRAINED({ DATA, 10, 8 }, { DATA, 300, 2 });
-	drop(src, 12, 2);
-	drop(src, 300, 2);
+	source_punch(src, 12, 2);
+	source_punch(src, 300, 2);
 	EXPECT_EQ(precopy_left(s->fd), 2 * HOLE_BYTES);
 	DRAINED({ HOLE, 12, 2 }, { HOLE, 300, 2 });
 	EXPECT_TRUE(session_copied_right(s));
 	/* What is not there can't be given back again */
-	drop(src, 12, 2);
+	source_punch(src, 12, 2);
 	DRAINED_NOTHING();
 	EXPECT_TRUE(session_moves_right(s));
 }
@@ -203,15 +146,15 @@ TEST_F(track, deallocated_and_written_again_is_data)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(s, src);
 	DRAINED({ DATA, 10, 4 });
-	drop(src, 10, 4);
-	put(src, 12, 1);
+	source_punch(src, 10, 4);
+	source_put(src, 12, 1);
 	DRAINED({ HOLE, 10, 2 }, { DATA, 12, 1 }, { HOLE, 13, 1 });
 	/* A hole that was sent already, and the other way round */
-	put(src, 10, 1);
-	drop(src, 12, 1);
+	source_put(src, 10, 1);
+	source_punch(src, 12, 1);
 	DRAINED({ DATA, 10, 1 }, { HOLE, 12, 1 });
 	EXPECT_TRUE(session_moves_right(s));
 }
@@ -221,7 +164,7 @@ TEST_F(track, parts_of_granules_that_are_zeroed_are_data)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 8);
+	source_put(src, 10, 8);
 	session_begin(s, src);
 	DRAINED({ DATA, 10, 8 });
 	source_drop(src, 10 * PAGE + LBA, LBA);
@@ -237,7 +180,7 @@ TEST_F(track, write_zeroes_counts_as_a_write)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 8);
+	source_put(src, 10, 8);
 	session_begin(s, src);
 	DRAINED({ DATA, 10, 8 });
 	source_zero(src, 10 * PAGE, 2 * PAGE, false);
@@ -259,7 +202,7 @@ TEST_F(track, half_a_write_is_tracked)
 	struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, 10 * PAGE / LBA, 2 * PAGE / LBA);
 	u64 n;
 
-	put(src, 10, 2);
+	source_put(src, 10, 2);
 	session_begin(s, src);
 	DRAINED({ DATA, 10, 2 });
 	fill_pattern(src->buf, PAGE, 1);
@@ -278,19 +221,19 @@ TEST_F(track, written_while_it_is_read_is_sent_again)
 	struct session *s = &self->s;
 	u64 n;
 
-	put(src, 10, 3);
+	source_put(src, 10, 3);
 	session_begin(s, src);
 	/* In the middle of granule 11 */
 	precopy_read(s->fd, &s->blob, RUN_BYTES(1) + PAGE / 2);
-	put(src, 10, 3);
+	source_put(src, 10, 3);
 	EXPECT_EQ(precopy_left(s->fd), PAGE + PAGE / 2 + RUN_BYTES(3));
 	EXPECT_TRUE(session_drains_right(s, &n));
 	EXPECT_TRUE(session_copied_right(s));
 	DRAINED_NOTHING();
 	/* And what is sent again is no different */
-	put(src, 11, 1);
+	source_put(src, 11, 1);
 	precopy_read(s->fd, &s->blob, RUN_BYTES(1) - 1);
-	put(src, 11, 1);
+	source_put(src, 11, 1);
 	precopy_read(s->fd, &s->blob, 1);
 	DRAINED({ DATA, 11, 1 });
 	EXPECT_TRUE(session_moves_right(s));
@@ -304,11 +247,11 @@ TEST_F(track, deallocated_while_it_is_read_reads_as_zeroes)
 	size_t at;
 	u64 n;
 
-	put(src, 10, 2);
+	source_put(src, 10, 2);
 	session_begin(s, src);
 	at = s->blob.len + sizeof(struct vfmig_record);
 	precopy_read(s->fd, &s->blob, HOLE_BYTES + 100);
-	drop(src, 10, 2);
+	source_punch(src, 10, 2);
 	EXPECT_EQ(precopy_left(s->fd), 2 * PAGE - 100 + HOLE_BYTES);
 	EXPECT_TRUE(session_drains_right(s, &n));
 	extent = (void *)(s->blob.data + at);
@@ -322,14 +265,14 @@ TEST_F(track, stop_copy_in_a_record_that_changes)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 3);
-	put(src, 500, 3);
+	source_put(src, 10, 3);
+	source_put(src, 500, 3);
 	session_begin(s, src);
 	precopy_read(s->fd, &s->blob, RUN_BYTES(1) + PAGE / 2);
-	put(src, 10, 1);
-	put(src, 11, 1);
-	drop(src, 12, 1);
-	put(src, 501, 1);
+	source_put(src, 10, 1);
+	source_put(src, 11, 1);
+	source_punch(src, 12, 1);
+	source_put(src, 501, 1);
 	EXPECT_TRUE(session_completes_right(s));
 }
 
@@ -341,19 +284,19 @@ TEST_F(track, neighbours_are_merged_within_a_mib)
 
 	/* Written from the outside in */
 	for (u64 i = 0; i < 3; i++) {
-		put(src, mb - 3 + i, 1);
-		put(src, mb + 2 - i, 1);
+		source_put(src, mb - 3 + i, 1);
+		source_put(src, mb + 2 - i, 1);
 	}
 	session_begin(s, src);
 	EXPECT_EQ(precopy_left(s->fd), 2 * RUN_BYTES(3));
 	DRAINED({ DATA, mb - 3, 3 }, { DATA, mb, 3 });
 	for (u64 i = 0; i < 3; i++) {
-		put(src, mb - 3 + i, 1);
-		put(src, mb + 2 - i, 1);
+		source_put(src, mb - 3 + i, 1);
+		source_put(src, mb + 2 - i, 1);
 	}
 	EXPECT_EQ(precopy_left(s->fd), 2 * RUN_BYTES(3));
 	DRAINED({ DATA, mb - 3, 3 }, { DATA, mb, 3 });
-	drop(src, mb - 3, 6);
+	source_punch(src, mb - 3, 6);
 	DRAINED({ HOLE, mb - 3, 3 }, { HOLE, mb, 3 });
 	EXPECT_TRUE(session_completes_right(s));
 }
@@ -372,7 +315,7 @@ TEST_F(track, no_record_is_longer_than_a_mib)
 	source_write(src, MIB(1), MIB(1));
 	source_write(src, MIB(2), MIB(1));
 	DRAINED({ DATA, mb, mb }, { DATA, 2 * mb, mb });
-	drop(src, 0, 4 * mb);
+	source_punch(src, 0, 4 * mb);
 	DRAINED({ HOLE, mb - 1, 1 }, { HOLE, mb, mb }, { HOLE, 2 * mb, mb }, { HOLE, 3 * mb, 1 });
 	EXPECT_TRUE(session_moves_right(s));
 }
@@ -384,19 +327,19 @@ TEST_F(track, runs_part_and_meet)
 	struct session *s = &self->s;
 	u64 n;
 
-	put(src, 0, 16);
+	source_put(src, 0, 16);
 	session_begin(s, src);
 	EXPECT_TRUE(session_drains_right(s, &n));
 	for (u64 i = 0; i < 16; i += 2)
-		put(src, i, 1);
+		source_put(src, i, 1);
 	EXPECT_EQ(precopy_left(s->fd), 8 * RUN_BYTES(1));
 	for (u64 i = 1; i < 16; i += 4)
-		drop(src, i, 1);
+		source_punch(src, i, 1);
 	EXPECT_EQ(precopy_left(s->fd), 8 * RUN_BYTES(1) + 4 * HOLE_BYTES);
 	for (u64 i = 1; i < 16; i += 2)
-		put(src, i, 1);
+		source_put(src, i, 1);
 	EXPECT_EQ(precopy_left(s->fd), RUN_BYTES(16));
-	drop(src, 4, 1);
+	source_punch(src, 4, 1);
 	EXPECT_EQ(precopy_left(s->fd), RUN_BYTES(4) + HOLE_BYTES + RUN_BYTES(11));
 	DRAINED({ DATA, 0, 4 }, { HOLE, 4, 1 }, { DATA, 5, 11 });
 	EXPECT_TRUE(session_completes_right(s));
@@ -412,15 +355,15 @@ TEST_F(track, hot_granule_starves_nobody)
 	bool seen = false;
 	u64 n;
 
-	put(src, 10, 1);
+	source_put(src, 10, 1);
 	session_begin(s, src);
 	EXPECT_TRUE(session_drains_right(s, &n));
 	pos = s->blob.len;
-	put(src, 0, 1);
-	put(src, 10, 1);
-	put(src, 600, 1);
+	source_put(src, 0, 1);
+	source_put(src, 10, 1);
+	source_put(src, 600, 1);
 	for (int i = 0; i < 16 && !seen; i++) {
-		put(src, 0, 1);
+		source_put(src, 0, 1);
 		precopy_read(s->fd, &s->blob, RUN_BYTES(1));
 		ASSERT_EQ(stream_next(&s->blob, &pos, &record), 1);
 		seen = ((struct vfmig_extent *)record.payload)->offset == 600 * PAGE;

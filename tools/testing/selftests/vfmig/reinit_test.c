@@ -52,18 +52,6 @@ FIXTURE_TEARDOWN(reinit)
 	source_close(&self->src);
 }
 
-/* Whole granules, one by one */
-static void put(struct source *src, u64 granule, u64 count)
-{
-	for (; count; granule++, count--)
-		source_write(src, granule * PAGE, PAGE);
-}
-
-static void drop(struct source *src, u64 granule, u64 count)
-{
-	source_drop(src, granule * PAGE, count * PAGE);
-}
-
 static void erase(struct source *src)
 {
 	struct nvme_cmd cmd = { .opcode = FORMAT_NVM, .nsid = 1 };
@@ -75,61 +63,17 @@ static void erase(struct source *src)
 #define INFO_IS(...)	EXPECT_TRUE(session_info_is(&self->s, variant->v2, __VA_ARGS__))
 #define REINIT		VFIO_PRECOPY_INFO_REINIT
 
-/* A record of memory as a test expects it */
-struct run {
-	u32 type;
-	u64 granule;
-	u64 count;
-};
-
-#define DATA	VFMIG_RECORD_MEMORY
-#define HOLE	VFMIG_RECORD_HOLE
-
-/* The records from @pos on are these, in this order */
-static void expect_runs(struct __test_metadata *_metadata, const struct blob *blob, size_t pos,
-			const struct run *runs, unsigned int n)
-{
-	struct stream_record record;
-	unsigned int seen = 0;
-	int more;
-
-	while ((more = stream_next(blob, &pos, &record)) > 0) {
-		struct vfmig_extent *extent = record.payload;
-
-		ASSERT_LT(seen, n);
-		EXPECT_TRUE(runs[seen].type == record.header->type &&
-			    runs[seen].granule * PAGE == extent->offset &&
-			    runs[seen].count * PAGE == extent->length)
-			TH_LOG("record %u: type %u, %#llx+%#llx", seen, record.header->type,
-			       extent->offset, extent->length);
-		seen++;
-	}
-	ASSERT_EQ(more, 0);
-	EXPECT_EQ(seen, n);
-}
-
-/* Drain and see that exactly these records came */
-#define DRAINED(...) do { \
-	const struct run _runs[] = { __VA_ARGS__ }; \
-	size_t _pos = self->s.blob.len; \
-	u64 _n; \
-	EXPECT_TRUE(session_drains_right(&self->s, &_n)); \
-	expect_runs(_metadata, &self->s.blob, _pos, _runs, ARRAY_SIZE(_runs)); \
-} while (0)
-
-#define DRAINED_NOTHING() do { \
-	u64 _n; \
-	EXPECT_TRUE(session_drains_right(&self->s, &_n)); \
-	EXPECT_EQ(_n, 0); \
-} while (0)
+/* What there is to read now is exactly these runs, in this order */
+#define DRAINED(...)		EXPECT_TRUE(SESSION_GIVES(&self->s, true, __VA_ARGS__))
+#define DRAINED_NOTHING()	EXPECT_TRUE(session_gives(&self->s, true, NULL, 0))
 
 TEST_F(reinit, erased_after_the_initial_copy)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
-	put(src, 20, 1);
-	put(src, 300, 2);
+	source_put(src, 10, 4);
+	source_put(src, 20, 1);
+	source_put(src, 300, 2);
 	session_begin(&self->s, src);
 	INFO_IS(0, RUN_BYTES(4) + RUN_BYTES(1) + RUN_BYTES(2), 0, 0);
 	DRAINED({ DATA, 10, 4 }, { DATA, 20, 1 }, { DATA, 300, 2 });
@@ -153,7 +97,7 @@ TEST_F(reinit, sanitize_is_the_same)
 	struct nvme_cmd cmd = { .opcode = SANITIZE, .cdw10 = 2 };
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
 	must(!nvme_admin(&src->rig.nvme, cmd));
@@ -167,9 +111,9 @@ TEST_F(reinit, erased_in_the_middle_of_the_initial_copy)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
-	put(src, 20, 1);
-	put(src, 300, 2);
+	source_put(src, 10, 4);
+	source_put(src, 20, 1);
+	source_put(src, 300, 2);
 	session_begin(&self->s, src);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(4));
 	/* What was not sent yet needs no hole */
@@ -185,8 +129,8 @@ TEST_F(reinit, erased_in_the_middle_of_a_record)
 	struct vfmig_extent *extent;
 	size_t at;
 
-	put(src, 10, 4);
-	put(src, 20, 2);
+	source_put(src, 10, 4);
+	source_put(src, 20, 2);
 	session_begin(&self->s, src);
 	at = self->s.blob.len + sizeof(struct vfmig_record);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(1) + 100);
@@ -208,8 +152,8 @@ TEST_F(reinit, erased_in_the_middle_of_a_dirty_record)
 	bool v2 = variant->v2;
 
 	session_begin(&self->s, src);
-	put(src, 10, 2);
-	put(src, 30, 1);
+	source_put(src, 10, 2);
+	source_put(src, 30, 1);
 	INFO_IS(0, 0, 0, RUN_BYTES(2) + RUN_BYTES(1));
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(0) + 100);
 	erase(src);
@@ -225,14 +169,14 @@ TEST_F(reinit, erased_before_anything_was_sent)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	INFO_IS(0, RUN_BYTES(4), 0, 0);
 	/* The destination has nothing to forget: this is no new initial data */
 	erase(src);
 	INFO_IS(0, 0, 0, 0);
 	DRAINED_NOTHING();
-	put(src, 10, 1);
+	source_put(src, 10, 1);
 	DRAINED({ DATA, 10, 1 });
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
@@ -241,11 +185,11 @@ TEST_F(reinit, what_is_dirty_becomes_holes)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
-	put(src, 12, 4);
-	drop(src, 10, 1);
+	source_put(src, 12, 4);
+	source_punch(src, 10, 1);
 	INFO_IS(0, 0, 0, HOLE_BYTES + RUN_BYTES(4));
 	erase(src);
 	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
@@ -257,28 +201,28 @@ TEST_F(reinit, written_after_an_erase_is_dirty)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 5);
+	source_put(src, 10, 5);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 5 });
 	erase(src);
 	/* A hole that is not sent, one that there was none of, another chunk */
-	put(src, 12, 1);
-	put(src, 20, 1);
-	put(src, 600, 1);
+	source_put(src, 12, 1);
+	source_put(src, 20, 1);
+	source_put(src, 600, 1);
 	INFO_IS(REINIT, 0, 2 * HOLE_BYTES, 3 * RUN_BYTES(1));
 	/* A part of one: the rest of it reads as zeroes */
 	source_write(src, 14 * PAGE + LBA, LBA);
 	INFO_IS(0, 0, 2 * HOLE_BYTES, 4 * RUN_BYTES(1));
 	/* What is deallocated again is a hole as any other */
-	drop(src, 12, 1);
+	source_punch(src, 12, 1);
 	INFO_IS(0, 0, 2 * HOLE_BYTES, HOLE_BYTES + 3 * RUN_BYTES(1));
 	/* Nothing is there to be deallocated */
-	drop(src, 10, 1);
+	source_punch(src, 10, 1);
 	INFO_IS(0, 0, 2 * HOLE_BYTES, HOLE_BYTES + 3 * RUN_BYTES(1));
 	DRAINED({ HOLE, 10, 2 }, { HOLE, 13, 1 },
 		{ HOLE, 12, 1 }, { DATA, 14, 1 }, { DATA, 20, 1 }, { DATA, 600, 1 });
 	EXPECT_TRUE(session_copied_right(&self->s));
-	put(src, 10, 1);
+	source_put(src, 10, 1);
 	DRAINED({ DATA, 10, 1 });
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
@@ -287,7 +231,7 @@ TEST_F(reinit, each_erase_is_an_event)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
 	erase(src);
@@ -295,8 +239,8 @@ TEST_F(reinit, each_erase_is_an_event)
 	/* Nothing new to the destination */
 	erase(src);
 	INFO_IS(0, 0, HOLE_BYTES, 0);
-	put(src, 12, 1);
-	put(src, 300, 1);
+	source_put(src, 12, 1);
+	source_put(src, 300, 1);
 	erase(src);
 	INFO_IS(REINIT, 0, 2 * HOLE_BYTES, 0);
 	DRAINED({ HOLE, 10, 4 }, { HOLE, 300, 1 });
@@ -304,13 +248,13 @@ TEST_F(reinit, each_erase_is_an_event)
 	INFO_IS(0, 0, 0, 0);
 	DRAINED_NOTHING();
 	/* Two of them at once are told of once; what was read meanwhile was of them */
-	put(src, 5, 1);
+	source_put(src, 5, 1);
 	erase(src);
-	put(src, 7, 1);
+	source_put(src, 7, 1);
 	erase(src);
 	DRAINED({ HOLE, 5, 1 }, { HOLE, 7, 1 });
 	EXPECT_TRUE(session_copied_right(&self->s));
-	put(src, 5, 1);
+	source_put(src, 5, 1);
 	erase(src);
 	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
 	INFO_IS(0, 0, HOLE_BYTES, 0);
@@ -322,7 +266,7 @@ TEST_F(reinit, event_is_not_lost_to_a_reader)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
 	erase(src);
@@ -330,11 +274,11 @@ TEST_F(reinit, event_is_not_lost_to_a_reader)
 	INFO_IS(REINIT, 0, 0, 0);
 	INFO_IS(0, 0, 0, 0);
 	/* And a dirty record that began after it stays one */
-	put(src, 10, 1);
+	source_put(src, 10, 1);
 	DRAINED({ DATA, 10, 1 });
 	erase(src);
 	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES);
-	put(src, 10, 1);
+	source_put(src, 10, 1);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(0));
 	INFO_IS(REINIT, 0, 0, PAGE);
 	precopy_read(self->s.fd, &self->s.blob, PAGE);
@@ -345,15 +289,15 @@ TEST_F(reinit, event_ends_with_its_session)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
 	erase(src);
 	session_end(&self->s);
 	must(!mig_set(src->dev, RUNNING, NULL));
-	put(src, 20, 1);
+	source_put(src, 20, 1);
 	erase(src);
-	put(src, 30, 1);
+	source_put(src, 30, 1);
 	session_begin(&self->s, src);
 	INFO_IS(0, RUN_BYTES(1), 0, 0);
 	DRAINED({ DATA, 30, 1 });
@@ -365,7 +309,7 @@ TEST_F(reinit, poll_wakes_for_an_erase)
 	struct source *src = &self->src;
 	struct poller poller;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
 	EXPECT_EQ(poll_now(self->s.fd), 0);
@@ -380,12 +324,12 @@ TEST_F(reinit, stop_copy_at_once)
 {
 	struct source *src = &self->src;
 
-	put(src, 10, 4);
-	put(src, 300, 4);
+	source_put(src, 10, 4);
+	source_put(src, 300, 4);
 	session_begin(&self->s, src);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(4) - 1);
 	erase(src);
-	put(src, 11, 1);
+	source_put(src, 11, 1);
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
 
@@ -395,7 +339,7 @@ TEST_F_TIMEOUT(reinit, random_mix, 120)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 0, 40);
+	source_put(src, 0, 40);
 	session_begin(s, src);
 	for (unsigned int i = 0; i < 400; i++) {
 		u64 r = next_random(&src->seed);
@@ -406,10 +350,10 @@ TEST_F_TIMEOUT(reinit, random_mix, 120)
 			erase(src);
 			break;
 		case 1 ... 3:
-			drop(src, granule, count);
+			source_punch(src, granule, count);
 			break;
 		case 4 ... 9:
-			put(src, granule, 1 + count / 5);
+			source_put(src, granule, 1 + count / 5);
 			break;
 		default:
 			left = precopy_left(s->fd);

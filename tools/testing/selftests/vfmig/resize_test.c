@@ -83,13 +83,6 @@ FIXTURE_TEARDOWN(resize)
 	resize_both(self->src.rig.pf, MEDIA_MB);
 }
 
-/* Whole granules, one by one */
-static void put(struct source *src, u64 granule, u64 count)
-{
-	for (; count; granule++, count--)
-		source_write(src, granule * PAGE, PAGE);
-}
-
 static void resize_source(struct source *src, unsigned int mb)
 {
 	u64 old = src->size;
@@ -112,6 +105,14 @@ static void resize_destination(struct source *src, unsigned int mb)
 
 	must(pf_vf(src->rig.pf, 1, bdf));
 	must(!resize(bdf, mb));
+}
+
+static void begin_and_drain(struct session *s, struct source *src)
+{
+	u64 bytes;
+
+	session_begin(s, src);
+	must(session_drains_right(s, &bytes));
 }
 
 #define INFO_IS(...)	EXPECT_TRUE(session_info_is(&self->s, variant->v2, __VA_ARGS__))
@@ -172,8 +173,8 @@ TEST_F(resize, guest_sees_another_size)
 	struct nvme_cqe cqe;
 	u16 cid;
 
-	put(src, 10, 2);
-	put(src, 3 * GRANULES_PER_MB + 7, 2);
+	source_put(src, 10, 2);
+	source_put(src, 3 * GRANULES_PER_MB + 7, 2);
 	ASSERT_EQ(nvme_set_feature(nvme, 0x0b, NS_ATTR_EVENTS), 0);
 	cid = nvme_submit(nvme, &nvme->admin, &aer);
 	nvme_ring(nvme, &nvme->admin);
@@ -188,7 +189,7 @@ TEST_F(resize, guest_sees_another_size)
 	EXPECT_EQ(((u32 *)src->buf)[0], 0);
 
 	EXPECT_EQ(blocks_of_namespace(src), src->size / nvme->lba_size);
-	put(src, 5 * GRANULES_PER_MB, 1);
+	source_put(src, 5 * GRANULES_PER_MB, 1);
 	EXPECT_TRUE(source_reads_right(src));
 	/* What goes is gone, for good */
 	resize_source(src, 2);
@@ -215,13 +216,12 @@ TEST_F(resize, larger_in_precopy)
 	size_t at;
 	u64 n;
 
-	put(src, 10, 4);
-	session_begin(s, src);
-	EXPECT_TRUE(session_drains_right(s, &n));
+	source_put(src, 10, 4);
+	begin_and_drain(s, src);
 	resize_source(src, 6);
 	INFO_IS(REINIT, 0, IDENTITY_BYTES, 0);
 	INFO_IS(0, 0, IDENTITY_BYTES, 0);
-	put(src, 5 * GRANULES_PER_MB, 2);
+	source_put(src, 5 * GRANULES_PER_MB, 2);
 	INFO_IS(0, 0, IDENTITY_BYTES, RUN_BYTES(2));
 	at = s->blob.len;
 	precopy_read(s->fd, &s->blob, 10);
@@ -237,24 +237,22 @@ TEST_F(resize, smaller_in_precopy)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 	size_t at;
-	u64 n;
 
-	put(src, 10, 4);
-	put(src, 3 * GRANULES_PER_MB, 4);
-	session_begin(s, src);
-	EXPECT_TRUE(session_drains_right(s, &n));
+	source_put(src, 10, 4);
+	source_put(src, 3 * GRANULES_PER_MB, 4);
+	begin_and_drain(s, src);
 	at = s->blob.len;
-	put(src, 11, 1);
-	put(src, 3 * GRANULES_PER_MB, 1);
+	source_put(src, 11, 1);
+	source_put(src, 3 * GRANULES_PER_MB, 1);
 	source_drop(src, (3 * GRANULES_PER_MB + 2) * PAGE, PAGE);
 	INFO_IS(0, 0, 0, 2 * RUN_BYTES(1) + HOLE_BYTES);
 	/* What was dirty is new initial data, what lay beyond is nothing */
 	resize_source(src, 2);
 	INFO_IS(REINIT, 0, IDENTITY_BYTES + RUN_BYTES(1), 0);
-	put(src, 12, 1);
+	source_put(src, 12, 1);
 	INFO_IS(0, 0, IDENTITY_BYTES + RUN_BYTES(1), RUN_BYTES(1));
 	/* Is in what is to come anyway */
-	put(src, 11, 1);
+	source_put(src, 11, 1);
 	INFO_IS(0, 0, IDENTITY_BYTES + RUN_BYTES(1), RUN_BYTES(1));
 	EXPECT_TRUE(lands_right(s, at, 2));
 }
@@ -264,16 +262,16 @@ TEST_F(resize, initial_data_stays_initial)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 4);
-	put(src, 20, 2);
-	put(src, 3 * GRANULES_PER_MB, 2);
+	source_put(src, 10, 4);
+	source_put(src, 20, 2);
+	source_put(src, 3 * GRANULES_PER_MB, 2);
 	session_begin(s, src);
 	precopy_read(s->fd, &s->blob, RUN_BYTES(1) + 7);
 	INFO_IS(0, 3 * PAGE - 7 + 2 * RUN_BYTES(2), 0, 0);
 	resize_source(src, 3);
 	INFO_IS(REINIT, 3 * PAGE - 7 + RUN_BYTES(2), IDENTITY_BYTES, 0);
-	put(src, 20, 1);
-	put(src, 30, 1);
+	source_put(src, 20, 1);
+	source_put(src, 30, 1);
 	INFO_IS(0, 3 * PAGE - 7 + RUN_BYTES(2), IDENTITY_BYTES, RUN_BYTES(1));
 	EXPECT_TRUE(lands_right(s, s->blob.len, 3));
 }
@@ -283,7 +281,7 @@ TEST_F(resize, in_the_middle_of_what_goes)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 3 * GRANULES_PER_MB, 4);
+	source_put(src, 3 * GRANULES_PER_MB, 4);
 	session_begin(s, src);
 	precopy_read(s->fd, &s->blob, RUN_BYTES(1) + 100);
 	resize_source(src, 2);
@@ -296,19 +294,17 @@ TEST_F(resize, smaller_and_larger_again)
 {
 	struct source *src = &self->src;
 	struct session *s = &self->s;
-	u64 n;
 
-	put(src, 10, 1);
-	put(src, 3 * GRANULES_PER_MB, 4);
-	session_begin(s, src);
-	EXPECT_TRUE(session_drains_right(s, &n));
+	source_put(src, 10, 1);
+	source_put(src, 3 * GRANULES_PER_MB, 4);
+	begin_and_drain(s, src);
 	resize_source(src, 2);
 	INFO_IS(REINIT, 0, IDENTITY_BYTES, 0);
-	put(src, 10, 1);
+	source_put(src, 10, 1);
 	resize_source(src, 4);
 	/* The destination never hears of the size, but of what was lost */
 	INFO_IS(REINIT, 0, HOLE_BYTES + RUN_BYTES(1), 0);
-	put(src, 3 * GRANULES_PER_MB + 1, 1);
+	source_put(src, 3 * GRANULES_PER_MB + 1, 1);
 	INFO_IS(0, 0, 2 * HOLE_BYTES + RUN_BYTES(1), RUN_BYTES(1));
 	EXPECT_TRUE(lands_right(s, 0, 4));
 }
@@ -324,8 +320,8 @@ TEST_F(resize, both_follow_each_step)
 	u64 n;
 
 	must(!mig_set(dst, RESUMING, &fd));
-	put(src, 10, 4);
-	put(src, 3 * GRANULES_PER_MB, 4);
+	source_put(src, 10, 4);
+	source_put(src, 3 * GRANULES_PER_MB, 4);
 	session_begin(s, src);
 	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++) {
 		u64 last;
@@ -336,7 +332,7 @@ TEST_F(resize, both_follow_each_step)
 		resize_destination(src, steps[i]);
 		resize_source(src, steps[i]);
 		last = src->size / PAGE - 2;
-		put(src, last, 1);
+		source_put(src, last, 1);
 	}
 	must(!mig_set(src->dev, STOP_COPY, NULL));
 	must(!mig_read(s->fd, &s->blob, KIB(100)));
@@ -354,12 +350,10 @@ TEST_F(resize, destination_that_was_not_resized_refuses)
 	struct vfio_dev *dst = rig_second(&src->rig);
 	size_t before;
 	int fd;
-	u64 n;
 
 	must(!mig_set(dst, RESUMING, &fd));
-	put(src, 10, 4);
-	session_begin(s, src);
-	EXPECT_TRUE(session_drains_right(s, &n));
+	source_put(src, 10, 4);
+	begin_and_drain(s, src);
 	ASSERT_EQ(mig_write(fd, s->blob.data, s->blob.len, MIB(1)), 0);
 	before = s->blob.len;
 	resize_source(src, 6);
@@ -370,7 +364,7 @@ TEST_F(resize, destination_that_was_not_resized_refuses)
 	close(fd);
 	/* The source runs on */
 	must(!mig_set(src->dev, RUNNING, NULL));
-	put(src, 5 * GRANULES_PER_MB, 1);
+	source_put(src, 5 * GRANULES_PER_MB, 1);
 	EXPECT_TRUE(source_reads_right(src));
 }
 
@@ -381,12 +375,10 @@ TEST_F(resize, destination_alone_is_refused)
 	struct vfio_dev *dst = rig_second(&src->rig);
 	size_t half;
 	int fd;
-	u64 n;
 
-	put(src, 10, 4);
-	put(src, 3 * GRANULES_PER_MB, 4);
-	session_begin(s, src);
-	EXPECT_TRUE(session_drains_right(s, &n));
+	source_put(src, 10, 4);
+	source_put(src, 3 * GRANULES_PER_MB, 4);
+	begin_and_drain(s, src);
 	half = s->blob.len;
 	must(!mig_set(src->dev, STOP_COPY, NULL));
 	must(!mig_read(s->fd, &s->blob, KIB(100)));
@@ -411,7 +403,7 @@ TEST_F(resize, stopped_source_stays_as_it_is)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 
-	put(src, 10, 4);
+	source_put(src, 10, 4);
 	session_begin(s, src);
 	must(!mig_set(src->dev, STOP_COPY, NULL));
 	EXPECT_EQ(resize(src->dev->bdf, 6), -EBUSY);
@@ -424,11 +416,9 @@ TEST_F(resize, quiesced_source_says_so_before_its_state)
 	struct source *src = &self->src;
 	struct session *s = &self->s;
 	size_t at;
-	u64 n;
 
-	put(src, 10, 4);
-	session_begin(s, src);
-	EXPECT_TRUE(session_drains_right(s, &n));
+	source_put(src, 10, 4);
+	begin_and_drain(s, src);
 	must(!mig_set(src->dev, PRE_COPY_P2P, NULL));
 	resize_source(src, 5);
 	at = s->blob.len;

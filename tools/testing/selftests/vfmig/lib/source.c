@@ -31,6 +31,17 @@ const char *source_open(struct source *src, unsigned int media_mb)
 	return NULL;
 }
 
+const char *source_open_with_runs(struct source *src)
+{
+	const char *why = source_open(src, 1);
+
+	if (why)
+		return why;
+	source_write(src, RUN_A, 3 * PAGE);
+	source_write(src, RUN_B, PAGE);
+	return NULL;
+}
+
 void source_close(struct source *src)
 {
 	free(src->medium);
@@ -63,6 +74,17 @@ void source_zero(struct source *src, u64 offset, size_t len, bool deallocate)
 	cmd.cdw12 |= deallocate ? WRITE_ZEROES_DEAC : 0;
 	must(!nvme_io(nvme, cmd));
 	memset(src->medium + offset, 0, len);
+}
+
+void source_put(struct source *src, u64 granule, u64 count)
+{
+	for (; count; granule++, count--)
+		source_write(src, granule * PAGE, PAGE);
+}
+
+void source_punch(struct source *src, u64 granule, u64 count)
+{
+	source_drop(src, granule * PAGE, count * PAGE);
 }
 
 bool source_reads_right(struct source *src)
@@ -116,6 +138,40 @@ bool session_drains_right(struct session *s, u64 *bytes)
 	if (*bytes != left)
 		note("%llu bytes announced, %llu read", left, *bytes);
 	return *bytes == left && !precopy_left(s->fd);
+}
+
+static bool is_run(const struct stream_record *record, const struct run *run)
+{
+	const struct vfmig_extent *extent = record->payload;
+
+	return run->type == record->header->type && run->granule * PAGE == extent->offset &&
+	       run->count * PAGE == extent->length;
+}
+
+bool session_gives(struct session *s, bool ordered, const struct run *runs, unsigned int n)
+{
+	size_t pos = s->blob.len;
+	struct stream_record record;
+	unsigned int seen = 0;
+	bool right;
+	u64 bytes;
+
+	right = session_drains_right(s, &bytes);
+	for (; stream_next(&s->blob, &pos, &record) > 0; seen++) {
+		const struct vfmig_extent *extent = record.payload;
+		unsigned int first = ordered ? seen : 0, end = ordered ? seen + 1 : n, i;
+
+		for (i = first; i < n && i < end && !is_run(&record, &runs[i]); i++)
+			;
+		if (i < n && i < end)
+			continue;
+		note("record %u is of type %u, %#llx+%#llx", seen, record.header->type,
+		     extent->offset, extent->length);
+		right = false;
+	}
+	if (seen != n)
+		note("%u records, not %u", seen, n);
+	return right && seen == n && pos == s->blob.len;
 }
 
 /* flags as the caller passes them, which is what they stay without v2 */

@@ -36,11 +36,22 @@ struct source {
 const char *source_open(struct source *src, unsigned int media_mb);
 void source_close(struct source *src);
 
+/* The same of 1 MiB, with two runs on it: FIRST_COPY bytes of stream */
+const char *source_open_with_runs(struct source *src);
+
+#define RUN_A		(2 * PAGE)		/* three granules */
+#define RUN_B		(MIB(1) - PAGE)		/* one */
+#define FIRST_COPY	(IDENTITY_BYTES + RUN_BYTES(3) + RUN_BYTES(1))
+
 /* The guest writes something new, in one command or more */
 void source_write(struct source *src, u64 offset, size_t len);
 /* The guest deallocates, or writes zeroes and leaves the rest to the device */
 void source_drop(struct source *src, u64 offset, size_t len);
 void source_zero(struct source *src, u64 offset, size_t len, bool deallocate);
+
+/* The same by granules: something new in each, in commands of their own; nothing in all */
+void source_put(struct source *src, u64 granule, u64 count);
+void source_punch(struct source *src, u64 granule, u64 count);
 
 /* Does the device that the driver drives, moved or not, read as @medium? */
 bool source_reads_right(struct source *src);
@@ -64,6 +75,25 @@ struct session {
 void session_begin(struct session *s, struct source *src);
 /* Read what there is now to *@bytes: is it what was announced, and nothing is left? */
 bool session_drains_right(struct session *s, u64 *bytes);
+
+/* A record of memory: VFMIG_RECORD_MEMORY or VFMIG_RECORD_HOLE, of so many granules */
+struct run {
+	u32 type;
+	u64 granule;
+	u64 count;
+};
+
+#define DATA	VFMIG_RECORD_MEMORY
+#define HOLE	VFMIG_RECORD_HOLE
+
+/* The same, and does it give these runs and no other, in this order if it is @ordered? */
+bool session_gives(struct session *s, bool ordered, const struct run *runs, unsigned int n);
+
+#define SESSION_GIVES(s, ordered, ...) ({ \
+	const struct run _runs[] = { __VA_ARGS__ }; \
+	session_gives(s, ordered, _runs, ARRAY_SIZE(_runs)); \
+})
+
 /*
  * Does GET_PRECOPY_INFO say this?  To a user that asked for v2 @flags is the kernel's and
  * @reinit, new initial data, initial; to any other flags is its own and @reinit dirty.
