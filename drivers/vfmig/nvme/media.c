@@ -91,6 +91,23 @@ static struct vfmig_media_chunk *chunk_get(struct vfmig_media *media, u64 offset
 	return chunk;
 }
 
+/*
+ * Free @chunk if there is nothing in it.  Not in a session, which may have to tell a
+ * destination what went; the next that empties a chunk or passes it finds it again.
+ */
+static void chunk_reap(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
+{
+	if (READ_ONCE(media->tracking) || !bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES))
+		return;
+
+	scoped_guard(spinlock, &media->lock) {
+		if (vfmig_media_has(media, chunk))
+			media->chunks[chunk->index] = NULL;
+		list_del(&chunk->all);
+	}
+	kfree(chunk);
+}
+
 /* The page of the granule at @offset, or NULL if it reads as zeroes */
 struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset)
 {
@@ -189,6 +206,8 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 		unsigned int bit = granule_bit(offset);
 
 		if (!chunk || bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES)) {
+			if (chunk)
+				chunk_reap(media, chunk);
 			offset = (chunk_index(offset) + 1) << VFMIG_CHUNK_SHIFT;
 			cond_resched();
 			continue;
@@ -200,8 +219,10 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 				granule_zero(media, offset - from, from, n);
 		}
 		offset += n;
-		if (bit == VFMIG_CHUNK_GRANULES - 1)
+		if (bit == VFMIG_CHUNK_GRANULES - 1 || offset == end) {
+			chunk_reap(media, chunk);
 			cond_resched();
+		}
 	}
 }
 
@@ -226,15 +247,16 @@ static void chunk_empty(struct vfmig_media *media, struct vfmig_media_chunk *chu
 /* Make all of it read as zeroes, at a stroke; costs O(what was written) */
 void vfmig_media_erase(struct vfmig_media *media)
 {
-	struct vfmig_media_chunk *chunk;
+	struct vfmig_media_chunk *chunk, *next;
 	bool news = false, first;
 
 	guard(mutex)(&media->reinit_lock);
 	first = vfmig_media_reinit_begin(media);
-	list_for_each_entry(chunk, &media->all, all) {
+	list_for_each_entry_safe(chunk, next, &media->all, all) {
 		if (media->tracking)
 			news |= vfmig_media_reinit_chunk(media, chunk, true);
 		chunk_empty(media, chunk);
+		chunk_reap(media, chunk);
 		cond_resched();
 	}
 	if (!news)
@@ -250,7 +272,7 @@ void vfmig_media_erase(struct vfmig_media *media)
  */
 void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table)
 {
-	struct vfmig_media_chunk *chunk;
+	struct vfmig_media_chunk *chunk, *next;
 
 	guard(mutex)(&media->reinit_lock);
 	vfmig_media_reinit_begin(media);
@@ -263,13 +285,14 @@ void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_
 	}
 	kvfree(table);
 
-	list_for_each_entry(chunk, &media->all, all) {
+	list_for_each_entry_safe(chunk, next, &media->all, all) {
 		bool gone = !vfmig_media_has(media, chunk);
 
 		if (media->tracking)
 			vfmig_media_reinit_chunk(media, chunk, gone);
 		if (gone)
 			chunk_empty(media, chunk);
+		chunk_reap(media, chunk);
 		cond_resched();
 	}
 	if (!media->tracking)

@@ -66,9 +66,9 @@ struct vfmig_media_chunk {
  *	controller's lock), so that the owner looks them up without this one.
  * @size: bytes, a multiple of VFMIG_CHUNK_SIZE
  * @chunks: table of chunks, NULL where nothing was written
- * @all: the chunks that there are, in the order in which they came.  Those that the
- *	medium lost when it was made smaller stay, empty and not in @chunks: they know
- *	what a destination has to forget if it grows again.
+ * @all: the chunks that there are, in the order in which they came.  In a session those
+ *	that were emptied stay, also those that the medium lost when it was made smaller,
+ *	which are not in @chunks: they know what a destination has to forget.
  * @allocated: all pages
  * @tracking: a session is on.  Goes on, and @session changes, only with the owner's
  *	serialisation held, so that a write that began before it is over when it goes
