@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# How scripts get at packages of a Debian release that this machine may not run:
+# apt fetches them and checks their signatures, with lists of its own, so nothing
+# is installed and the machine's apt sources stay as they are.  What is made of
+# them is kept in a cache outside the checkout.  Sourced after lib.sh, never run.
+# Expects SUITES, those that the caller's packages are in; sets cache.
+
+# VFMIG_CACHE names another place
+cache=${VFMIG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfmig}
+
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Standard output is for the caller's answer
+note()
+{
+	say "$@" >&2
+}
+
+open_cache()
+{
+	mkdir -p "$cache" || die "can't write to the cache $cache"
+	cache=$(cd "$cache" && pwd -P) || exit 2
+}
+
+# Waits for another run of the calling script that works in the cache
+lock_cache()
+{
+	exec 8>"$cache/lock-${0##*/}"
+	flock -n 8 || { note "waiting for another one that works in $cache"; flock 8; }
+}
+
+# check_disk MIB: is there so much for what comes into the cache?
+check_disk()
+{
+	local free
+
+	free=$(df -Pm "$cache" | awk 'NR == 2 { print $4 }')
+	[ "$free" -ge "$1" ] ||
+		die "$cache has $free MiB free, $1 are needed (VFMIG_CACHE names another place)"
+}
+
+# Prints the name of a new directory in the cache, which nobody takes for complete
+unpack_dir()
+{
+	mktemp -d "$cache/${0##*/}-unpack.XXXXXX" || die "can't write to $cache"
+}
+
+# private_apt TOOL [ARGUMENT]...: one of apt's tools, knowing only the suites of
+# start_apt.  $apt is a temporary directory.
+private_apt()
+{
+	local tool=$1
+
+	shift
+	LC_ALL=C "$tool" -q \
+		-o Dir::Etc::SourceList="$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+		-o Dir::State="$apt" -o Dir::State::Lists="$apt/lists" -o Dir::State::status="$apt/status" \
+		-o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)" \
+		-o APT::Architecture=amd64 -o APT::Architectures::=amd64 \
+		-o APT::Get::AllowUnauthenticated=false -o Acquire::AllowInsecureRepositories=false \
+		-o Acquire::Languages=none -o APT::Update::Error-Mode=any "$@" 2>>"$apt/log"
+}
+
+# The mirror that the machine gets Debian from, if it is one
+debian_mirror()
+{
+	local mirror
+
+	# shellcheck disable=SC2016
+	mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' \
+		'Created-By: Packages' 2>/dev/null |
+		awk '$1 == "Debian" && $2 !~ /security/ && $NF ~ /^https?:/ { print $NF; exit }')
+	echo "${mirror:-http://deb.debian.org/debian}"
+}
+
+# start_apt SUITE...: fails if they can't be reached; apt_reason says why
+start_apt()
+{
+	local suite mirror
+
+	[ -z "${apt:-}" ] || return 0
+	command -v apt-get >/dev/null || die "no apt-get here to fetch packages with"
+	[ -r "$KEYRING" ] || die "to check signatures this is missing: apt install debian-archive-keyring"
+	apt=$(mktemp -d "$cache/${0##*/}-apt.XXXXXX") || die "can't write to $cache"
+	trap 'rm -rf "$apt"' EXIT
+	mkdir -p "$apt"/{lists,cache/archives}/partial
+	: >"$apt/status"
+	mirror=$(debian_mirror)
+	for suite; do
+		echo "deb [signed-by=$KEYRING] $mirror $suite main"
+	done >"$apt/sources.list"
+	private_apt apt-get update >>"$apt/log"
+}
+
+apt_reason()
+{
+	grep -hE '^(E|Err|W):' "$apt/log" | head -n 1
+}
+
+# known FILE: sets found to what newest() found today, if it did
+known()
+{
+	[ -n "$(find "$cache/$1" -mmin -1440 2>/dev/null)" ] && found=$(cat "$cache/$1")
+}
+
+# 1 asks the archive even if it was asked today
+lookup=0
+
+# newest FILE WHAT LOOKUP: sets found to what the function LOOKUP prints, which is
+# asked once a day; FILE in the cache is its last answer
+newest()
+{
+	local file=$cache/$1 what=$2
+
+	if [ "$lookup" = 0 ] && known "$1"; then
+		return
+	fi
+	note "looking up the newest $what"
+	# Not in the command substitution: what start_apt sets is needed later
+	if start_apt "${SUITES[@]}" && found=$("$3") && [ -n "$found" ]; then
+		echo "$found" >"$file"
+	elif [ -s "$file" ]; then
+		note "can't look it up ($(apt_reason)): taking the newest in the cache"
+		found=$(cat "$file")
+	else
+		die "can't find the newest $what: $(apt_reason)"
+	fi
+}
