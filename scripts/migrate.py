@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from migration import Failure, qemu, summary
+from migration import Failure, LeftOut, summary
+from migration.combination import Emulator, wirings
 from migration.picture import draw
 from migration.result import Result
 from migration.scenarios import SCENARIOS, Step
@@ -31,13 +32,22 @@ def parse_arguments() -> argparse.Namespace:
                         help="migrations in a row in the scenario one-vf (default: 2)")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME",
                         help=f"only this one, may be repeated: {', '.join(SCENARIOS)}")
+    parser.add_argument("--qemu", action="append", metavar="PROGRAM",
+                        help="a QEMU; of two, the first does most and the second is the "
+                        "newest (default: qemu-system-x86_64)")
+    parser.add_argument("--wiring", choices=[wiring.name for wiring in wirings()],
+                        help="how the VFs of the scenarios that don't say so are given to QEMU: "
+                        f"one of %(choices)s (default: {wirings()[0].name})")
     parser.add_argument("--output", type=Path, default=TOP / "build/run", metavar="DIR",
                         help="where summary.json and the logs go (default: build/run)")
     parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
                         help="the guest (default: build/guest)")
     arguments = parser.parse_args()
+    arguments.qemu = arguments.qemu or ["qemu-system-x86_64"]
     if arguments.repeat < 1:
         parser.error("--repeat must be at least 1")
+    if len(arguments.qemu) > 2:
+        parser.error("--qemu can be given twice, not more often")
     return arguments
 
 
@@ -59,11 +69,15 @@ def main() -> int:
     arguments = parse_arguments()
     begin = time.monotonic()
     steps: list[Step] = []
+    emulators = [Emulator.find(program) for program in arguments.qemu]
+    wiring = next((wiring for wiring in wirings() if wiring.name == arguments.wiring),
+                  wirings()[0])
     facts: dict[str, Any] = {
         "kernel": os.uname().release,
-        "qemu": qemu.version(),
+        "qemu": ", ".join(map(str, emulators)),
         "accel": os.environ.get("VFMIG_ACCEL", "host"),
         "timeline": [],
+        "left_out": {},
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
     summary_file = arguments.output / "summary.json"
@@ -71,24 +85,27 @@ def main() -> int:
     def progress(text: str) -> None:
         print(f"[{time.monotonic() - begin:6.1f} s] {text}", flush=True)
 
-    def take(name: str, result: Result, timeline: Optional[Timeline] = None) -> None:
+    def take(result: Result, timeline: Optional[Timeline] = None) -> None:
         steps.append((result, timeline))
-        progress(f"{name}: {result.status}"
+        progress(f"{result.scenario}: {result.status}"
                  + (f", {result.error}" if result.error else "")
                  + f", {result.io_verify_errors} verification errors, "
                  f"{result.guest_errors} guest errors")
         summary.write_json(summary_file, facts, [result for result, _ in steps], False)
 
     with tempfile.TemporaryDirectory(prefix="vfmig-", dir="/dev/shm") as directory:
-        lab = Lab(arguments.image, arguments.output, Path(directory), progress)
+        lab = Lab(arguments.image, arguments.output, Path(directory), emulators, wiring, progress)
         try:
             for name in arguments.scenario or SCENARIOS:
                 try:
                     for result, timeline in SCENARIOS[name](lab, arguments.repeat):
-                        take(name, result, timeline)
+                        take(result, timeline)
+                except LeftOut as reason:
+                    progress(f"{name}: left out, {reason}")
+                    facts["left_out"][name] = str(reason)
                 except Failure as failure:
                     lab.end_tour()
-                    take(name, Result(name, status="failed", error=str(failure)))
+                    take(Result(name, status="failed", error=str(failure)))
         finally:
             progress("removing the VFs and the modules")
             lab.close()

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Live migration of a guest with simulated VFs, as scripts/run shows it.
 
-host       the PF and its VFs, seen from sysfs
-qemu       a QEMU process and its QMP
-guest      what runs in the guest: commands, verified I/O, its kernel log
-result     one migration's figures, and the targets that they are held against
-tour       a guest that goes from VF to VF, and what stays the same meanwhile
-carry      a migration under verified I/O: the one road for all scenarios
-scenarios  what is migrated, and how
-trace      what QEMU's traces say of a migration
-timeline   what a migration leaves for its picture
-picture    the pictures
-summary    the table and summary.json
+combination  which QEMUs, machine type, IOMMU and dirty tracking
+host         the PF and its VFs, seen from sysfs
+qemu         a QEMU process and its QMP
+guest        what runs in the guest: commands, verified I/O, its kernel log
+result       one migration's figures, and the targets that they are held against
+tour         a guest that goes from VF to VF, and what stays the same meanwhile
+carry        a migration under verified I/O: the one road for all scenarios
+scenarios    what is migrated, and how
+trace        what QEMU's traces say of a migration
+timeline     what a migration leaves for its picture
+picture      the pictures
+summary      the table and summary.json
 """
 
 
 class Failure(Exception):
     """Something did not go as it must; the text is for the person who ran it."""
+
+
+class LeftOut(Exception):
+    """What is here can't do a scenario; the text says what is missing."""

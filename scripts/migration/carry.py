@@ -102,6 +102,10 @@ def take_figures(source: Qemu, mode: Mode, result: Result, timeline: Timeline) -
     result.stopcopy_bytes = result.device_bytes - trace.precopy_bytes
     result.iterations = trace.iterations
     result.device_downtime_ms = trace.device_downtime_ms
+    result.dma_dirty_pages = trace.dma_dirty_pages
+    if trace.tracking != result.dirty_tracking:
+        raise Failure(f"dirty tracking was to be {result.dirty_tracking} "
+                      f"and is {trace.tracking}")
     if mode.capabilities.get("switchover-ack") and trace.initial_at_stop:
         raise Failure(f"the guest stopped with {trace.initial_at_stop} initial bytes unread")
     if mode.capabilities.get("multifd") and result.status == "completed" and not trace.multifd:
@@ -186,6 +190,10 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
     total = Verified()
     timeline = Timeline(f"{result.scenario}: {mode.name}, guest {load.name}")
     result.mode = mode.name
+    result.qemu_source, result.qemu_destination = map(str, tour.emulators)
+    result.machine = tour.combination.machine
+    result.iommu = tour.combination.wiring.iommu
+    result.dirty_tracking = tour.combination.wiring.tracking
     result.guest_io = load.name
     result.media_mb = tour.lab.media_mb
 

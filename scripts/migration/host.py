@@ -51,11 +51,20 @@ class Vf:
             (PCI / "drivers_probe").write_text(self.address)
         if self._bound_to() != DRIVER:
             raise Failure(f"{self.address} is bound to '{self._bound_to()}', not to {DRIVER}")
-        group = Path("/dev/vfio") / (self.path / "iommu_group").resolve().name
+        self._wait_nodes()
+
+    def _wait_nodes(self) -> None:
+        """The group's, and the device's own where the kernel has such."""
+        nodes = [Path("/dev/vfio") / (self.path / "iommu_group").resolve().name]
+        devices = self.path / "vfio-dev"
+        if devices.exists():
+            nodes += [Path("/dev/vfio/devices") / path.name for path in devices.iterdir()
+                      if (path / "dev").exists()]
         deadline = time.monotonic() + 5
-        while not group.exists():
+        while not all(node.exists() for node in nodes):
             if time.monotonic() > deadline:
-                raise Failure(f"{self.address} is bound and there is no {group}")
+                raise Failure(f"{self.address} is bound and one of "
+                              f"{', '.join(map(str, nodes))} is missing")
             time.sleep(0.05)
 
 

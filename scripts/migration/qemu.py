@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import Failure
+from .combination import Combination, Emulator
 from .trace import EVENTS
 
-BINARY = "qemu-system-x86_64"
-MACHINE = "q35,hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
+MACHINE = "hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
 CMDLINE = ("console=hvc0 loglevel=4 mitigations=off nokaslr no_timer_check tsc=reliable "
            "workqueue.cpu_intensive_thresh_us=0 panic=-1")
 TIMEOUT = 180
-
-
-def version() -> str:
-    done = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True)
-    return done.stdout.split("version", 1)[1].split()[0]
 
 
 def connect(path: Path, process: subprocess.Popen, log: Path) -> socket.socket:
@@ -106,7 +101,8 @@ class Qmp:
 class Qemu:
     """One QEMU with a guest and VFs; incoming waits for a guest instead of booting it."""
 
-    def __init__(self, name: str, image: Path, logs: Path, run: Path, vfs: list, *,
+    def __init__(self, name: str, image: Path, logs: Path, run: Path, vfs: list,
+                 emulator: Emulator, combination: Combination, *,
                  incoming: bool = False, memory: int = 256):
         self.name = name
         self.vfs = vfs
@@ -115,9 +111,9 @@ class Qemu:
         self._qmp_path = run / f"{name}.qmp"
         self._agent_path = run / f"{name}.agent"
         arguments = [
-            BINARY, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", str(memory),
+            emulator.program, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", str(memory),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-M", MACHINE, "-bios", "qboot.rom",
+            "-M", f"{combination.machine},{MACHINE}", "-bios", str(combination.firmware),
             "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initramfs.img"),
             "-append", CMDLINE,
             "-drive", f"if=none,id=root,format=raw,readonly=on,file={image / 'root.img'}",
@@ -132,11 +128,11 @@ class Qemu:
         ]
         for event in EVENTS:
             arguments += ["-trace", event]
+        arguments += combination.wiring.objects()
         for number, vf in enumerate(vfs):
             arguments += ["-device", ",".join([
                 "vfio-pci", f"id=vf{number}", f"addr={5 + number:02x}.0", f"host={vf.address}",
-                "enable-migration=on", "migration-events=on",
-                "x-pre-copy-dirty-page-tracking=off"])]
+                "migration-events=on", *combination.wiring.properties()])]
         # A guest that boots waits too, for its processor to be told where to run
         arguments += ["-incoming", "defer"] if incoming else ["-S"]
         (logs / f"{name}.command").write_text(shlex.join(arguments) + "\n")

@@ -12,6 +12,11 @@ class Result:
     status: str = "not run"
     mode: str = ""
     guest_io: str = ""
+    qemu_source: str = ""
+    qemu_destination: str = ""
+    machine: str = ""
+    iommu: str = ""
+    dirty_tracking: str = ""
     media_mb: int = 0
     device_bytes: int = 0
     precopy_bytes: int = 0
@@ -20,6 +25,7 @@ class Result:
     downtime_ms: int = 0
     device_downtime_ms: float = 0
     total_ms: int = 0
+    dma_dirty_pages: int = 0
     io_bytes_verified: int = 0
     io_verify_errors: int = 0
     guest_errors: int = 0

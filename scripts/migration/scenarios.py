@@ -6,11 +6,13 @@ Timeline beside it; SCENARIOS has them by name.  All of them go through carry_ov
 and differ in the VFs, in the guest's load, in how it leaves and in the Mode.
 """
 
+import os
 from typing import Callable, Iterator, Optional
 
-from . import Failure
+from . import Failure, LeftOut
 from .carry import (BUSY, IDLE, MEDIA_MB, Load, Mode, Move, cancel, carry_over, live,
                     snapshot)
+from .combination import TRACKED, UNTRACKED, Emulator, Wiring, wirings
 from .result import Result
 from .timeline import Timeline
 from .tour import Lab, Tour
@@ -56,9 +58,10 @@ def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUS
         return result, None
 
 
-def one_vf_tour(lab: Lab, scenario: str) -> Tour:
+def one_vf_tour(lab: Lab, scenario: str, emulators: Optional[tuple[Emulator, Emulator]] = None,
+                wiring: Optional[Wiring] = None) -> Tour:
     lab.set_vfs(4, MEDIA_MB)
-    return lab.tour(scenario, [[lab.vfs[0]], [lab.vfs[1]]])
+    return lab.tour(scenario, [[lab.vfs[0]], [lab.vfs[1]]], emulators, wiring)
 
 
 def one_vf(lab: Lab, repeat: int) -> Iterator[Step]:
@@ -98,6 +101,29 @@ def two_vfs(lab: Lab, _repeat: int) -> Iterator[Step]:
     yield migrate(tour, Result("two-vfs"), live, PRECOPY)
 
 
+def newest(lab: Lab, _repeat: int) -> Iterator[Step]:
+    """As one-vf, between QEMUs of the last kind."""
+    if len(lab.emulators) < 2:
+        raise LeftOut("there is but one QEMU")
+    emulator = lab.emulators[-1]
+    tour = one_vf_tour(lab, "newest", (emulator, emulator))
+    yield migrate(tour, Result("newest"), live, PRECOPY)
+
+
+def across(wiring: Wiring) -> "Scenario":
+    """From the first kind of QEMU to the last and back, in one way to wire a VF."""
+    def scenario(lab: Lab, _repeat: int) -> Iterator[Step]:
+        if wiring not in wirings():
+            raise LeftOut(f"Linux {os.uname().release} has no IOMMUFD")
+        tour = one_vf_tour(lab, wiring.name, (lab.emulators[0], lab.emulators[-1]), wiring)
+        for _ in range(2):
+            step = migrate(tour, Result(wiring.name), live, PRECOPY)
+            yield step
+            if not step[0].good():
+                return
+    return scenario
+
+
 def downtime(lab: Lab, _repeat: int) -> Iterator[Step]:
     """Measures: a medium of 1 GiB, fully written, with PRE_COPY and without."""
     lab.set_vfs(2, MEASURED_MB)
@@ -120,12 +146,16 @@ def downtime(lab: Lab, _repeat: int) -> Iterator[Step]:
                 return
 
 
-SCENARIOS: dict[str, Callable[[Lab, int], Iterator[Step]]] = {
+Scenario = Callable[[Lab, int], Iterator[Step]]
+
+SCENARIOS: dict[str, Scenario] = {
     "one-vf": one_vf,
     "dirtying": dirtying,
     "multifd": multifd,
     "cancel": cancelled,
     "snapshot": to_file,
     "two-vfs": two_vfs,
+    "newest": newest,
+    **{wiring.name: across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "downtime": downtime,
 }

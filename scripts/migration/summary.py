@@ -8,16 +8,17 @@ from typing import Any
 
 from .result import Result, Target
 
-COLUMNS = ("scenario", "mode", "guest I/O", "status", "pre-copy MiB", "stop-copy MiB", "reads",
+COLUMNS = ("scenario", "QEMU", "IOMMU, tracking", "mode", "guest I/O", "status",
+           "pre-copy MiB", "stop-copy MiB", "reads",
            "downtime ms", "device ms", "total ms", "verified MiB", "verify errors",
            "guest errors")
-TEXTS = 4  # columns on the left
+TEXTS = 6  # columns on the left
 
 
 def targets(results: list[Result]) -> list[Target]:
-    """The device's share of the downtime, with PRE_COPY and without, on a medium fully
-    written.  Of the whole downtime nothing is promised: as long as nobody tracks what the
-    device writes into guest memory, QEMU sends all of that while the guest is stopped."""
+    """The downtime and the device's share of it, with PRE_COPY and without, on a medium
+    fully written.  Where nobody tracks what the device writes into guest memory, QEMU sends
+    all of that while the guest is stopped: of the whole downtime nothing is promised."""
     measured = {(result.mode, result.guest_io): result for result in results
                 if result.scenario == "downtime" and result.good()}
     found = []
@@ -27,6 +28,9 @@ def targets(results: list[Result]) -> list[Target]:
         if guest_io == "idle" and with_it and without and without.device_downtime_ms:
             found.append(Target("device_downtime_ms, idle, of stop-copy's", 1 / 20,
                                 with_it.device_downtime_ms / without.device_downtime_ms))
+            if with_it.dirty_tracking != "none" and without.downtime_ms:
+                found.append(Target("downtime_ms, idle, of stop-copy's", 1 / 20,
+                                    with_it.downtime_ms / without.downtime_ms))
     return found
 
 
@@ -39,7 +43,11 @@ def write_json(path: Path, facts: dict[str, Any], results: list[Result], passed:
 
 
 def row(result: Result) -> tuple[str, ...]:
-    return (result.scenario, result.mode, result.guest_io, result.status,
+    qemu = result.qemu_source
+    if result.qemu_destination != qemu:
+        qemu += f" > {result.qemu_destination}"
+    return (result.scenario, qemu, f"{result.iommu}, {result.dirty_tracking}", result.mode,
+            result.guest_io, result.status,
             f"{result.precopy_bytes / 2**20:.1f}", f"{result.stopcopy_bytes / 2**20:.1f}",
             str(result.iterations), str(result.downtime_ms), f"{result.device_downtime_ms:.1f}",
             str(result.total_ms), f"{result.io_bytes_verified / 2**20:.1f}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from . import Failure, host
+from .combination import Combination, Emulator, Wiring
 from .guest import Disk, Guest
 from .qemu import Qemu
 
@@ -17,17 +18,20 @@ SEEDS = 1 << 16
 class Tour:
     """A guest that boots with the VFs of the first side and goes to and fro."""
 
-    def __init__(self, lab: "Lab", name: str, sides: list[list[host.Vf]]):
+    def __init__(self, lab: "Lab", name: str, sides: list[list[host.Vf]],
+                 combination: Combination):
         self.lab = lab
         self.name = name
         self.sides = sides
+        self.combination = combination
         self.seed = 0
         self.migrations = 0
         self._at = 0
         self._stack = ExitStack()
-        lab.progress(f"guest boots with {', '.join(vf.address for vf in sides[0])}")
+        lab.progress(f"guest boots with {', '.join(vf.address for vf in sides[0])}, "
+                     f"{combination.wiring.name}")
         try:
-            self.guest = Guest(self._boot(sides[0]))
+            self.guest = Guest(self._boot(0))
             self.disks = [Disk(self.guest, f"/dev/nvme{number}n1")
                           for number in range(len(sides[0]))]
             for disk in self.disks:
@@ -36,16 +40,22 @@ class Tour:
             self.end()
             raise
 
-    def _boot(self, vfs: list[host.Vf], **options: Any) -> Qemu:
+    def _boot(self, side: int, **options: Any) -> Qemu:
         qemu = Qemu(f"{self.name}-{self.migrations}", self.lab.image, self.lab.logs,
-                    self.lab.run, vfs, **options)
+                    self.lab.run, self.sides[side], self.combination.emulators[side],
+                    self.combination, **options)
         self._stack.callback(qemu.quit)
         return qemu
 
     def destination(self) -> Qemu:
         """A QEMU with the other side's VFs that waits for the guest."""
         self.migrations += 1
-        return self._boot(self.sides[1 - self._at], incoming=True)
+        return self._boot(1 - self._at, incoming=True)
+
+    @property
+    def emulators(self) -> tuple[Emulator, Emulator]:
+        """Where the guest is, and where it goes next."""
+        return self.combination.emulators[self._at], self.combination.emulators[1 - self._at]
 
     def arrived(self) -> None:
         self._at = 1 - self._at
@@ -61,10 +71,12 @@ class Tour:
 @dataclass
 class Lab:
     """What scenarios work with.  A tour's guest stays up for the next scenario that
-    wants one with the same VFs: booting takes longer than migrating."""
+    wants one with the same VFs and QEMUs: booting takes longer than migrating."""
     image: Path
     logs: Path
     run: Path
+    emulators: list[Emulator]
+    wiring: Wiring
     progress: Callable[[str], None]
     vfs: list[host.Vf] = field(default_factory=list)
     media_mb: int = 0
@@ -78,11 +90,16 @@ class Lab:
             self.vfs = host.make_vfs(count, media_mb)
             self.media_mb = media_mb
 
-    def tour(self, name: str, sides: list[list[host.Vf]]) -> Tour:
-        if self._tour and self._tour.sides != sides:
+    def tour(self, name: str, sides: list[list[host.Vf]],
+             emulators: Optional[tuple[Emulator, Emulator]] = None,
+             wiring: Optional[Wiring] = None) -> Tour:
+        """Unless told otherwise between QEMUs of the first kind."""
+        combination = Combination(emulators or (self.emulators[0], self.emulators[0]),
+                                  wiring or self.wiring)
+        if self._tour and (self._tour.sides, self._tour.combination) != (sides, combination):
             self.end_tour()
         if not self._tour:
-            self._tour = Tour(self, name, sides)
+            self._tour = Tour(self, name, sides, combination)
         elif self._tour.name != name:
             # Its QEMUs are called after the scenario, and numbered
             self._tour.name = name

@@ -7,25 +7,31 @@ while "vfio_*" would be every access to a BAR.
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Optional
 
 EVENTS = (
+    "iommufd_backend_set_dirty",
+    "vfio_*_dirty_bitmap",
+    "vfio_device_dirty_tracking_start",
     "vfio_migration_set_state",
     "vfio_migration_set_device_state",
     "vfio_save_block",
     "vfio_save_complete_precopy_*",
     "vfio_save_iterate",
-    "vfio_state_pending_*",
+    "vfio_state_pending*",
     "vmstate_downtime_checkpoint",
     "vmstate_downtime_save",
 )
 
-LINE = re.compile(r"\d+@(\d+\.\d+):(\w+)\s+(.*)")
+# QEMU 10: thread and seconds; QEMU 11: time of day, UTC
+LINE = re.compile(r"(?:\d+@(\d+\.\d+):|(\d{4}-\S+)Z )(\w+)\s+(.*)")
 STATE = re.compile(r"\((\S+)\) state (\w+)")
-LEFT = re.compile(r"\((\S+)\).* initial size (\d+) precopy dirty size (\d+)")
+LEFT = re.compile(r"\((\S+)\).* initial size (\d+),? precopy dirty size (\d+)")
 BLOCK = re.compile(r"\((\S+)\) data_size (\d+)")
 DOWNTIME = re.compile(r"type=\S+ idstr=(\S+) .*downtime=(\d+)")
+DIRTY_PAGES = re.compile(r"dirty_pages=(\d+)")
 DEVICE = re.compile(r"\((\S+)\)")
 
 PRE_COPY = ("PRE_COPY", "PRE_COPY_P2P")
@@ -50,6 +56,11 @@ class Device:
         return self.states[-1][1] if self.states else "RUNNING"
 
 
+def seconds(match: re.Match[str]) -> float:
+    """When a LINE was written."""
+    return float(match[1]) if match[1] else datetime.fromisoformat(f"{match[2]}+00:00").timestamp()
+
+
 class Trace:
     """The migration that began at a time, in one QEMU's trace file."""
 
@@ -58,11 +69,15 @@ class Trace:
         # From here to here the guest stands still, as far as this QEMU can tell
         self.stopped: Optional[float] = None
         self.resumed: Optional[float] = None
+        # Who tracked what the devices wrote into guest memory, and how many pages (of
+        # 4 KiB) QEMU was told of, all in all
+        self.tracking = "none"
+        self.dma_dirty_pages = 0
         self._downtime_us = 0
         for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
             match = LINE.match(line)
-            if match and float(match[1]) >= begin:
-                self._take(float(match[1]), match[2], match[3])
+            if match and seconds(match) >= begin:
+                self._take(seconds(match), match[3], match[4])
 
     def _device(self, match: re.Match[str]) -> Device:
         return self.devices.setdefault(match[1], Device())
@@ -80,14 +95,24 @@ class Trace:
             elif text == "dst-precopy-bh-vm-started":
                 self.resumed = time
             return
+        if event.endswith("_dirty_bitmap"):
+            match = DIRTY_PAGES.search(text)
+            self.dma_dirty_pages += int(match[1]) if match else 0
+            return
+        if event == "vfio_device_dirty_tracking_start":
+            self.tracking = "device"
+            return
+        if event == "iommufd_backend_set_dirty":
+            if "enable=1 (0)" in text:
+                self.tracking = "iommu"
+            return
         match = DEVICE.match(text)
         if not match:
             return
         device = self._device(match)
         if event == "vfio_migration_set_device_state":
             self._enter(device, time, text)
-        elif event in ("vfio_save_iterate", "vfio_state_pending_estimate",
-                       "vfio_state_pending_exact"):
+        elif event == "vfio_save_iterate" or event.startswith("vfio_state_pending"):
             match = LEFT.match(text)
             if match and device.state() in PRE_COPY:
                 device.left.append((time, int(match[2]), int(match[3])))

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a guest migrates with: the QEMUs of both sides, the machine type, the way to the
+IOMMU, and who knows which guest memory the device wrote.
+"""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import Failure
+
+FIRMWARE = "qboot.rom"
+
+
+def said_by(program: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Failure(f"{program} can't be run: {error.strerror}") from error
+    if done.returncode:
+        raise Failure(f"{program} {' '.join(arguments)}: {done.stderr.strip()[:300]}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A QEMU that is installed."""
+    program: str
+    version: tuple[int, ...]
+    firmware: Path
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.version))
+
+    @staticmethod
+    def find(program: str) -> "Emulator":
+        match = re.search(r"version (\d+)\.(\d+)\.(\d+)", said_by(program, "--version"))
+        if not match:
+            raise Failure(f"{program} does not say which version it is")
+        directories = [Path(line.strip()) for line in said_by(program, "-L", "help").splitlines()]
+        for directory in directories:
+            if (directory / FIRMWARE).exists():
+                version = tuple(int(number) for number in match.groups())
+                return Emulator(program, version, directory / FIRMWARE)
+        raise Failure(f"{program} has no {FIRMWARE}")
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How a VF is given to a QEMU.
+
+    iommu is type1 (group and container) or iommufd (the VFIO cdev).  tracking is device
+    (DMA logging), iommu, or none: then QEMU sends all guest memory once more while the
+    guest is stopped, which it does over type1 only."""
+    iommu: str
+    tracking: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.iommu}-{self.tracking}"
+
+    def objects(self) -> list[str]:
+        return ["-object", "iommufd,id=iommufd0"] if self.iommu == "iommufd" else []
+
+    def properties(self) -> list[str]:
+        """Of the vfio-pci device.  Where anyone tracks, QEMU must see by itself that the
+        device can migrate."""
+        found = ["iommufd=iommufd0"] if self.iommu == "iommufd" else []
+        if self.tracking != "device":
+            found.append("x-device-dirty-page-tracking=off")
+        if self.tracking == "none":
+            found += ["enable-migration=on", "x-pre-copy-dirty-page-tracking=off"]
+        return found
+
+
+UNTRACKED = Wiring("type1", "none")
+# What kernels with IOMMUFD have more; the first one is what a VMM takes by itself
+TRACKED = (Wiring("iommufd", "device"), Wiring("iommufd", "iommu"), Wiring("type1", "device"))
+
+
+def wirings() -> list[Wiring]:
+    """Those that this kernel has, the one to prefer first."""
+    if Path("/dev/iommu").exists():
+        return [*TRACKED, UNTRACKED]
+    return [UNTRACKED]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A guest goes to and fro between these two."""
+    emulators: tuple[Emulator, Emulator]
+    wiring: Wiring
+
+    @property
+    def machine(self) -> str:
+        """The newest type that both QEMUs know."""
+        major, minor = min(emulator.version for emulator in self.emulators)[:2]
+        return f"pc-q35-{major}.{minor}"
+
+    @property
+    def firmware(self) -> Path:
+        """Guest memory like any other: both sides start with the same."""
+        return self.emulators[0].firmware
