@@ -90,6 +90,7 @@ def main() -> int:
         progress(f"{result.scenario}: {result.status}"
                  + (f", {result.error}" if result.error else "")
                  + f", {result.io_verify_errors} verification errors, "
+                 f"{result.memory_verify_errors} memory errors, "
                  f"{result.guest_errors} guest errors")
         summary.write_json(summary_file, facts, [result for result, _ in steps], False)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from . import Failure
-from .guest import Disk, Sampler, Verified
+from .guest import Disk, Memory, Sampler, Verified
 from .qemu import Qemu
 from .result import Result
 from .timeline import Timeline
@@ -20,6 +20,7 @@ from .trace import Trace
 # Regions of a disk in MiB: offset and size
 BEFORE = (0, 16)
 DURING = (16, 2)
+MEMORY = (32, 4)
 AFTER = (48, 4)
 MEDIA_MB = 64
 
@@ -27,6 +28,10 @@ TIMEOUT = 300
 
 CAPABILITIES = {"events": True, "return-path": False, "switchover-ack": False, "multifd": False}
 # Of the bandwidth, 0 is all there is
+# Blocks per second that the guest reads into memory.  It takes 8 s until one is replaced,
+# more than the guest is told after that it has moved.
+MEMORY_RATE = 96
+
 PARAMETERS = {"max-bandwidth": 0, "avail-switchover-bandwidth": 0, "downtime-limit": 1000}
 
 
@@ -205,11 +210,16 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
     if load.region[1]:
         for disk in disks:
             disk.busy()
+    memories = [Memory(disk, *MEMORY, seed, MEMORY_RATE if load.region[1] else 0)
+                for disk in disks]
     sampler = Sampler(guest, disks)
 
     move(tour, mode, result, timeline)
 
     progress("guest verifies all")
+    in_memory = Verified()
+    for memory in memories:
+        in_memory += memory.stop()
     if load.region[1]:
         # The pass that was under way when the guest moved; stop_loop() waits for one more
         passes = [disk.passes() for disk in disks]
@@ -224,6 +234,8 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
 
     result.io_bytes_verified = total.read
     result.io_verify_errors = total.errors
+    result.memory_bytes_verified = in_memory.read
+    result.memory_verify_errors = in_memory.errors
     result.guest_messages = guest.kernel_errors()
     result.guest_errors = len(result.guest_messages)
     return timeline

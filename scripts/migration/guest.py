@@ -193,6 +193,36 @@ class Disk:
         return self.collect()
 
 
+class Memory:
+    """Guest memory that a disk's device fills, with what only the device knows of: see
+    scripts/guest/memory.c."""
+
+    def __init__(self, disk: Disk, offset: int, size: int, seed: int, rate: int):
+        """A region of the disk (MiB) for it; rate is of blocks read per second, up to the
+        end."""
+        self._disk = disk
+        self._dir = f"/tmp/memory-{disk.name}"
+        disk.guest.output(
+            f"rm -rf {self._dir}; mkdir {self._dir}; (memory {disk.device} {offset * disk.MIB} "
+            f"{size * disk.MIB} {seed} {rate} {self._dir} >{self._dir}/error 2>&1 &)")
+        self._wait("ready")
+
+    def _wait(self, file: str) -> None:
+        self._disk.guest.wait_for(
+            f"[ -e {self._dir}/{file} -o -s {self._dir}/error ]", f"{self._dir}/{file}")
+        error = self._disk.guest.output(f"cat {self._dir}/error")
+        if error:
+            raise Failure(f"the guest's memory can't be verified: {error.strip()}")
+
+    def stop(self) -> Verified:
+        """Has the program compare what is in memory: soon after the guest has moved, for
+        the device goes on reading until then."""
+        self._disk.guest.output(f"touch {self._dir}/stop")
+        self._wait("ended")
+        read, wrong, _ = self._disk.guest.output(f"cat {self._dir}/result").split()
+        return Verified(int(read), int(wrong))
+
+
 class Sampler:
     """Counts, ten times a second, the I/O that the guest's disks have completed."""
 

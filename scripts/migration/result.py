@@ -28,6 +28,8 @@ class Result:
     dma_dirty_pages: int = 0
     io_bytes_verified: int = 0
     io_verify_errors: int = 0
+    memory_bytes_verified: int = 0
+    memory_verify_errors: int = 0
     guest_errors: int = 0
     guest_messages: list[str] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
@@ -35,7 +37,8 @@ class Result:
 
     def good(self) -> bool:
         return (self.status == self.expected and not self.error and self.io_bytes_verified > 0
-                and not self.io_verify_errors and not self.guest_errors)
+                and self.memory_bytes_verified > 0 and not self.io_verify_errors
+                and not self.memory_verify_errors and not self.guest_errors)
 
 
 @dataclass

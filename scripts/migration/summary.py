@@ -11,7 +11,7 @@ from .result import Result, Target
 COLUMNS = ("scenario", "QEMU", "IOMMU, tracking", "mode", "guest I/O", "status",
            "pre-copy MiB", "stop-copy MiB", "reads",
            "downtime ms", "device ms", "total ms", "verified MiB", "verify errors",
-           "guest errors")
+           "memory errors", "guest errors")
 TEXTS = 6  # columns on the left
 
 
@@ -51,7 +51,8 @@ def row(result: Result) -> tuple[str, ...]:
             f"{result.precopy_bytes / 2**20:.1f}", f"{result.stopcopy_bytes / 2**20:.1f}",
             str(result.iterations), str(result.downtime_ms), f"{result.device_downtime_ms:.1f}",
             str(result.total_ms), f"{result.io_bytes_verified / 2**20:.1f}",
-            str(result.io_verify_errors), str(result.guest_errors))
+            str(result.io_verify_errors), str(result.memory_verify_errors),
+            str(result.guest_errors))
 
 
 def table(results: list[Result]) -> str:
