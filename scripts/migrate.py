@@ -87,7 +87,7 @@ def main() -> int:
 
     def take(result: Result, timeline: Optional[Timeline] = None) -> None:
         steps.append((result, timeline))
-        progress(f"{result.scenario}: {result.status}"
+        progress(f"{result.scenario}: {result.outcome}"
                  + (f", {result.error}" if result.error else "")
                  + f", {result.io_verify_errors} verification errors, "
                  f"{result.memory_verify_errors} memory errors, "

@@ -64,8 +64,9 @@ BUSY = Load("full speed")
 Move = Callable[[Tour, Mode, Result, Timeline], None]
 
 
-def wait_end(tour: Tour, source: Qemu, result: Result) -> None:
-    """Follows a migration until it ends, well or not, and notes its figures."""
+def wait_end(tour: Tour, source: Qemu, result: Result) -> str:
+    """Follows a migration until it ends, well or not, and notes its figures.  Returns
+    the reason, if it failed as was expected."""
     deadline = time.monotonic() + TIMEOUT
     last = ""
     while True:
@@ -85,13 +86,14 @@ def wait_end(tour: Tour, source: Qemu, result: Result) -> None:
     if result.status != result.expected:
         raise Failure(f"migration {result.status}: "
                       f"{state.get('error-desc') or source.log_tail()}")
+    return state.get("error-desc", "")
 
 
-def wait_running(destination: Qemu) -> None:
+def wait_running(qemu: Qemu) -> None:
     deadline = time.monotonic() + TIMEOUT
-    while destination.qmp.command("query-status")["status"] != "running":
+    while qemu.qmp.command("query-status")["status"] != "running":
         if time.monotonic() > deadline:
-            raise Failure(f"the guest does not run at the destination: {destination.log_tail()}")
+            raise Failure(f"the guest does not run in {qemu.name}: {qemu.log_tail()}")
         time.sleep(0.1)
 
 
@@ -140,8 +142,8 @@ def live(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
     source.quit()
 
 
-def cancel(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
-    """As live(), but called off when half of what DURING and BEFORE left is through."""
+def begin(tour: Tour, mode: Mode, timeline: Timeline) -> tuple[Qemu, Qemu]:
+    """A migration over TCP that is then watched; returns source and destination."""
     destination = tour.destination()
     source = tour.guest.qemu
     for qemu in (source, destination):
@@ -149,12 +151,23 @@ def cancel(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
     uri = destination.listen()
     timeline.start(tour.guest)
     source.qmp.command("migrate", uri=uri)
+    return source, destination
+
+
+def wait_half(source: Qemu) -> None:
+    """Waits until half of what DURING and BEFORE left is through."""
     half = (BEFORE[1] + DURING[1]) * Disk.MIB // 2
     deadline = time.monotonic() + TIMEOUT
     while source.migration().get("vfio", {}).get("transferred", 0) < half:
         if time.monotonic() > deadline:
             raise Failure("the device's data does not move")
         time.sleep(0.05)
+
+
+def cancel(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """As live(), but called off half-way."""
+    source, destination = begin(tour, mode, timeline)
+    wait_half(source)
     source.qmp.command("migrate_cancel")
     wait_end(tour, source, result)
     timeline.stay()

@@ -67,6 +67,10 @@ class Vf:
                               f"{', '.join(map(str, nodes))} is missing")
             time.sleep(0.05)
 
+    def resize(self, media_mb: int) -> None:
+        """What an administrator may do at any time, whatever the guest is at."""
+        (Path("/sys/kernel/debug/vfmig") / self.address / "media_mb").write_text(str(media_mb))
+
 
 def make_vfs(count: int, media_mb: int) -> list[Vf]:
     """Loads the modules if they aren't, and makes the VFs of one PF, as a user would."""

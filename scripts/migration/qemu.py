@@ -166,15 +166,17 @@ class Qemu:
     def log_tail(self) -> str:
         return tail(self._log)
 
+    def monitor(self, command: str) -> str:
+        """For what QMP has no command."""
+        return self.qmp.command("human-monitor-command", command_line=command)
+
     def post_mortem(self) -> str:
         """Writes down what the processor of a guest that doesn't answer is at; where."""
         path = self._log.with_suffix(".post-mortem")
         try:
             with path.open("w") as file:
                 for command in ("info status", *["info registers", "info lapic"] * 3):
-                    answer = self.qmp.command("human-monitor-command",
-                                              **{"command-line": command})
-                    file.write(f"{time.time():.3f} {command}\n{answer}\n")
+                    file.write(f"{time.time():.3f} {command}\n{self.monitor(command)}\n")
                     time.sleep(0.5)
         except Failure as failure:
             return f"its monitor neither: {failure}"

@@ -35,6 +35,13 @@ class Result:
     pictures: list[str] = field(default_factory=list)
     error: str = ""
 
+    @property
+    def outcome(self) -> str:
+        """The status, and whether it had to be that."""
+        if self.status == self.expected != "completed":
+            return f"{self.status}, as it must"
+        return self.status
+
     def good(self) -> bool:
         return (self.status == self.expected and not self.error and self.io_bytes_verified > 0
                 and self.memory_bytes_verified > 0 and not self.io_verify_errors

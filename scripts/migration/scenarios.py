@@ -13,6 +13,7 @@ from . import Failure, LeftOut
 from .carry import (BUSY, IDLE, MEDIA_MB, Load, Mode, Move, cancel, carry_over, live,
                     snapshot)
 from .combination import TRACKED, UNTRACKED, Emulator, Wiring, wirings
+from .late import reinit
 from .result import Result
 from .timeline import Timeline
 from .tour import Lab, Tour
@@ -42,6 +43,10 @@ FILLED = (64, MEASURED_MB - 64)
 FILL_SEED = 0x5eed
 # 4 KiB, random, over more than is dirtied in one pass of QEMU
 MEASURED_LOAD = Load("300 writes/s", (16, 8), 300)
+
+# The first that know of new initial data
+REINIT_QEMU = (11, 1)
+REINIT_LINUX = (7, 1)
 
 Step = tuple[Result, Optional[Timeline]]
 
@@ -124,6 +129,24 @@ def across(wiring: Wiring) -> "Scenario":
     return scenario
 
 
+def resized(lab: Lab, _repeat: int) -> Iterator[Step]:
+    """The medium gets another size when it is too late; then the guest moves all the same."""
+    emulator = lab.emulators[-1]
+    if emulator.version < REINIT_QEMU:
+        raise LeftOut(f"QEMU {emulator} does not know VFIO_PRECOPY_INFO_REINIT")
+    if tuple(map(int, os.uname().release.split(".")[:2])) < REINIT_LINUX:
+        raise LeftOut(f"Linux {os.uname().release} has no VFIO_PRECOPY_INFO_REINIT")
+    tour = one_vf_tour(lab, "reinit", (emulator, emulator))
+    step = migrate(tour, Result("reinit", expected="failed"), reinit, PRECOPY)
+    yield step
+    if step[0].good():
+        # Only a medium of the same size takes it
+        for vf in lab.vfs:
+            vf.resize(MEDIA_MB + 1)
+        yield migrate(tour, Result("reinit, again"), live, PRECOPY)
+    lab.discard_vfs()
+
+
 def downtime(lab: Lab, _repeat: int) -> Iterator[Step]:
     """Measures: a medium of 1 GiB, fully written, with PRE_COPY and without."""
     lab.set_vfs(2, MEASURED_MB)
@@ -157,5 +180,6 @@ SCENARIOS: dict[str, Scenario] = {
     "two-vfs": two_vfs,
     "newest": newest,
     **{wiring.name: across(wiring) for wiring in (UNTRACKED, *TRACKED)},
+    "reinit": resized,
     "downtime": downtime,
 }

@@ -47,7 +47,7 @@ def row(result: Result) -> tuple[str, ...]:
     if result.qemu_destination != qemu:
         qemu += f" > {result.qemu_destination}"
     return (result.scenario, qemu, f"{result.iommu}, {result.dirty_tracking}", result.mode,
-            result.guest_io, result.status,
+            result.guest_io, result.outcome,
             f"{result.precopy_bytes / 2**20:.1f}", f"{result.stopcopy_bytes / 2**20:.1f}",
             str(result.iterations), str(result.downtime_ms), f"{result.device_downtime_ms:.1f}",
             str(result.total_ms), f"{result.io_bytes_verified / 2**20:.1f}",

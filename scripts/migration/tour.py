@@ -106,6 +106,10 @@ class Lab:
             self._tour.migrations = 0
         return self._tour
 
+    def discard_vfs(self) -> None:
+        """They are no longer what set_vfs() made."""
+        self.vfs = []
+
     def end_tour(self) -> None:
         if self._tour:
             self._tour.end()
