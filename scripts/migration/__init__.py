@@ -21,5 +21,9 @@ class Failure(Exception):
     """Something did not go as it must; the text is for the person who ran it."""
 
 
+class GuestReset(Failure):
+    """The guest reset all of a sudden, as one does whose processor has no way out."""
+
+
 class LeftOut(Exception):
     """What is here can't do a scenario; the text says what is missing."""

@@ -70,7 +70,7 @@ class Guest:
             while True:
                 header = self._input.readline().decode().split()
                 if not header:
-                    raise Failure(f"the guest's port was closed: {self.qemu.log_tail()}")
+                    raise OSError("its port was closed")
                 output = self._input.read(int(header[2])).decode(errors="replace")
                 if int(header[0]) == self._next:
                     return int(header[1]), output

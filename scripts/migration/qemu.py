@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
-from . import Failure
+from . import Failure, GuestReset
 from .combination import Combination, Emulator
 from .trace import EVENTS
 
@@ -73,7 +73,8 @@ class Qmp:
         reasons = [event["data"]["reason"] for event in self.events
                    if event["event"] == "SHUTDOWN"]
         why = f"it shut down, {reasons[-1]}" if reasons else "it said nothing of a shutdown"
-        return Failure(f"QEMU closed its QMP connection ({how}): {why}")
+        kind = GuestReset if reasons[-1:] == ["guest-reset"] else Failure
+        return kind(f"QEMU closed its QMP connection ({how}): {why}")
 
     def command(self, name: str, **arguments: Any) -> Any:
         request: dict[str, Any] = {"execute": name}
@@ -171,13 +172,16 @@ class Qemu:
         return self.qmp.command("human-monitor-command", command_line=command)
 
     def post_mortem(self) -> str:
-        """Writes down what the processor of a guest that doesn't answer is at; where."""
+        """Writes down what the processor of a guest that doesn't answer is at; where.
+        Raises GuestReset if it isn't there any more."""
         path = self._log.with_suffix(".post-mortem")
         try:
             with path.open("w") as file:
                 for command in ("info status", *["info registers", "info lapic"] * 3):
                     file.write(f"{time.time():.3f} {command}\n{self.monitor(command)}\n")
                     time.sleep(0.5)
+        except GuestReset:
+            raise
         except Failure as failure:
             return f"its monitor neither: {failure}"
         return f"see {path.name}"

@@ -3,13 +3,14 @@
 
 A scenario is a function that takes a Lab and yields one Result for each migration, its
 Timeline beside it; SCENARIOS has them by name.  All of them go through carry_over()
-and differ in the VFs, in the guest's load, in how it leaves and in the Mode.
+and differ in the VFs, in the guest's load, in how it leaves and in the Mode.  One whose
+guest resets ends with GuestReset, and can be begun again.
 """
 
 import os
 from typing import Callable, Iterator, Optional
 
-from . import Failure, LeftOut
+from . import Failure, GuestReset, LeftOut
 from .carry import (BUSY, IDLE, MEDIA_MB, Load, Mode, Move, cancel, carry_over, live,
                     snapshot)
 from .combination import TRACKED, UNTRACKED, Emulator, Wiring, wirings
@@ -55,6 +56,9 @@ def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUS
     """One migration.  A guest that something went wrong with doesn't go on."""
     try:
         return result, carry_over(tour, move, mode, load, result)
+    except GuestReset:
+        tour.lab.end_tour()
+        raise
     except Failure as failure:
         if result.status in ("not run", result.expected):
             result.status = "failed"
@@ -69,23 +73,22 @@ def one_vf_tour(lab: Lab, scenario: str, emulators: Optional[tuple[Emulator, Emu
     return lab.tour(scenario, [[lab.vfs[0]], [lab.vfs[1]]], emulators, wiring)
 
 
-def one_vf(lab: Lab, repeat: int) -> Iterator[Step]:
+def one_vf(lab: Lab) -> Iterator[Step]:
     """A guest with one VF that does what I/O it can."""
-    for _ in range(repeat):
-        yield migrate(one_vf_tour(lab, "one-vf"), Result("one-vf"), live, PRECOPY)
+    yield migrate(one_vf_tour(lab, "one-vf"), Result("one-vf"), live, PRECOPY)
 
 
-def dirtying(lab: Lab, _repeat: int) -> Iterator[Step]:
+def dirtying(lab: Lab) -> Iterator[Step]:
     """A guest that keeps dirtying the disk, at a fixed rate."""
     yield migrate(one_vf_tour(lab, "dirtying"), Result("dirtying"), live, PRECOPY, DIRTYING)
 
 
-def multifd(lab: Lab, _repeat: int) -> Iterator[Step]:
+def multifd(lab: Lab) -> Iterator[Step]:
     """STOP_COPY data, which is all there is, goes over channels of its own."""
     yield migrate(one_vf_tour(lab, "multifd"), Result("multifd"), live, MULTIFD)
 
 
-def cancelled(lab: Lab, _repeat: int) -> Iterator[Step]:
+def cancelled(lab: Lab) -> Iterator[Step]:
     """A migration is called off half-way, and repeated to a new destination."""
     tour = one_vf_tour(lab, "cancel")
     step = migrate(tour, Result("cancel", expected="cancelled"), cancel, SLOW)
@@ -94,19 +97,19 @@ def cancelled(lab: Lab, _repeat: int) -> Iterator[Step]:
         yield migrate(tour, Result("cancel, again"), live, PRECOPY)
 
 
-def to_file(lab: Lab, _repeat: int) -> Iterator[Step]:
+def to_file(lab: Lab) -> Iterator[Step]:
     """A snapshot: into a file, and out of it again."""
     yield migrate(one_vf_tour(lab, "snapshot"), Result("snapshot"), snapshot, FILE)
 
 
-def two_vfs(lab: Lab, _repeat: int) -> Iterator[Step]:
+def two_vfs(lab: Lab) -> Iterator[Step]:
     """A guest with two VFs, which QEMU takes through the P2P states together."""
     lab.set_vfs(4, MEDIA_MB)
     tour = lab.tour("two-vfs", [lab.vfs[0:2], lab.vfs[2:4]])
     yield migrate(tour, Result("two-vfs"), live, PRECOPY)
 
 
-def newest(lab: Lab, _repeat: int) -> Iterator[Step]:
+def newest(lab: Lab) -> Iterator[Step]:
     """As one-vf, between QEMUs of the last kind."""
     if len(lab.emulators) < 2:
         raise LeftOut("there is but one QEMU")
@@ -117,7 +120,7 @@ def newest(lab: Lab, _repeat: int) -> Iterator[Step]:
 
 def across(wiring: Wiring) -> "Scenario":
     """From the first kind of QEMU to the last and back, in one way to wire a VF."""
-    def scenario(lab: Lab, _repeat: int) -> Iterator[Step]:
+    def scenario(lab: Lab) -> Iterator[Step]:
         if wiring not in wirings():
             raise LeftOut(f"Linux {os.uname().release} has no IOMMUFD")
         tour = one_vf_tour(lab, wiring.name, (lab.emulators[0], lab.emulators[-1]), wiring)
@@ -129,7 +132,7 @@ def across(wiring: Wiring) -> "Scenario":
     return scenario
 
 
-def resized(lab: Lab, _repeat: int) -> Iterator[Step]:
+def resized(lab: Lab) -> Iterator[Step]:
     """The medium gets another size when it is too late; then the guest moves all the same."""
     emulator = lab.emulators[-1]
     if emulator.version < REINIT_QEMU:
@@ -147,7 +150,7 @@ def resized(lab: Lab, _repeat: int) -> Iterator[Step]:
     lab.discard_vfs()
 
 
-def downtime(lab: Lab, _repeat: int) -> Iterator[Step]:
+def downtime(lab: Lab) -> Iterator[Step]:
     """Measures: a medium of 1 GiB, fully written, with PRE_COPY and without."""
     lab.set_vfs(2, MEASURED_MB)
     tour = lab.tour("downtime", [[lab.vfs[0]], [lab.vfs[1]]])
@@ -169,7 +172,7 @@ def downtime(lab: Lab, _repeat: int) -> Iterator[Step]:
                 return
 
 
-Scenario = Callable[[Lab, int], Iterator[Step]]
+Scenario = Callable[[Lab], Iterator[Step]]
 
 SCENARIOS: dict[str, Scenario] = {
     "one-vf": one_vf,
