@@ -12,6 +12,7 @@
 
 #include <asm/processor.h>
 
+#include "compat.h"
 #include "fabric_priv.h"
 
 /* A domain is chosen and its root bus registered without another doing the same */
@@ -396,3 +397,4 @@ module_exit(vfmig_fabric_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Simulated PCI host bridge, SR-IOV functions, MSI-X and IOMMU");
+VFMIG_IMPORT_IOMMUFD;

@@ -19,6 +19,28 @@
 	struct iommu_domain *_domain, struct device *_dev
 #endif
 
+/*
+ * The iommu_ops function by which iommufd allocates a domain with flags; 6.12, where
+ * only iommufd calls it, also names a parent for nesting.
+ */
+#ifdef VFMIG_HAS_ALLOC_PAGING_FLAGS
+#define VFMIG_ALLOC_FLAGS	domain_alloc_paging_flags
+#define VFMIG_ALLOC_FLAGS_ARGS(_dev, _flags, _data) \
+	struct device *_dev, u32 _flags, const struct iommu_user_data *_data
+#else
+#define VFMIG_ALLOC_FLAGS	domain_alloc_user
+#define VFMIG_ALLOC_FLAGS_ARGS(_dev, _flags, _data) \
+	struct device *_dev, u32 _flags, struct iommu_domain *parent, \
+	const struct iommu_user_data *_data
+#endif
+
+/* 6.13: the name of a symbol namespace became a string */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS("IOMMUFD")
+#else
+#define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS(IOMMUFD)
+#endif
+
 /* 7.x and later 6.12.y: the override moved from struct pci_dev to the driver core */
 #ifdef VFMIG_HAS_DEVICE_OVERRIDE
 static inline int vfmig_set_driver_override(struct pci_dev *pdev, const char *driver)

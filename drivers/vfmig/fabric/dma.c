@@ -9,6 +9,9 @@
  * (attach, bus master, reset) the change, and knows then that no copy is under
  * way that began before.  A page is copied in well under a microsecond, so the
  * lock is as raw as config space needs it, and nobody waits for long.
+ *
+ * Where writes are tracked or logged, each page is noted in the same section, see
+ * dirty.c.  That can take memory, which has to be found without the lock.
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -64,12 +67,47 @@ static void vfmig_dma_write_page(struct page *page, size_t offset, const void *b
 		memcpy_to_page(page, offset, buf, len);
 }
 
-/* Copy within a page of IOVA; @fn->dma_lock is held */
-static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 perm)
+/*
+ * Write within a page of IOVA, and note that it was written where that is to be
+ * known: for the IOMMU, and in the function's own log.
+ *
+ * Returns NULL, or a set of pages with a reference, if nothing was written because
+ * the set is not prepared for this page.
+ */
+static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, struct page *page,
+						 size_t offset, const void *buf, size_t len)
+{
+	struct vfmig_dirty *dirty[] = {
+		READ_ONCE(fn->domain->dirty),
+		fn->log ? vfmig_log_pages(fn->log, iova) : NULL,
+	};
+	struct vfmig_dirty_chunk *chunk[ARRAY_SIZE(dirty)];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(dirty); i++) {
+		chunk[i] = dirty[i] ? vfmig_dirty_find(dirty[i], iova) : NULL;
+		if (dirty[i] && !chunk[i])
+			return vfmig_dirty_get(dirty[i]);
+	}
+
+	vfmig_dma_write_page(page, offset, buf, len);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(dirty); i++)
+		if (chunk[i])
+			vfmig_dirty_set(chunk[i], iova);
+	return NULL;
+}
+
+/*
+ * Copy within a page of IOVA; @fn->dma_lock is held.  *@unprepared is NULL, or as
+ * vfmig_dma_write_noted() returns it.
+ */
+static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 perm,
+			  struct vfmig_dirty **unprepared)
 {
 	struct page *page;
 	phys_addr_t paddr;
 
+	*unprepared = NULL;
 	if (!fn->master)
 		return -EAGAIN;
 	if (!fn->domain || !(vfmig_pt_walk(&fn->domain->pt, iova, &paddr) & perm))
@@ -78,10 +116,13 @@ static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, 
 	if (!page)
 		return -EFAULT;
 
-	if (perm == VFMIG_PTE_WRITE)
-		vfmig_dma_write_page(page, offset_in_page(paddr), buf, len);
-	else
+	if (perm == VFMIG_PTE_READ)
 		memcpy_from_page(buf, page, offset_in_page(paddr), len);
+	else if (unlikely(READ_ONCE(fn->domain->dirty) || fn->log))
+		*unprepared = vfmig_dma_write_noted(fn, iova, page, offset_in_page(paddr), buf,
+						    len);
+	else
+		vfmig_dma_write_page(page, offset_in_page(paddr), buf, len);
 	return 0;
 }
 
@@ -89,13 +130,19 @@ static int vfmig_dma(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 p
 {
 	while (len) {
 		size_t chunk = min(len, PAGE_SIZE - offset_in_page(iova));
+		struct vfmig_dirty *unprepared;
 		unsigned long flags;
 		int ret;
 
 		raw_spin_lock_irqsave(&fn->dma_lock, flags);
-		ret = vfmig_dma_copy(fn, iova, buf, chunk, perm);
+		ret = vfmig_dma_copy(fn, iova, buf, chunk, perm, &unprepared);
 		raw_spin_unlock_irqrestore(&fn->dma_lock, flags);
 
+		if (unprepared) {
+			vfmig_dirty_prepare(unprepared, iova);
+			vfmig_dirty_put(unprepared);
+			continue;
+		}
 		if (ret == -EFAULT) {
 			atomic64_inc(&fn->dma_faults);
 			pr_warn_ratelimited("vfmig %s: DMA fault: %s of %zu bytes at IOVA %#llx\n",
@@ -120,6 +167,7 @@ EXPORT_SYMBOL_GPL(vfmig_fn_dma_read);
 
 int vfmig_fn_dma_write(struct vfmig_fn *fn, u64 iova, const void *buf, size_t len)
 {
+	might_sleep();
 	return vfmig_dma(fn, iova, (void *)buf, len, VFMIG_PTE_WRITE);
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_dma_write);

@@ -10,6 +10,8 @@
 #include <linux/pci.h>
 #include <linux/types.h>
 
+struct iova_bitmap;
+struct range;
 struct vfmig_fabric;	/* a host bridge with its PFs and VFs */
 struct vfmig_fn;	/* one function, PF or VF */
 
@@ -150,8 +152,7 @@ void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsig
  * @buf: where to
  * @len: bytes, any number
  *
- * Does not sleep, takes no lock for longer than a page's copy.  On error a part
- * may have been copied.
+ * Takes no lock for longer than a page's copy.  On error a part may have been copied.
  *
  * Return: 0, -EFAULT if a page is not mapped or not with that permission
  * (counted as a DMA fault), -EAGAIN if bus master is off or the function is
@@ -166,7 +167,8 @@ int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
  * @buf: where from
  * @len: bytes, any number
  *
- * As vfmig_fn_dma_read().  Where @iova and @len are multiples of 8 and @len is at
+ * As vfmig_fn_dma_read(), but may sleep: for memory, where writes are tracked or
+ * logged.  Where @iova and @len are multiples of 8 and @len is at
  * most 64, CPUs see the bytes arrive in order, 8 at a time; beyond that, in none.
  *
  * Return: as vfmig_fn_dma_read().
@@ -192,6 +194,40 @@ void vfmig_fn_raise(struct vfmig_fn *fn, unsigned int vector);
  * A reset ends the hold and forgets what is pending.  May sleep.
  */
 void vfmig_fn_hold_irqs(struct vfmig_fn *fn, bool hold);
+
+/**
+ * vfmig_fn_log_start() - log what the function writes from now on
+ * @fn: the function
+ * @ranges: of IOVA, both ends belong to it; sorted, apart, of whole pages of 4 KiB
+ * @count: how many @ranges
+ *
+ * Writes to other addresses are not logged.  A reset changes nothing.  May sleep.
+ *
+ * Return: 0, -EINVAL if it logs already, -ENOMEM.
+ */
+int vfmig_fn_log_start(struct vfmig_fn *fn, const struct range *ranges, unsigned int count);
+
+/**
+ * vfmig_fn_log_stop() - log no more, if it did, and forget the log
+ * @fn: the function
+ *
+ * May sleep.
+ */
+void vfmig_fn_log_stop(struct vfmig_fn *fn);
+
+/**
+ * vfmig_fn_log_report() - what did the function write?
+ * @fn: the function
+ * @iova: first byte to look at, a multiple of 4 KiB
+ * @length: bytes to look at, a multiple of 4 KiB
+ * @dirty: gets the pages of 4 KiB that were written since they were reported last
+ *
+ * Of a write that is under way the page is reported now, and the data can be seen,
+ * or the next time.  May sleep, on user memory too.
+ *
+ * Return: 0, -EINVAL if it does not log or for a bad @iova or @length.
+ */
+int vfmig_fn_log_report(struct vfmig_fn *fn, u64 iova, u64 length, struct iova_bitmap *dirty);
 
 /** vfmig_fn_dma_faults() - DMA faults of the function since it was made */
 u64 vfmig_fn_dma_faults(struct vfmig_fn *fn);

@@ -5,6 +5,7 @@
  * Locks, outermost first:
  *
  *	vfmig_fn.model_lock	the model behind a function
+ *	vfmig_fn.log_lock	whether a function logs its writes
  *	vfmig_vector.lock	one MSI-X vector, held while its handler runs
  *	vfmig_domain.lock	a page table's writers, and who uses it
  *	vfmig_fabric.cfg_lock	config space; taken under the PCI core's pci_lock
@@ -23,6 +24,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/range.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -32,7 +34,10 @@
 #include "fabric.h"
 
 struct irq_domain;
+struct vfmig_dirty;
+struct vfmig_dirty_chunk;
 struct vfmig_domain;
+struct vfmig_log;
 
 /* Bytes of config space that are not a constant 0: up to the SR-IOV capability's end */
 #define VFMIG_CFG_SIZE		0x140
@@ -55,14 +60,16 @@ struct vfmig_pt {
 /**
  * struct vfmig_domain - a paging domain of the IOMMU
  * @domain: the IOMMU core's part
- * @lock: serialises changes of @pt, protects @attachments
+ * @lock: serialises changes of @pt and @dirty, protects @attachments
  * @pt: read without @lock by DMA, see dma.c
+ * @dirty: pages written since tracking went on, or NULL while it is off; read as @pt
  * @attachments: functions that may be using @pt, &struct vfmig_attachment
  */
 struct vfmig_domain {
 	struct iommu_domain domain;
 	struct mutex lock; /* see above */
 	struct vfmig_pt pt;
+	struct vfmig_dirty *dirty;
 	struct list_head attachments;
 };
 
@@ -116,9 +123,11 @@ enum {
  * @reset_seq: resets asked for so far; protected by cfg_lock
  * @alive: present and not in reset; written under cfg_lock, read by anyone
  *
- * @dma_lock: protects @domain and @master, and is held for each copy
+ * @dma_lock: protects @domain, @master and @log, and is held for each copy
  * @domain: page table that DMA goes through, NULL if DMA is blocked
  * @master: may do DMA
+ * @log: what the function logs of its writes, or NULL
+ * @log_lock: serialises changes of @log
  * @attachment: use of @domain; serialised by the IOMMU core's group mutex
  * @dma_faults: counted since the function was made
  *
@@ -153,6 +162,8 @@ struct vfmig_fn {
 	raw_spinlock_t dma_lock;
 	struct vfmig_domain *domain;
 	bool master;
+	struct vfmig_log *log;
+	struct mutex log_lock; /* see above */
 	struct vfmig_attachment *attachment;
 	atomic64_t dma_faults;
 
@@ -238,6 +249,19 @@ int vfmig_iommu_init(void);
 void vfmig_iommu_exit(void);
 int vfmig_iommu_create(struct vfmig_fabric *fabric);
 void vfmig_iommu_destroy(struct vfmig_fabric *fabric);
+
+/* dirty.c */
+struct vfmig_dirty *vfmig_dirty_create(void);
+struct vfmig_dirty *vfmig_dirty_get(struct vfmig_dirty *dirty);
+void vfmig_dirty_put(struct vfmig_dirty *dirty);
+struct vfmig_dirty_chunk *vfmig_dirty_find(struct vfmig_dirty *dirty, u64 iova);
+void vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova);
+void vfmig_dirty_set(struct vfmig_dirty_chunk *chunk, u64 iova);
+void vfmig_dirty_read(struct vfmig_dirty *dirty, u64 first, u64 last, bool clear,
+		      struct iova_bitmap *bitmap);
+
+/* log.c */
+struct vfmig_dirty *vfmig_log_pages(const struct vfmig_log *log, u64 iova);
 
 /* pagetable.c */
 int vfmig_pt_init(struct vfmig_pt *pt);

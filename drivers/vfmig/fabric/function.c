@@ -212,6 +212,7 @@ int vfmig_fn_init(struct vfmig_fn *fn)
 	snprintf(fn->name, sizeof(fn->name), "%04x:%02x:%02x.%x", fn->fabric->sysdata.domain,
 		 PCI_BUS_NUM(fn->rid), PCI_SLOT(fn->rid), PCI_FUNC(fn->rid));
 	raw_spin_lock_init(&fn->dma_lock);
+	mutex_init(&fn->log_lock);
 	init_rwsem(&fn->model_lock);
 	INIT_WORK(&fn->kick_work, vfmig_fn_kick_work);
 	/* Apart for lockdep, as a PF's waits for those of its VFs */
@@ -228,5 +229,7 @@ int vfmig_fn_init(struct vfmig_fn *fn)
 
 void vfmig_fn_destroy(struct vfmig_fn *fn)
 {
+	WARN_ON(fn->log);
+	mutex_destroy(&fn->log_lock);
 	vfmig_msi_fn_destroy(fn);
 }

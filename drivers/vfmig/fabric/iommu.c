@@ -15,10 +15,14 @@
  * either is in the domain's list already, or comes into it, and so to its page
  * table, when the domain's mutex is free and the entries are gone.  One that is
  * being detached stays in the list until it can't use the page table any more.
+ *
+ * Dirty tracking is the domain's, and its switch is changed as a mapping is.  What
+ * is unmapped is forgotten.  Where tracking is off, a write costs a test more.
  */
 #include <linux/device/bus.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <uapi/linux/iommufd.h>
 
 #include "compat.h"
 #include "fabric_priv.h"
@@ -120,6 +124,8 @@ static size_t vfmig_domain_unmap(struct iommu_domain *domain, unsigned long iova
 	scoped_guard(mutex, &vdomain->lock) {
 		unmapped = vfmig_pt_unmap(&vdomain->pt, iova, pgsize * pgcount, &unused);
 		vfmig_domain_wait_for_dma(vdomain);
+		if (vdomain->dirty && unmapped)
+			vfmig_dirty_read(vdomain->dirty, iova, iova + unmapped - 1, true, NULL);
 	}
 	vfmig_pt_free_unused(&unused);
 	return unmapped;
@@ -145,11 +151,66 @@ static void vfmig_domain_free(struct iommu_domain *domain)
 	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
 
 	WARN_ON(!list_empty(&vdomain->attachments));
+	if (vdomain->dirty)
+		vfmig_dirty_put(vdomain->dirty);
 	vfmig_pt_destroy(&vdomain->pt);
 	mutex_destroy(&vdomain->lock);
 	kfree(vdomain);
 	module_put(THIS_MODULE);
 }
+
+/* Switched on, the set of pages is empty; switched on again, it is what it was */
+static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
+{
+	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
+	struct vfmig_dirty *old;
+
+	guard(mutex)(&vdomain->lock);
+	old = vdomain->dirty;
+	if (enabled == !!old)
+		return 0;
+	if (enabled) {
+		struct vfmig_dirty *dirty = vfmig_dirty_create();
+
+		if (!dirty)
+			return -ENOMEM;
+		/* Pairs with the address dependency in dma.c */
+		smp_store_release(&vdomain->dirty, dirty);
+		return 0;
+	}
+	WRITE_ONCE(vdomain->dirty, NULL);
+	vfmig_domain_wait_for_dma(vdomain);
+	vfmig_dirty_put(old);
+	return 0;
+}
+
+/*
+ * The caller, iommufd, asks for what is mapped only, and before tracking goes on for
+ * nothing but to clear.  There is no IOTLB that would have to forget anything.
+ */
+static int vfmig_domain_read_and_clear_dirty(struct iommu_domain *domain, unsigned long iova,
+					     size_t size, unsigned long flags,
+					     struct iommu_dirty_bitmap *bitmap)
+{
+	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
+	struct vfmig_dirty *dirty = NULL;
+
+	scoped_guard(mutex, &vdomain->lock) {
+		if (vdomain->dirty)
+			dirty = vfmig_dirty_get(vdomain->dirty);
+	}
+	if (!dirty)
+		return bitmap->bitmap ? -EINVAL : 0;
+	vfmig_dirty_read(dirty, iova, iova + size - 1, !(flags & IOMMU_DIRTY_NO_CLEAR),
+			 bitmap->bitmap);
+	vfmig_dirty_put(dirty);
+	return 0;
+}
+
+static const struct iommu_dirty_ops vfmig_dirty_ops = {
+	.set_dirty_tracking	= vfmig_domain_set_dirty_tracking,
+	.read_and_clear_dirty	= vfmig_domain_read_and_clear_dirty,
+};
 
 static const struct iommu_domain_ops vfmig_domain_ops = {
 	.attach_dev		= vfmig_domain_attach,
@@ -173,6 +234,7 @@ static struct iommu_domain *vfmig_iommu_domain_alloc(struct device *dev)
 	mutex_init(&vdomain->lock);
 	INIT_LIST_HEAD(&vdomain->attachments);
 
+	vdomain->domain.type = IOMMU_DOMAIN_UNMANAGED;
 	vdomain->domain.ops = &vfmig_domain_ops;
 	vdomain->domain.pgsize_bitmap = VFMIG_PT_PGSIZES;
 	vdomain->domain.geometry.aperture_end = BIT_ULL(VFMIG_PT_IOVA_BITS) - 1;
@@ -183,9 +245,31 @@ static struct iommu_domain *vfmig_iommu_domain_alloc(struct device *dev)
 	return &vdomain->domain;
 }
 
+/* For iommufd: a domain with what @flags ask for */
+static struct iommu_domain *vfmig_iommu_domain_alloc_flags(VFMIG_ALLOC_FLAGS_ARGS(dev, flags,
+										  user_data))
+{
+	struct iommu_domain *domain;
+
+	if (user_data || flags & ~IOMMU_HWPT_ALLOC_DIRTY_TRACKING)
+		return ERR_PTR(-EOPNOTSUPP);
+	domain = vfmig_iommu_domain_alloc(dev);
+	if (!IS_ERR(domain) && flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING)
+		domain->dirty_ops = &vfmig_dirty_ops;
+	return domain;
+}
+
 static bool vfmig_iommu_capable(struct device *dev, enum iommu_cap cap)
 {
-	return cap == IOMMU_CAP_CACHE_COHERENCY || cap == IOMMU_CAP_ENFORCE_CACHE_COHERENCY;
+	switch (cap) {
+	case IOMMU_CAP_CACHE_COHERENCY:
+	case IOMMU_CAP_ENFORCE_CACHE_COHERENCY:
+		return true;
+	case IOMMU_CAP_DIRTY_TRACKING:
+		return IS_ENABLED(CONFIG_IOMMUFD_DRIVER);
+	default:
+		return false;
+	}
 }
 
 static struct iommu_device *vfmig_iommu_probe_device(struct device *dev)
@@ -201,6 +285,7 @@ static const struct iommu_ops vfmig_iommu_ops = {
 	.probe_device		= vfmig_iommu_probe_device,
 	.device_group		= generic_device_group,
 	.domain_alloc_paging	= vfmig_iommu_domain_alloc,
+	.VFMIG_ALLOC_FLAGS	= vfmig_iommu_domain_alloc_flags,
 	.default_domain		= &vfmig_blocked_domain,
 	.blocked_domain		= &vfmig_blocked_domain,
 	.release_domain		= &vfmig_blocked_domain,
