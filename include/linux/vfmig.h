@@ -15,9 +15,11 @@
 #include <linux/types.h>
 #include <uapi/linux/vfmig.h>
 
+struct iova_bitmap;
 struct module;
 struct page;
 struct pci_dev;
+struct range;
 
 /**
  * struct vfmig_vf_identity - what a destination must match
@@ -107,8 +109,8 @@ struct vfmig_vf_client {
  * Unless said otherwise a function may sleep, returns 0 or a negative errno,
  * and the caller serialises the functions that change the running state
  * (quiesce, resume, freeze, thaw), those of a memory session, and those of a
- * load, each against the others.  bar_read, bar_write and the two size queries
- * come at any time from any thread.  A reset by the guest or the host may
+ * load, each against the others.  bar_read, bar_write, the two size queries and
+ * the log functions come at any time from any thread.  A reset by the guest or the host may
  * happen at any moment, in parallel to all of them.
  *
  * Running states: after open() and after reset() a VF runs.  quiesce() stops
@@ -138,7 +140,7 @@ struct vfmig_vf_ops {
 
 	/**
 	 * @close: The user is gone: stops DMA and interrupts before it returns, ends
-	 * a memory session and a load.  A following open() finds the VF running;
+	 * a memory session, a load and a log.  A following open() finds the VF running;
 	 * the caller resets the function before that.
 	 */
 	void (*close)(void *vf);
@@ -247,6 +249,30 @@ struct vfmig_vf_ops {
 
 	/** @load_abort: End the load if one is on, forget what was loaded. */
 	void (*load_abort)(void *vf);
+
+	/**
+	 * @log_start: Log which pages the VF writes by DMA in the @count @ranges of
+	 * IOVA, both ends of which belong to them; they are sorted, apart, and the
+	 * caller's.  A log has nothing to do with running states, sessions and loads,
+	 * and goes on over a reset.  *@page_size, a power of two from 4 KiB that the
+	 * ranges are aligned to, is how fine the user wants it, and becomes how fine it
+	 * will be.  -EINVAL if a log is on, -ENOMEM.  NULL for a device that can't log;
+	 * log_stop and log_report are then NULL too.
+	 */
+	int (*log_start)(void *vf, const struct range *ranges, unsigned int count,
+			 u64 *page_size);
+
+	/** @log_stop: End the log if one is on, forget what it has. */
+	void (*log_stop)(void *vf);
+
+	/**
+	 * @log_report: Set in @dirty (iova_bitmap_set()) what was written of the @length
+	 * bytes at @iova, and forget that.  A write that began before is reported unless
+	 * it is still under way; who finds the page in @dirty, and reads it then, sees
+	 * the data.  Of a VF that is quiesced nothing is under way.  -EINVAL if no log is
+	 * on, or @iova or @length is not a multiple of 4 KiB.
+	 */
+	int (*log_report)(void *vf, u64 iova, u64 length, struct iova_bitmap *dirty);
 };
 
 int vfmig_register_pf(struct pci_dev *pf, const struct vfmig_vf_ops *ops);

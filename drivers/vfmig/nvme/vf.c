@@ -170,6 +170,7 @@ static void vfmig_nvme_close(void *vf)
 	}
 	vfmig_media_track_stop(&ctrl->media);
 	vfmig_nvme_load_abort(ctrl);
+	vfmig_fn_log_stop(ctrl->fn);
 }
 
 /* Through the fabric, which answers the PBA, and nothing while in reset */
@@ -427,6 +428,29 @@ static void vfmig_nvme_load_abort(void *vf)
 		end_load(ctrl);
 }
 
+/* The fabric keeps the log, in pages of 4 KiB: fine enough for who asks for larger ones */
+static int vfmig_nvme_log_start(void *vf, const struct range *ranges, unsigned int count,
+				u64 *page_size)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_fn_log_start(ctrl->fn, ranges, count);
+}
+
+static void vfmig_nvme_log_stop(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_fn_log_stop(ctrl->fn);
+}
+
+static int vfmig_nvme_log_report(void *vf, u64 iova, u64 length, struct iova_bitmap *dirty)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_fn_log_report(ctrl->fn, iova, length, dirty);
+}
+
 const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.owner = THIS_MODULE,
 	.find = vfmig_pf_find,
@@ -453,4 +477,7 @@ const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.load_hole = vfmig_nvme_load_hole,
 	.load_commit = vfmig_nvme_load_commit,
 	.load_abort = vfmig_nvme_load_abort,
+	.log_start = vfmig_nvme_log_start,
+	.log_stop = vfmig_nvme_log_stop,
+	.log_report = vfmig_nvme_log_report,
 };

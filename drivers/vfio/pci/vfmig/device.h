@@ -72,4 +72,7 @@ int vfmig_migration_open(struct vfmig_device *vfdev);
 void vfmig_migration_close(struct vfmig_device *vfdev);
 void vfmig_migration_reset(struct vfmig_device *vfdev);
 
+/* log.c */
+void vfmig_log_init(struct vfmig_device *vfdev);
+
 #endif /* _VFMIG_DEVICE_H */

@@ -30,6 +30,7 @@ static int vfmig_init_dev(struct vfio_device *vdev)
 	if (ret)
 		return ret;
 	vfmig_migration_init(vfdev);
+	vfmig_log_init(vfdev);
 	return 0;
 }
 

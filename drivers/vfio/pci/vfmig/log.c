@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DMA logging (VFIO_DEVICE_FEATURE_DMA_LOGGING_START, _STOP and _REPORT): what VFIO
+ * asks and what the PF driver's device does.  It is apart from the migration states:
+ * any of the three can come in each of them, and a reset changes nothing.
+ */
+#include <linux/interval_tree.h>
+#include <linux/iova_bitmap.h>
+#include <linux/log2.h>
+#include <linux/range.h>
+#include <linux/rbtree.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+
+#include "device.h"
+
+/* The @count ranges of @tree, which VFIO made of what the user gave and checked, in order */
+static struct range *vfmig_log_ranges(struct rb_root_cached *tree, u32 count)
+{
+	struct range *ranges;
+	unsigned int i = 0;
+
+	ranges = kcalloc(count, sizeof(*ranges), GFP_KERNEL_ACCOUNT);
+	if (!ranges)
+		return ERR_PTR(-ENOMEM);
+
+	for (struct rb_node *rb = rb_first_cached(tree); rb; rb = rb_next(rb), i++) {
+		struct interval_tree_node *node = rb_entry(rb, struct interval_tree_node, rb);
+
+		ranges[i].start = node->start;
+		ranges[i].end = node->last;
+		/* Nobody asked for a length: of a range of none the end is before the start */
+		if (node->last + 1 == node->start) {
+			kfree(ranges);
+			return ERR_PTR(-EINVAL);
+		}
+	}
+	return ranges;
+}
+
+static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree, u32 count,
+			   u64 *page_size)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+	struct range *ranges;
+	int ret;
+
+	if (*page_size < SZ_4K || !is_power_of_2(*page_size))
+		return -EINVAL;
+	ranges = vfmig_log_ranges(tree, count);
+	if (IS_ERR(ranges))
+		return PTR_ERR(ranges);
+	ret = vfdev->ops->log_start(vfdev->vf, ranges, count, page_size);
+	kfree(ranges);
+	return ret;
+}
+
+static int vfmig_log_stop(struct vfio_device *vdev)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	vfdev->ops->log_stop(vfdev->vf);
+	return 0;
+}
+
+static int vfmig_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
+				    unsigned long length, struct iova_bitmap *dirty)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	return vfdev->ops->log_report(vfdev->vf, iova, length, dirty);
+}
+
+static const struct vfio_log_ops vfmig_log_ops = {
+	.log_start = vfmig_log_start,
+	.log_stop = vfmig_log_stop,
+	.log_read_and_clear = vfmig_log_read_and_clear,
+};
+
+/* Offered where the kernel can report and the device can log */
+void vfmig_log_init(struct vfmig_device *vfdev)
+{
+	if (IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && vfdev->ops->log_start)
+		vfdev->core.vdev.log_ops = &vfmig_log_ops;
+}
