@@ -13,10 +13,6 @@
 
 #define IOVA	0x40000000ULL
 
-#ifndef MAP_HUGE_SHIFT
-#define MAP_HUGE_SHIFT	26
-#endif
-
 FIXTURE(iommu)
 {
 	struct rig rig;
@@ -460,27 +456,6 @@ TEST_F_TIMEOUT(iommu, detach_beside_dma, 60)
 		rig_start(rig);
 	}
 	munmap(mem, PAGE);
-}
-
-/* Large pages, which the IOMMU core maps as one: NULL if there is none to be had */
-static u8 *map_huge(unsigned int shift)
-{
-	char path[128], old[32], more[32];
-	u8 *mem;
-
-	mem = map_pages(1UL << shift, MAP_HUGETLB | (int)shift << MAP_HUGE_SHIFT);
-	if (mem == MAP_FAILED) {
-		snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB/%s",
-			 (1UL << shift) / 1024, "nr_overcommit_hugepages");
-		if (!file_read(path, old, sizeof(old))) {
-			snprintf(more, sizeof(more), "%llu",
-				 (unsigned long long)strtoull(old, NULL, 10) + 1);
-			file_write(path, more);
-			mem = map_pages(1UL << shift, MAP_HUGETLB | (int)shift << MAP_HUGE_SHIFT);
-			file_write(path, old);
-		}
-	}
-	return mem == MAP_FAILED ? NULL : mem;
 }
 
 static void check_large(struct __test_metadata *_metadata, struct rig *rig, u8 *mem, size_t size)

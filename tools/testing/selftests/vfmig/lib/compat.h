@@ -89,4 +89,57 @@ struct iommu_ioas_unmap {
 };
 #endif
 
+#ifndef IOMMU_HWPT_SET_DIRTY_TRACKING
+#define IOMMU_HWPT_ALLOC			_IO(';', 0x89)
+#define IOMMU_GET_HW_INFO			_IO(';', 0x8a)
+#define IOMMU_HWPT_SET_DIRTY_TRACKING		_IO(';', 0x8b)
+#define IOMMU_HWPT_GET_DIRTY_BITMAP		_IO(';', 0x8c)
+#define IOMMU_HWPT_ALLOC_NEST_PARENT		1
+#define IOMMU_HWPT_ALLOC_DIRTY_TRACKING		2
+#define IOMMU_HW_CAP_DIRTY_TRACKING		1
+#define IOMMU_HWPT_DIRTY_TRACKING_ENABLE	1
+#define IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR	1
+
+struct iommu_hwpt_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 dev_id;
+	__u32 pt_id;
+	__u32 out_hwpt_id;
+	__u32 __reserved;
+	__u32 data_type;
+	__u32 data_len;
+	__aligned_u64 data_uptr;
+};
+
+struct iommu_hw_info {
+	__u32 size;
+	__u32 flags;
+	__u32 dev_id;
+	__u32 data_len;
+	__aligned_u64 data_uptr;
+	__u32 out_data_type;
+	__u32 __reserved;
+	__aligned_u64 out_capabilities;
+};
+
+struct iommu_hwpt_set_dirty_tracking {
+	__u32 size;
+	__u32 flags;
+	__u32 hwpt_id;
+	__u32 __reserved;
+};
+
+struct iommu_hwpt_get_dirty_bitmap {
+	__u32 size;
+	__u32 hwpt_id;
+	__u32 flags;
+	__u32 __reserved;
+	__aligned_u64 iova;
+	__aligned_u64 length;
+	__aligned_u64 page_size;
+	__aligned_u64 data;
+};
+#endif
+
 #endif /* VFMIG_TEST_COMPAT_H */

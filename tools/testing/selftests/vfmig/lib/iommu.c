@@ -5,16 +5,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT	26
+#endif
 
 const char *iommu_init(struct iommu *iommu, enum iommu_mode mode)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 
 	iommu->mode = mode;
+	iommu->hwpt_id = 0;
 	if (mode == IOMMU_TYPE1) {
 		iommu->fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 		if (iommu->fd < 0)
@@ -102,6 +109,21 @@ int iommu_unmap(struct iommu *iommu, u64 iova, u64 size)
 	return ioctl(iommu->fd, IOMMU_IOAS_UNMAP, &fd) ? -errno : 0;
 }
 
+int iommu_hwpt_alloc(struct iommu *iommu, u32 dev_id, u32 flags, u32 *hwpt_id)
+{
+	struct iommu_hwpt_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = flags,
+		.dev_id = dev_id,
+		.pt_id = iommu->ioas_id,
+	};
+
+	if (ioctl(iommu->fd, IOMMU_HWPT_ALLOC, &alloc))
+		return -errno;
+	*hwpt_id = alloc.out_hwpt_id;
+	return 0;
+}
+
 /* The last of the ranges that the type1 IOMMU reports */
 static u64 type1_last_iova(struct iommu *iommu)
 {
@@ -163,4 +185,31 @@ u64 arena_iova(struct arena *arena, const void *va)
 
 	must(off < arena->size);
 	return arena->iova + off;
+}
+
+static u8 *try_huge(unsigned int shift)
+{
+	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | (int)shift << MAP_HUGE_SHIFT;
+	u8 *mem = mmap(NULL, 1UL << shift, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+u8 *map_huge(unsigned int shift)
+{
+	char path[128], old[32], more[32];
+	u8 *mem = try_huge(shift);
+
+	if (mem)
+		return mem;
+	/* None are set aside: let there be one more than may be */
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB/%s",
+		 (1UL << shift) / 1024, "nr_overcommit_hugepages");
+	if (file_read(path, old, sizeof(old)))
+		return NULL;
+	snprintf(more, sizeof(more), "%llu", strtoull(old, NULL, 10) + 1);
+	file_write(path, more);
+	mem = try_huge(shift);
+	file_write(path, old);
+	return mem;
 }

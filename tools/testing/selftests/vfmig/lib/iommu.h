@@ -11,6 +11,7 @@
 enum iommu_mode {
 	IOMMU_TYPE1,		/* /dev/vfio/vfio, groups */
 	IOMMU_IOMMUFD,		/* /dev/iommu, device cdevs */
+	IOMMU_IOMMUFD_TRACKED,	/* ... with a domain in which writes can be tracked */
 };
 
 #define MAP_READ	1	/* the device may read */
@@ -21,6 +22,7 @@ struct iommu {
 	enum iommu_mode mode;
 	int fd;
 	u32 ioas_id;
+	u32 hwpt_id;		/* the domain of IOMMU_IOMMUFD_TRACKED, 0 without a device */
 };
 
 /* NULL, or why this mode can't be had here */
@@ -30,6 +32,9 @@ void iommu_exit(struct iommu *iommu);
 /* 0 or -errno; a container can map once a device is open in it */
 int iommu_map(struct iommu *iommu, u64 iova, void *va, u64 size, int prot);
 int iommu_unmap(struct iommu *iommu, u64 iova, u64 size);
+
+/* 0 or -errno; @dev_id is from binding a device, @flags are IOMMU_HWPT_ALLOC_* */
+int iommu_hwpt_alloc(struct iommu *iommu, u32 dev_id, u32 flags, u32 *hwpt_id);
 
 /* Highest IOVA that can be mapped */
 u64 iommu_last_iova(struct iommu *iommu);
@@ -60,5 +65,8 @@ void arena_map(struct arena *arena, struct iommu *iommu);
 /* Zeroed, aligned to a page; lives as long as the arena */
 void *arena_alloc(struct arena *arena, size_t size);
 u64 arena_iova(struct arena *arena, const void *va);
+
+/* A page of 1 << @shift bytes, which is mapped as one; NULL if there is none to be had */
+u8 *map_huge(unsigned int shift);
 
 #endif /* VFMIG_TEST_IOMMU_H */

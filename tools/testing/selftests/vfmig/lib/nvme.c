@@ -338,6 +338,17 @@ int nvme_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, u32 bl
 	return nvme_sync(nvme, q, &cmd, NULL);
 }
 
+u16 nvme_submit_read(struct nvme *nvme, struct nvme_queue *q, u64 slba, u32 blocks, u64 iova)
+{
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_READ, slba, blocks);
+	u64 second = (iova & ~(PAGE - 1)) + PAGE, end = iova + (u64)blocks * nvme->lba_size;
+
+	must(end <= second + PAGE);
+	cmd.prp1 = iova;
+	cmd.prp2 = end > second ? second : 0;
+	return nvme_submit(nvme, q, &cmd);
+}
+
 static void rw_bytes(struct nvme *nvme, u8 opcode, u64 offset, u8 *buf, size_t len)
 {
 	size_t most = nvme->max_transfer < KIB(256) ? nvme->max_transfer : KIB(256);

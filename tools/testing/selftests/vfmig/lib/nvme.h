@@ -184,6 +184,8 @@ int nvme_set_feature(struct nvme *nvme, u8 fid, u32 value);
 
 struct nvme_cmd nvme_rw_cmd(u8 opcode, u64 slba, u32 blocks);
 int nvme_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, u32 blocks, void *buf);
+/* Submit a read to any IOVA, of at most two pages, without ringing; returns its cid */
+u16 nvme_submit_read(struct nvme *nvme, struct nvme_queue *q, u64 slba, u32 blocks, u64 iova);
 /* By byte, in as many commands as it takes; fails the test on error */
 void nvme_write_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len);
 void nvme_read_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len);

@@ -14,14 +14,15 @@ const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode 
 	const char *why;
 
 	must(devs <= vfs->count && devs <= RIG_DEVS);
+	/* First, as without a device there is no folder of cdevs */
+	why = pf_require(vfs, rig->pf);
+	if (why)
+		return why;
 	for (unsigned int i = 0; i < devs; i++) {
 		why = iommu_init(&rig->iommu[i], mode);
 		if (why)
 			return why;
 	}
-	why = pf_require(vfs, rig->pf);
-	if (why)
-		return why;
 	arena_init(&rig->mem);
 	for (unsigned int i = 0; i < NVME_VECTORS; i++)
 		rig->irq[i] = event_new();

@@ -60,6 +60,14 @@ static int open_cdev(struct vfio_dev *dev)
 		return -errno;
 	if (ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
 		return -errno;
+	dev->dev_id = bind.out_devid;
+	if (dev->iommu->mode == IOMMU_IOMMUFD_TRACKED) {
+		if (!dev->iommu->hwpt_id)
+			must(!iommu_hwpt_alloc(dev->iommu, dev->dev_id,
+					       IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+					       &dev->iommu->hwpt_id));
+		attach.pt_id = dev->iommu->hwpt_id;
+	}
 	must(!ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
 	return 0;
 }

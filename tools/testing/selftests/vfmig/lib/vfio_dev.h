@@ -11,6 +11,7 @@ struct vfio_dev {
 	struct iommu *iommu;
 	int group;		/* -1 with iommufd */
 	int fd;			/* -1 if closed */
+	u32 dev_id;		/* with iommufd, what that calls it */
 	char bdf[BDF_SIZE];
 	u64 bar0;		/* offsets of the regions in the device fd */
 	u64 bar0_size;
