@@ -14,87 +14,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "dirty.h"
+#include "figure.h"
 #include "mig.h"
 #include "nvme.h"
 
-#define ROUNDS		7
 #define BUFFER		MIB(1)
 #define MEDIUM_MB	256
 #define MANY_VFS	64
 #define MANY_MB		8
 #define INFO_CALLS	20000
 #define WRITES		8192
+#define DIRTY_PAGES	1000
+#define REPORT_IOVA	0x1000000000ULL
+#define REPORT_SMALL	(1ULL << 30)
+#define REPORT_LARGE	(64 * REPORT_SMALL)
 #define BATCH		16	/* what the driver has PRP lists for at a time */
-
-static const char *out_dir;
-static unsigned int missed;
-
-struct sample {
-	double v[ROUNDS];
-};
-
-static int cmp_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(const struct sample *s)
-{
-	struct sample sorted = *s;
-
-	qsort(sorted.v, ROUNDS, sizeof(double), cmp_double);
-	return sorted.v[ROUNDS / 2];
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-static void write_samples(FILE *f, const char *name, const struct sample *s)
-{
-	fprintf(f, "  \"%s\": [", name);
-	for (unsigned int i = 0; i < ROUNDS; i++)
-		fprintf(f, "%s%g", i ? ", " : "", s->v[i]);
-	fprintf(f, "],\n");
-}
-
-/*
- * The figure @name is the median of @a over that of @b; @target is what it shall
- * be at least (@at_least) or at most.
- */
-static void report(const char *name, const char *a_name, const struct sample *a,
-		   const char *b_name, const struct sample *b, const char *unit, double target,
-		   bool at_least)
-{
-	double ratio = median(a) / median(b);
-	bool met = at_least ? ratio >= target : ratio <= target;
-	char path[PATH_SIZE];
-	FILE *f;
-
-	printf("%-14s %6.2f  (%s %g : %s %g %s; target %s %g: %s)\n", name, ratio, a_name,
-	       median(a), b_name, median(b), unit, at_least ? "at least" : "at most", target,
-	       met ? "met" : "NOT MET");
-	missed += !met;
-
-	snprintf(path, sizeof(path), "%s/%s.json", out_dir, name);
-	f = fopen(path, "w");
-	must(f);
-	fprintf(f, "{\n  \"name\": \"%s\",\n  \"unit\": \"%s\",\n", name, unit);
-	write_samples(f, a_name, a);
-	write_samples(f, b_name, b);
-	fprintf(f, "  \"ratio\": %.4f,\n  \"target\": \"%s %g\",\n  \"met\": %s\n}\n", ratio,
-		at_least ? ">=" : "<=", target, met ? "true" : "false");
-	must(!fclose(f));
-}
 
 /* An open VF with a medium that is written all over; nvme is its driver if it has one */
 struct bench_vf {
@@ -105,12 +44,13 @@ struct bench_vf {
 	u8 *buf;
 };
 
-static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index, size_t filled)
+static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index,
+		    enum iommu_mode mode, size_t filled)
 {
 	char bdf[BDF_SIZE];
 
 	must(pf_vf(pf, index, bdf));
-	must(!iommu_init(&vf->iommu, IOMMU_TYPE1));
+	must(!iommu_init(&vf->iommu, mode));
 	must(!vfio_open(&vf->dev, &vf->iommu, bdf));
 	if (!filled)
 		return;
@@ -264,8 +204,8 @@ static void bench_precopy_info(struct vfio_dev *dev)
 	must(!mig_set(dev, RUNNING, NULL));
 }
 
-/* 4 KiB writes a second at random places, BATCH in flight */
-static double write_rate(struct bench_vf *vf, u64 *seed)
+/* 4 KiB reads or writes a second at random places, BATCH in flight */
+static double io_rate(struct bench_vf *vf, u8 opcode, u64 *seed)
 {
 	struct nvme_queue *q = &vf->nvme.io[1];
 	u32 blocks = KIB(4) / vf->nvme.lba_size;
@@ -276,7 +216,7 @@ static double write_rate(struct bench_vf *vf, u64 *seed)
 
 		for (unsigned int i = 0; i < BATCH; i++) {
 			u64 granule = next_random(seed) % (MIB(MEDIUM_MB) / KIB(4));
-			struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, granule * blocks, blocks);
+			struct nvme_cmd cmd = nvme_rw_cmd(opcode, granule * blocks, blocks);
 
 			nvme_set_prps(&vf->nvme, q, &cmd, vf->buf + i * KIB(4), KIB(4));
 			cid[i] = nvme_submit(&vf->nvme, q, &cmd);
@@ -319,16 +259,132 @@ static void bench_tracking(struct bench_vf *vf)
 
 	must(buf);
 	must(!mig_set(&vf->dev, RUNNING, NULL));
-	write_rate(vf, &seed);
+	io_rate(vf, NVME_WRITE, &seed);
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		end_session(&vf->dev, drained_session(&vf->dev, buf));
-		off.v[i] = write_rate(vf, &seed);
+		off.v[i] = io_rate(vf, NVME_WRITE, &seed);
 		fd = drained_session(&vf->dev, buf);
-		on.v[i] = write_rate(vf, &seed);
+		on.v[i] = io_rate(vf, NVME_WRITE, &seed);
 		end_session(&vf->dev, fd);
 	}
 	report("tracking", "on", &on, "off", &off, "writes/s", 0.97, true);
 	free(buf);
+}
+
+/* What a guest's reads lose, which are the device's writes, where each is noted */
+static void bench_noting(struct bench_vf *vf)
+{
+	struct sample off, log, iommu;
+	u64 seed = 1;
+
+	io_rate(vf, NVME_READ, &seed);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		off.v[i] = io_rate(vf, NVME_READ, &seed);
+		must(!track_start(&vf->dev, BY_DEVICE, 0, 1ULL << 47));
+		log.v[i] = io_rate(vf, NVME_READ, &seed);
+		must(!track_stop(&vf->dev, BY_DEVICE));
+		must(!track_start(&vf->dev, BY_IOMMU, 0, 0));
+		iommu.v[i] = io_rate(vf, NVME_READ, &seed);
+		must(!track_stop(&vf->dev, BY_IOMMU));
+	}
+	report("dma_log", "on", &log, "off", &off, "reads/s", 0.95, true);
+	report("iommu_dirty", "on", &iommu, "off", &off, "reads/s", 0.95, true);
+	report("log_by_iommu", "log", &log, "iommu", &iommu, "reads/s", 0.95, true);
+}
+
+/*
+ * 64 GiB of IOVA, as one large page over and over, so that it takes neither memory
+ * nor long; NULL, or why it can't be had
+ */
+static const char *map_large(struct bench_vf *vf)
+{
+	int fd = memfd_create("vfmig_bench", MFD_HUGETLB | 21 << 26);
+	u8 *mem;
+
+	if (fd < 0 || ftruncate(fd, MIB(2)))
+		return "no large pages";
+	file_write("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages", "1");
+	mem = mmap(NULL, REPORT_SMALL + MIB(2), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(mem != MAP_FAILED);
+	mem += MIB(2) - (uintptr_t)mem % MIB(2);
+	for (u64 at = 0; at < REPORT_SMALL; at += MIB(2)) {
+		if (mmap(mem + at, MIB(2), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+		    MAP_FAILED)
+			return "no large page of 2 MiB to be had";
+	}
+	close(fd);
+	for (u64 at = 0; at < REPORT_LARGE; at += REPORT_SMALL)
+		must(!iommu_map(&vf->iommu, REPORT_IOVA + at, mem, REPORT_SMALL, MAP_RW));
+	return NULL;
+}
+
+/* ns of a report of @length bytes, in which the same DIRTY_PAGES pages are dirty each time */
+static double report_time(struct bench_vf *vf, enum tracker by, u64 length, u64 *bits)
+{
+	struct nvme_queue *q = &vf->nvme.io[1];
+	double begin;
+	u64 seed = 1;
+
+	for (unsigned int done = 0; done < DIRTY_PAGES; done += BATCH) {
+		u16 cid[BATCH];
+
+		for (unsigned int i = 0; i < BATCH; i++) {
+			u64 page = next_random(&seed) % (REPORT_SMALL / PAGE);
+
+			cid[i] = nvme_submit_read(&vf->nvme, q, 0, 1, REPORT_IOVA + page * PAGE);
+		}
+		nvme_ring(&vf->nvme, q);
+		for (unsigned int i = 0; i < BATCH; i++)
+			must(!nvme_wait(&vf->nvme, q, cid[i], NULL));
+	}
+	begin = now();
+	must(!track_report(&vf->dev, by, REPORT_IOVA, length, PAGE, bits));
+	return (now() - begin) * 1e9;
+}
+
+/* A report costs what is dirty, not what is asked for */
+static void bench_report(struct bench_vf *vf)
+{
+	static const char * const names[] = { "log_report", "iommu_report" };
+	struct sample small[2], large[2];
+	size_t size = REPORT_LARGE / PAGE / 8;
+	u64 *bits = aligned_alloc(PAGE, size);
+
+	must(bits);
+	memset(bits, 0xff, size);
+	for (enum tracker by = BY_DEVICE; by <= BY_IOMMU; by++) {
+		must(!track_start(&vf->dev, by, REPORT_IOVA, REPORT_LARGE));
+		report_time(vf, by, REPORT_LARGE, bits);
+		for (unsigned int i = 0; i < ROUNDS; i++) {
+			large[by].v[i] = report_time(vf, by, REPORT_LARGE, bits);
+			small[by].v[i] = report_time(vf, by, REPORT_SMALL, bits);
+		}
+		must(!track_stop(&vf->dev, by));
+		report(names[by], "64_gib", &large[by], "1_gib", &small[by], "ns", 2, false);
+	}
+	report("report_by", "device", &small[BY_DEVICE], "iommu", &small[BY_IOMMU], "ns", 1.5,
+	       false);
+	free(bits);
+}
+
+static void bench_dirty(const char *pf)
+{
+	static struct bench_vf vf;
+	struct iommu iommu;
+	const char *why;
+
+	why = iommu_init(&iommu, IOMMU_IOMMUFD_TRACKED);
+	if (!why) {
+		iommu_exit(&iommu);
+		vf_open(&vf, pf, 0, IOMMU_IOMMUFD_TRACKED, MIB(MEDIUM_MB));
+		bench_noting(&vf);
+		why = map_large(&vf);
+		if (!why)
+			bench_report(&vf);
+		vf_close(&vf);
+	}
+	if (why)
+		printf("no figures for what remains of DMA logging: %s\n", why);
 }
 
 /* One reader of one VF, with a buffer of its own as each VMM has it */
@@ -474,26 +530,27 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: vfmig_bench DIR\n");
 		return 2;
 	}
-	out_dir = argv[1];
+	figures_dir = argv[1];
 
 	why = pf_require(&two, pf);
 	if (why) {
 		fprintf(stderr, "vfmig_bench: %s\n", why);
 		return 2;
 	}
-	vf_open(&vfs[0], pf, 0, MIB(MEDIUM_MB));
-	vf_open(&vfs[1], pf, 1, 0);
+	vf_open(&vfs[0], pf, 0, IOMMU_TYPE1, MIB(MEDIUM_MB));
+	vf_open(&vfs[1], pf, 1, IOMMU_TYPE1, 0);
 	bench_stream(&vfs[0].dev, &vfs[1].dev);
 	bench_precopy_info(&vfs[0].dev);
 	bench_tracking(&vfs[0]);
 	vf_close(&vfs[0]);
 	vf_close(&vfs[1]);
+	bench_dirty(pf);
 
 	must(!pf_require(&all, pf));
 	for (unsigned int i = 0; i < MANY_VFS; i++)
-		vf_open(&vfs[i], pf, i, MIB(MANY_MB));
+		vf_open(&vfs[i], pf, i, IOMMU_TYPE1, MIB(MANY_MB));
 	bench_many(vfs);
 	for (unsigned int i = 0; i < MANY_VFS; i++)
 		vf_close(&vfs[i]);
-	return missed ? 1 : 0;
+	return figures_missed ? 1 : 0;
 }
