@@ -28,7 +28,8 @@
 #define MANY_VFS	64
 #define MANY_MB		8
 #define INFO_CALLS	20000
-#define WRITES		8192
+#define SLICE		255	/* commands that are timed together */
+#define SLICES		12
 #define DIRTY_PAGES	1000
 #define REPORT_IOVA	0x1000000000ULL
 #define REPORT_SMALL	(1ULL << 30)
@@ -57,7 +58,7 @@ static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index,
 	arena_init(&vf->mem);
 	arena_map(&vf->mem, &vf->iommu);
 	nvme_init(&vf->nvme, &vf->dev, &vf->mem);
-	must(!nvme_create_io(&vf->nvme, 1, 64, -1));
+	must(!nvme_create_io(&vf->nvme, 1, SLICE + 1, -1));
 	vf->buf = arena_alloc(&vf->mem, MIB(1));
 	fill_pattern(vf->buf, MIB(1), index + 1);
 	for (size_t done = 0; done < filled; done += MIB(1))
@@ -204,28 +205,50 @@ static void bench_precopy_info(struct vfio_dev *dev)
 	must(!mig_set(dev, RUNNING, NULL));
 }
 
-/* 4 KiB reads or writes a second at random places, BATCH in flight */
-static double io_rate(struct bench_vf *vf, u8 opcode, u64 *seed)
+/* Seconds that the device takes for a queue full of 4 KiB at random places */
+static double io_slice(struct bench_vf *vf, u8 opcode, u64 *seed)
 {
 	struct nvme_queue *q = &vf->nvme.io[1];
 	u32 blocks = KIB(4) / vf->nvme.lba_size;
-	double begin = now();
+	unsigned int end = q->head + SLICE - 1;
+	u8 phase = end < q->depth ? q->phase : !q->phase;
+	double begin, time;
 
-	for (unsigned int done = 0; done < WRITES; done += BATCH) {
-		u16 cid[BATCH];
+	for (unsigned int i = 0; i < SLICE; i++) {
+		u64 granule = next_random(seed) % (MIB(MEDIUM_MB) / KIB(4));
+		struct nvme_cmd cmd = nvme_rw_cmd(opcode, granule * blocks, blocks);
 
-		for (unsigned int i = 0; i < BATCH; i++) {
-			u64 granule = next_random(seed) % (MIB(MEDIUM_MB) / KIB(4));
-			struct nvme_cmd cmd = nvme_rw_cmd(opcode, granule * blocks, blocks);
-
-			nvme_set_prps(&vf->nvme, q, &cmd, vf->buf + i * KIB(4), KIB(4));
-			cid[i] = nvme_submit(&vf->nvme, q, &cmd);
-		}
-		nvme_ring(&vf->nvme, q);
-		for (unsigned int i = 0; i < BATCH; i++)
-			must(!nvme_wait(&vf->nvme, q, cid[i], NULL));
+		nvme_set_prps(&vf->nvme, q, &cmd, vf->buf + i % 256 * KIB(4), KIB(4));
+		nvme_submit(&vf->nvme, q, &cmd);
 	}
-	return WRITES / (now() - begin);
+	begin = now();
+	nvme_ring(&vf->nvme, q);
+	while ((nvme_cqe_status(q, end % q->depth) & 1) != phase)
+		must(now() - begin < 10);
+	time = now() - begin;
+
+	nvme_reap(&vf->nvme, q);
+	must(q->stashed == SLICE);
+	while (q->stashed)
+		must(!(q->stash[--q->stashed].status >> 1));
+	return time;
+}
+
+/*
+ * Commands a second: of some slices the fastest, as whatever else the machine does
+ * only makes them slower
+ */
+static double io_rate(struct bench_vf *vf, u8 opcode, u64 *seed)
+{
+	double best = io_slice(vf, opcode, seed);
+
+	for (unsigned int i = 1; i < SLICES; i++) {
+		double time = io_slice(vf, opcode, seed);
+
+		if (time < best)
+			best = time;
+	}
+	return SLICE / best;
 }
 
 /* A session whose initial data is all read, so that each write makes something dirty */
