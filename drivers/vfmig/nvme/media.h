@@ -169,10 +169,12 @@ static inline bool vfmig_media_track_pending(const struct vfmig_media *media,
 					     const struct vfmig_media_chunk *chunk,
 					     unsigned int bit)
 {
+	unsigned int word = BIT_WORD(bit);
+
 	smp_mb();	/* pairs with that of vfmig_media_next() */
 	return smp_load_acquire(&chunk->session) != media->session ||
-	       test_bit(bit, chunk->dirty) || test_bit(bit, chunk->initial) ||
-	       test_bit(bit, chunk->reinit);
+	       ((READ_ONCE(chunk->dirty[word]) | READ_ONCE(chunk->initial[word]) |
+		 READ_ONCE(chunk->reinit[word])) & BIT_MASK(bit));
 }
 
 /*
@@ -181,14 +183,28 @@ static inline bool vfmig_media_track_pending(const struct vfmig_media *media,
  */
 static inline unsigned int vfmig_bit_neighbours(const unsigned long *map, unsigned int bit)
 {
-	return (bit > 0 && test_bit(bit - 1, map)) +
-	       (bit < VFMIG_CHUNK_GRANULES - 1 && test_bit(bit + 1, map));
+	unsigned int word = BIT_WORD(bit), at = bit % BITS_PER_LONG;
+	unsigned int n;
+
+	/* Nearly always within the word at hand, in plain shifts */
+	if (at)
+		n = map[word] >> (at - 1) & 1;
+	else
+		n = bit && map[word - 1] >> (BITS_PER_LONG - 1);
+	if (at < BITS_PER_LONG - 1)
+		n += map[word] >> (at + 1) & 1;
+	else
+		n += bit < VFMIG_CHUNK_GRANULES - 1 && map[word + 1] & 1;
+	return n;
 }
 
 static inline void vfmig_bit_set(unsigned long *map, unsigned int bit, u64 *granules, u64 *runs)
 {
-	if (__test_and_set_bit(bit, map))
+	unsigned long old = map[BIT_WORD(bit)];
+
+	if (old & BIT_MASK(bit))
 		return;
+	WRITE_ONCE(map[BIT_WORD(bit)], old | BIT_MASK(bit));
 	*granules += 1;
 	*runs += 1;
 	*runs -= vfmig_bit_neighbours(map, bit);
