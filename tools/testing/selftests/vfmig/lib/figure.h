@@ -5,7 +5,7 @@
 
 #include "util.h"
 
-#define ROUNDS		7
+#define ROUNDS		15
 
 struct sample {
 	double v[ROUNDS];
