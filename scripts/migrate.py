@@ -25,6 +25,9 @@ from migration.tour import Lab
 
 TOP = Path(__file__).resolve().parent.parent
 
+# Scenarios of a run that may be begun again
+MAX_RESETS = 2
+
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -96,7 +99,7 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        return all(result.good() for result in self.results)
+        return bool(self._steps) and all(result.good() for result in self.results)
 
     def progress(self, text: str) -> None:
         print(f"[{time.monotonic() - self._begin:6.1f} s] {text}", flush=True)
@@ -118,7 +121,8 @@ class Run:
         many migrations (see Documentation/testing.rst): there, and there only, the
         scenario gets a second chance, and the summary says so."""
         before = len(self._steps)
-        chances = 2 if self.facts["accel"] == "tcg" else 1
+        emulated = self.facts["accel"] == "tcg"
+        chances = 2 if emulated and len(self.facts["guest_resets"]) < MAX_RESETS else 1
         while chances:
             chances -= 1
             try:
@@ -129,7 +133,7 @@ class Run:
                 self.progress(f"{name}: left out, {reason}")
                 self.facts["left_out"][name] = str(reason)
                 return
-            except Failure as failure:
+            except (Failure, OSError) as failure:
                 lab.end_tour()
                 if not isinstance(failure, GuestReset) or not chances:
                     self._take(Result(name, status="failed", error=str(failure)))
@@ -148,6 +152,8 @@ class Run:
     def report(self) -> None:
         summary.write_json(self.summary_file, self.facts, self.results, self.passed)
         print(f"\n{summary.table(self.results)}\n")
+        for name, reason in self.facts["left_out"].items():
+            print(f"{name}: left out, {reason}")
         if self.facts["guest_resets"]:
             print("Begun again, as the guest reset on its emulated processor: "
                   f"{', '.join(self.facts['guest_resets'])}")

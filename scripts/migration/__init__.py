@@ -17,6 +17,14 @@ summary      the table and summary.json
 """
 
 
+import os
+
+
+def patience(seconds: float) -> float:
+    """How long to wait for what takes so long on a kernel that checks nothing of itself."""
+    return seconds * int(os.environ.get("VFMIG_SLOWNESS", "1"))
+
+
 class Failure(Exception):
     """Something did not go as it must; the text is for the person who ran it."""
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from . import Failure
+from . import Failure, patience
 from .guest import Disk, Memory, Sampler, Verified
 from .qemu import Qemu
 from .result import Result
@@ -24,14 +24,14 @@ MEMORY = (32, 4)
 AFTER = (48, 4)
 MEDIA_MB = 64
 
-TIMEOUT = 300
+TIMEOUT = patience(300)
 
 CAPABILITIES = {"events": True, "return-path": False, "switchover-ack": False, "multifd": False}
-# Of the bandwidth, 0 is all there is
 # Blocks per second that the guest reads into memory.  It takes 8 s until one is replaced,
 # more than the guest is told after that it has moved.
 MEMORY_RATE = 96
 
+# Of the bandwidth, 0 is all there is
 PARAMETERS = {"max-bandwidth": 0, "avail-switchover-bandwidth": 0, "downtime-limit": 1000}
 
 

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import Failure
+from . import Failure, patience
 from .qemu import Qemu
 
-TIMEOUT = 180
+TIMEOUT = patience(180)
 
 # Warnings that an emulated processor's slow clock makes the guest's kernel write
 CLOCK_NOISE = ("hrtimer: interrupt took", "clocksource: ", "sched_clock: ")
@@ -201,6 +201,7 @@ class Memory:
         """A region of the disk (MiB) for it; rate is of blocks read per second, up to the
         end."""
         self._disk = disk
+        self._rate = rate
         self._dir = f"/tmp/memory-{disk.name}"
         disk.guest.output(
             f"rm -rf {self._dir}; mkdir {self._dir}; (memory {disk.device} {offset * disk.MIB} "
@@ -219,7 +220,9 @@ class Memory:
         the device goes on reading until then."""
         self._disk.guest.output(f"touch {self._dir}/stop")
         self._wait("ended")
-        read, wrong, _ = self._disk.guest.output(f"cat {self._dir}/result").split()
+        read, wrong, again = self._disk.guest.output(f"cat {self._dir}/result").split()
+        if self._rate and not int(again):
+            raise Failure(f"{self._disk.name} wrote nothing into memory while the guest moved")
         return Verified(int(read), int(wrong))
 
 

@@ -6,7 +6,7 @@ come in between: to learn at once that the guest stands still, and to be first t
 
 import os
 import select
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
@@ -61,7 +61,8 @@ class Tap:
     def close(self) -> None:
         """The rest of the trace goes to a file of its own."""
         self._qemu.trace = self._qemu.trace.with_suffix(".after.trace")
-        self._qemu.monitor(f"logfile {self._qemu.trace}")
+        with suppress(Failure):
+            self._qemu.monitor(f"logfile {self._qemu.trace}")
         os.close(self._pipe)
         self._path.unlink()
 
@@ -97,17 +98,16 @@ def reinit(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
     """As live(), but the administrator resizes the medium when the guest has stopped: new
     initial data, which the destination has not acknowledged and no longer can.  The
     migration fails, and the guest goes on where it is."""
-    tap = Tap(tour.guest.qemu, tour.lab.run)
-    source, destination = begin(tour, mode, timeline)
-    with ahead_of(source):
-        tap.wait(STOPPED)
-        source.vfs[0].resize(tour.lab.media_mb + 1)
-    reason = wait_end(tour, source, result)
-    wait_running(source)
-    timeline.stay()
-    tap.save()
-    take_figures(source, mode, result, timeline)
-    tap.close()
+    with closing(Tap(tour.guest.qemu, tour.lab.run)) as tap:
+        source, destination = begin(tour, mode, timeline)
+        with ahead_of(source):
+            tap.wait(STOPPED)
+            source.vfs[0].resize(tour.lab.media_mb + 1)
+        reason = wait_end(tour, source, result)
+        wait_running(source)
+        timeline.stay()
+        tap.save()
+        take_figures(source, mode, result, timeline)
     destination.quit()
     # QEMU has no better name for it
     if "switchover ack" not in reason.lower():

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -11,14 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
-from . import Failure, GuestReset
+from . import Failure, GuestReset, patience
 from .combination import Combination, Emulator
 from .trace import EVENTS
 
 MACHINE = "hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
 CMDLINE = ("console=hvc0 loglevel=4 mitigations=off nokaslr no_timer_check tsc=reliable "
            "workqueue.cpu_intensive_thresh_us=0 panic=-1")
-TIMEOUT = 180
+TIMEOUT = patience(180)
 
 
 def connect(path: Path, process: subprocess.Popen, log: Path) -> socket.socket:
@@ -48,7 +49,9 @@ def tail(path: Path) -> str:
 class Qmp:
     """QMP over a unix socket: commands, and the events that came meanwhile."""
 
-    def __init__(self, sock: socket.socket):
+    def __init__(self, sock: socket.socket, console: Path):
+        """The console tells a guest that reset of itself from one that panicked."""
+        self._console = console
         self.events: list[dict[str, Any]] = []
         self._sock = sock
         self._input = sock.makefile("r", encoding="utf-8")
@@ -73,7 +76,11 @@ class Qmp:
         reasons = [event["data"]["reason"] for event in self.events
                    if event["event"] == "SHUTDOWN"]
         why = f"it shut down, {reasons[-1]}" if reasons else "it said nothing of a shutdown"
-        kind = GuestReset if reasons[-1:] == ["guest-reset"] else Failure
+        last_words = [line for line in self._console.read_text(errors="replace").splitlines()
+                      if re.search("Kernel panic|Oops|BUG: ", line)]
+        if last_words:
+            why += f", its guest's last words: {last_words[-1]}"
+        kind = GuestReset if reasons[-1:] == ["guest-reset"] and not last_words else Failure
         return kind(f"QEMU closed its QMP connection ({how}): {why}")
 
     def command(self, name: str, **arguments: Any) -> Any:
@@ -109,6 +116,7 @@ class Qemu:
         self.vfs = vfs
         self.trace = logs / f"{name}.trace"
         self._log = logs / f"{name}.log"
+        console = logs / f"{name}.console"
         self._qmp_path = run / f"{name}.qmp"
         self._agent_path = run / f"{name}.agent"
         arguments = [
@@ -120,7 +128,7 @@ class Qemu:
             "-drive", f"if=none,id=root,format=raw,readonly=on,file={image / 'root.img'}",
             "-device", "virtio-blk-pci,drive=root,addr=02.0",
             "-device", "virtio-serial-pci,addr=03.0",
-            "-chardev", f"file,id=console,path={logs / (name + '.console')}",
+            "-chardev", f"file,id=console,path={console}",
             "-device", "virtconsole,chardev=console",
             "-chardev", f"socket,id=agent,server=on,wait=off,path={self._agent_path}",
             "-device", "virtserialport,chardev=agent,name=agent",
@@ -141,7 +149,7 @@ class Qemu:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
         try:
-            self.qmp = Qmp(connect(self._qmp_path, self.process, self._log))
+            self.qmp = Qmp(connect(self._qmp_path, self.process, self._log), console)
             self._place_cpus()
             if not incoming:
                 self.qmp.command("cont")

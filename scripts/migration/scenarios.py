@@ -140,14 +140,16 @@ def resized(lab: Lab) -> Iterator[Step]:
     if tuple(map(int, os.uname().release.split(".")[:2])) < REINIT_LINUX:
         raise LeftOut(f"Linux {os.uname().release} has no VFIO_PRECOPY_INFO_REINIT")
     tour = one_vf_tour(lab, "reinit", (emulator, emulator))
-    step = migrate(tour, Result("reinit", expected="failed"), reinit, PRECOPY)
-    yield step
-    if step[0].good():
-        # Only a medium of the same size takes it
-        for vf in lab.vfs:
-            vf.resize(MEDIA_MB + 1)
-        yield migrate(tour, Result("reinit, again"), live, PRECOPY)
-    lab.discard_vfs()
+    try:
+        step = migrate(tour, Result("reinit", expected="failed"), reinit, PRECOPY)
+        yield step
+        if step[0].good():
+            # Only a medium of the same size takes it
+            for vf in lab.vfs:
+                vf.resize(MEDIA_MB + 1)
+            yield migrate(tour, Result("reinit, again"), live, PRECOPY)
+    finally:
+        lab.discard_vfs()
 
 
 def downtime(lab: Lab) -> Iterator[Step]:

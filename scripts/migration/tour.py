@@ -21,11 +21,10 @@ class Tour:
     def __init__(self, lab: "Lab", name: str, sides: list[list[host.Vf]],
                  combination: Combination):
         self.lab = lab
-        self.name = name
         self.sides = sides
         self.combination = combination
         self.seed = 0
-        self.migrations = 0
+        self.call(name)
         self._at = 0
         self._stack = ExitStack()
         lab.progress(f"guest boots with {', '.join(vf.address for vf in sides[0])}, "
@@ -41,7 +40,7 @@ class Tour:
             raise
 
     def _boot(self, side: int, **options: Any) -> Qemu:
-        qemu = Qemu(f"{self.name}-{self.migrations}", self.lab.image, self.lab.logs,
+        qemu = Qemu(f"{self._prefix}-{self.migrations}", self.lab.image, self.lab.logs,
                     self.lab.run, self.sides[side], self.combination.emulators[side],
                     self.combination, **options)
         self._stack.callback(qemu.quit)
@@ -56,6 +55,14 @@ class Tour:
     def emulators(self) -> tuple[Emulator, Emulator]:
         """Where the guest is, and where it goes next."""
         return self.combination.emulators[self._at], self.combination.emulators[1 - self._at]
+
+    def call(self, name: str) -> None:
+        """Its QEMUs are called after the scenario, and numbered.  Nobody overwrites what
+        another guest of the same scenario left."""
+        guests = self.lab.guests[name] = self.lab.guests.get(name, 0) + 1
+        self.name = name
+        self._prefix = f"{name}-guest{guests}" if guests > 1 else name
+        self.migrations = 0
 
     def arrived(self) -> None:
         self._at = 1 - self._at
@@ -80,6 +87,7 @@ class Lab:
     progress: Callable[[str], None]
     vfs: list[host.Vf] = field(default_factory=list)
     media_mb: int = 0
+    guests: dict[str, int] = field(default_factory=dict)
     _tour: Optional[Tour] = None
 
     def set_vfs(self, count: int, media_mb: int) -> None:
@@ -101,9 +109,7 @@ class Lab:
         if not self._tour:
             self._tour = Tour(self, name, sides, combination)
         elif self._tour.name != name:
-            # Its QEMUs are called after the scenario, and numbered
-            self._tour.name = name
-            self._tour.migrations = 0
+            self._tour.call(name)
         return self._tour
 
     def discard_vfs(self) -> None:
