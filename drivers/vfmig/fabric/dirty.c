@@ -200,8 +200,14 @@ void vfmig_dirty_read(struct vfmig_dirty *dirty, u64 first, u64 last, bool clear
 		cond_resched();
 		if (!bitmap)
 			continue;
-		for_each_set_bitrange(from, to, pages, CHUNK_PAGES)
-			iova_bitmap_set(bitmap, base + (u64)from * PAGE_SIZE,
-					(size_t)(to - from) * PAGE_SIZE);
+		/*
+		 * Page by page.  Where a run goes over the end of what is pinned of the user's
+		 * bitmap, iova_bitmap_set() goes on at a multiple of what a bit stands for
+		 * before the end of the run.  If that is more than a page, it may be before
+		 * the start, and without a next page of the bitmap it never ends.  A page has
+		 * no two bits of 4 KiB or more, and ends with one if they are of less.
+		 */
+		for_each_set_bit(from, pages, CHUNK_PAGES)
+			iova_bitmap_set(bitmap, base + (u64)from * PAGE_SIZE, PAGE_SIZE);
 	}
 }

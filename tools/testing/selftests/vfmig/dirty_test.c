@@ -230,6 +230,35 @@ TEST_F(dirty, report_of_larger_pages)
 	free(bits);
 }
 
+/*
+ * 128 bits, the second 64 of which are not there, and a write of the device to either side
+ * of the border.  What is there is reported, and the kernel comes back.
+ */
+TEST_F(dirty, report_to_a_bitmap_that_ends_too_early)
+{
+	/* With the border in the middle of 16 MiB, which the kernel reports together */
+	const u64 iova = (8ULL << 30) + MIB(2);
+	const u64 size = MIB(2), length = 128 * size, at = iova + 64 * size;
+	u8 *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	u8 *end = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u64 *bits;
+
+	ASSERT_NE(mem, MAP_FAILED);
+	ASSERT_NE(end, MAP_FAILED);
+	ASSERT_EQ(munmap(end + PAGE, PAGE), 0);
+	bits = (u64 *)(end + PAGE) - 1;
+	for (u64 offset = 0; offset < length; offset += size)
+		ASSERT_EQ(iommu_map(self->dev->iommu, iova + offset, mem, size, MAP_RW), 0);
+
+	ASSERT_EQ(track_start(self->dev, variant->by, iova, length), 0);
+	ASSERT_EQ(write_at(&self->written, self->nvme, at - PAGE, 16), 0);
+	track_report(self->dev, variant->by, iova, length, size, bits);
+	EXPECT_EQ(*bits, 1ULL << 63);
+	EXPECT_EQ(track_stop(self->dev, variant->by), 0);
+	munmap(end, PAGE);
+	munmap(mem, size);
+}
+
 static void check_large(struct __test_metadata *_metadata, struct rig *rig, enum tracker by,
 			u8 *mem, u64 size)
 {
