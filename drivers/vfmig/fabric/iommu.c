@@ -176,6 +176,11 @@ static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool ena
 			return -ENOMEM;
 		/* Pairs with the address dependency in dma.c */
 		smp_store_release(&vdomain->dirty, dirty);
+		/*
+		 * A copy under way may not have seen it, and leaves no bit then.  Its data must
+		 * be there before the caller begins to read pages.
+		 */
+		vfmig_domain_wait_for_dma(vdomain);
 		return 0;
 	}
 	WRITE_ONCE(vdomain->dirty, NULL);
