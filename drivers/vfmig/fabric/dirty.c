@@ -8,7 +8,11 @@
  * and to look for what is dirty costs what is dirty, not what is mapped.
  *
  * The bits lie in chunks, which are made when the first page of them is written and
- * stay as long as the set: half a KiB for each 16 MiB in which there were writes.
+ * stay as long as the set: half a KiB for each 16 MiB in which there were writes.  To
+ * unmap empties them and frees none: a log knows nothing of mappings, and what is
+ * unmapped at a time may be any part of a chunk.  So the bound is not what is mapped
+ * but the address space that was ever written, 1/32768 of it and at most 8 GiB, and
+ * who has it written pays: it is charged to the memory cgroup that opened the VF.
  *
  * No write is missed.  A copy, which can't sleep, finds the chunk before it
  * touches the page; where there is none it does nothing, and its caller makes one
