@@ -19,23 +19,38 @@ FIXTURE(data_fd)
 
 FIXTURE_VARIANT(data_fd)
 {
+	enum iommu_mode mode;
 	u32 state;
 };
 
 FIXTURE_VARIANT_ADD(data_fd, of_stop_copy)
 {
+	.mode = IOMMU_TYPE1,
+	.state = STOP_COPY,
+};
+
+FIXTURE_VARIANT_ADD(data_fd, of_stop_copy_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.state = STOP_COPY,
 };
 
 FIXTURE_VARIANT_ADD(data_fd, of_resuming)
 {
+	.mode = IOMMU_TYPE1,
+	.state = RESUMING,
+};
+
+FIXTURE_VARIANT_ADD(data_fd, of_resuming_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.state = RESUMING,
 };
 
 FIXTURE_SETUP(data_fd)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	if (why)
 		SKIP(return, "%s", why);

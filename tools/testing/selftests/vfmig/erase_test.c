@@ -38,10 +38,25 @@ FIXTURE(erase)
 	u8 *buf;
 };
 
+FIXTURE_VARIANT(erase)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(erase, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(erase, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(erase)
 {
 	struct pf_vfs vfs = { .count = 2, .media_mb = MEDIUM / MIB(1) };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	if (why)
 		SKIP(return, "%s", why);

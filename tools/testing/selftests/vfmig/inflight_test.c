@@ -20,10 +20,25 @@ FIXTURE(inflight)
 	u8 *buf;
 };
 
+FIXTURE_VARIANT(inflight)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(inflight, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(inflight, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(inflight)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 2);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 2);
 
 	if (why)
 		SKIP(return, "%s", why);

@@ -16,10 +16,25 @@ FIXTURE(irq)
 	struct rig rig;
 };
 
+FIXTURE_VARIANT(irq)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(irq, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(irq, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(irq)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	if (why)
 		SKIP(return, "%s", why);

@@ -22,10 +22,25 @@ FIXTURE(admin)
 	u32 lba;	/* bytes of a block */
 };
 
+FIXTURE_VARIANT(admin)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(admin, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(admin, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(admin)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -176,7 +191,7 @@ TEST_F(admin, each_vf_is_somebody_else)
 	ASSERT_EQ(nvme_identify(self->nvme, 1, 0, id), 0);
 	ASSERT_EQ(nvme_identify(self->nvme, 0, 1, id + PAGE), 0);
 	ASSERT_TRUE(pf_vf(self->rig.pf, 1, bdf));
-	ASSERT_EQ(iommu_init(&iommu, IOMMU_TYPE1), NULL);
+	ASSERT_EQ(iommu_init(&iommu, variant->mode), NULL);
 	ASSERT_EQ(vfio_open(&dev, &iommu, bdf), 0);
 	arena_map(&self->rig.mem, &iommu);
 	nvme_init(&other, &dev, &self->rig.mem);

@@ -23,23 +23,38 @@ FIXTURE(io)
 
 FIXTURE_VARIANT(io)
 {
+	enum iommu_mode mode;
 	unsigned int lba_size;
 };
 
 FIXTURE_VARIANT_ADD(io, lba_512)
 {
+	.mode = IOMMU_TYPE1,
+	.lba_size = 512,
+};
+
+FIXTURE_VARIANT_ADD(io, lba_512_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.lba_size = 512,
 };
 
 FIXTURE_VARIANT_ADD(io, lba_4096)
 {
+	.mode = IOMMU_TYPE1,
+	.lba_size = 4096,
+};
+
+FIXTURE_VARIANT_ADD(io, lba_4096_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.lba_size = 4096,
 };
 
 FIXTURE_SETUP(io)
 {
 	struct pf_vfs vfs = { .count = 2, .lba_size = variant->lba_size };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	if (why)
 		SKIP(return, "%s", why);

@@ -51,7 +51,7 @@ FIXTURE_VARIANT_ADD(cut, to_and_fro)
 
 FIXTURE_SETUP(cut)
 {
-	const char *why = source_open_with_runs(&self->src);
+	const char *why = source_open_with_runs(&self->src, IOMMU_TYPE1);
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -219,7 +219,7 @@ FIXTURE_VARIANT_ADD(abort, by_pf_reset)
 
 FIXTURE_SETUP(abort)
 {
-	const char *why = source_open_with_runs(&self->src);
+	const char *why = source_open_with_runs(&self->src, IOMMU_TYPE1);
 
 	if (why)
 		SKIP(return, "%s", why);

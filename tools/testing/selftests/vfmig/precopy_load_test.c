@@ -21,9 +21,24 @@ FIXTURE(busy)
 	struct session s;
 };
 
+FIXTURE_VARIANT(busy)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(busy, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(busy, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(busy)
 {
-	const char *why = source_open(&self->src, MEDIUM / MIB(1));
+	const char *why = source_open(&self->src, variant->mode, MEDIUM / MIB(1));
 
 	if (why)
 		SKIP(return, "%s", why);

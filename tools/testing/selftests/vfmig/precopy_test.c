@@ -29,9 +29,24 @@ FIXTURE(precopy)
 	int fd;
 };
 
+FIXTURE_VARIANT(precopy)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(precopy, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(precopy, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(precopy)
 {
-	const char *why = source_open_with_runs(&self->src);
+	const char *why = source_open_with_runs(&self->src, variant->mode);
 
 	if (why)
 		SKIP(return, "%s", why);

@@ -18,9 +18,24 @@ FIXTURE(track)
 	struct session s;
 };
 
+FIXTURE_VARIANT(track)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(track, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(track, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(track)
 {
-	const char *why = source_open(&self->src, 4);
+	const char *why = source_open(&self->src, variant->mode, 4);
 
 	if (why)
 		SKIP(return, "%s", why);

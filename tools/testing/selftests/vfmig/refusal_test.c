@@ -26,10 +26,25 @@ FIXTURE(refused)
 	u8 *buf;
 };
 
+FIXTURE_VARIANT(refused)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(refused, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(refused, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(refused)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 2);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 2);
 	struct rig *rig = &self->rig;
 
 	if (why)

@@ -24,21 +24,35 @@ FIXTURE(reinit)
 
 FIXTURE_VARIANT(reinit)
 {
+	enum iommu_mode mode;
 	bool v2;
 };
 
 FIXTURE_VARIANT_ADD(reinit, v1)
 {
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(reinit, v1_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 };
 
 FIXTURE_VARIANT_ADD(reinit, v2)
 {
+	.mode = IOMMU_TYPE1,
+	.v2 = true,
+};
+
+FIXTURE_VARIANT_ADD(reinit, v2_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.v2 = true,
 };
 
 FIXTURE_SETUP(reinit)
 {
-	const char *why = source_open(&self->src, 4);
+	const char *why = source_open(&self->src, variant->mode, 4);
 
 	if (why)
 		SKIP(return, "%s", why);

@@ -21,23 +21,38 @@ FIXTURE(removal)
 
 FIXTURE_VARIANT(removal)
 {
+	enum iommu_mode mode;
 	enum removal how;
 };
 
 FIXTURE_VARIANT_ADD(removal, by_numvfs)
 {
+	.mode = IOMMU_TYPE1,
+	.how = BY_NUMVFS,
+};
+
+FIXTURE_VARIANT_ADD(removal, by_numvfs_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.how = BY_NUMVFS,
 };
 
 FIXTURE_VARIANT_ADD(removal, by_pf_unbind)
 {
+	.mode = IOMMU_TYPE1,
+	.how = BY_UNBIND,
+};
+
+FIXTURE_VARIANT_ADD(removal, by_pf_unbind_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.how = BY_UNBIND,
 };
 
 FIXTURE_SETUP(removal)
 {
 	struct pf_vfs vfs = { .count = 1 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -195,7 +210,9 @@ TEST_F_TIMEOUT(removal, and_back_again, 60)
 	ASSERT_EQ(pf_require(&(struct pf_vfs){ .count = 1 }, rig->pf), NULL);
 	ASSERT_TRUE(pf_vf(rig->pf, 0, bdf));
 	ASSERT_EQ(vfio_open(&rig->dev[0], &rig->iommu[0], bdf), 0);
-	arena_map(&rig->mem, &rig->iommu[0]);
+	/* What iommufd maps stays without a device */
+	if (variant->mode == IOMMU_TYPE1)
+		arena_map(&rig->mem, &rig->iommu[0]);
 	nvme_init(&rig->nvme, &rig->dev[0], &rig->mem);
 	ASSERT_EQ(nvme_create_io(&rig->nvme, 1, 16, -1), 0);
 	nvme_read_bytes(&rig->nvme, 0, buf, PAGE);

@@ -20,33 +20,62 @@ FIXTURE(reset)
 
 FIXTURE_VARIANT(reset)
 {
+	enum iommu_mode mode;
 	enum reset_kind kind;
 };
 
 FIXTURE_VARIANT_ADD(reset, by_vfio)
 {
+	.mode = IOMMU_TYPE1,
+	.kind = RESET_VFIO,
+};
+
+FIXTURE_VARIANT_ADD(reset, by_vfio_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.kind = RESET_VFIO,
 };
 
 FIXTURE_VARIANT_ADD(reset, by_flr)
 {
+	.mode = IOMMU_TYPE1,
+	.kind = RESET_FLR,
+};
+
+FIXTURE_VARIANT_ADD(reset, by_flr_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.kind = RESET_FLR,
 };
 
 FIXTURE_VARIANT_ADD(reset, by_sysfs)
 {
+	.mode = IOMMU_TYPE1,
+	.kind = RESET_SYSFS,
+};
+
+FIXTURE_VARIANT_ADD(reset, by_sysfs_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.kind = RESET_SYSFS,
 };
 
 FIXTURE_VARIANT_ADD(reset, by_pf)
 {
+	.mode = IOMMU_TYPE1,
+	.kind = RESET_PF,
+};
+
+FIXTURE_VARIANT_ADD(reset, by_pf_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.kind = RESET_PF,
 };
 
 FIXTURE_SETUP(reset)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	if (why)
 		SKIP(return, "%s", why);

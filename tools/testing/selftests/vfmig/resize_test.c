@@ -69,7 +69,7 @@ FIXTURE_SETUP(resize)
 		SKIP(return, "%s", why);
 	/* A test that failed may have left them otherwise */
 	resize_both(pf, MEDIA_MB);
-	why = source_open(&self->src, MEDIA_MB);
+	why = source_open(&self->src, IOMMU_TYPE1, MEDIA_MB);
 	if (why)
 		SKIP(return, "%s", why);
 	if (variant->v2 && precopy_opt_in(self->src.dev))

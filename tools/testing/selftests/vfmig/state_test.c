@@ -72,10 +72,25 @@ FIXTURE(state)
 	bool pre_copy;
 };
 
+FIXTURE_VARIANT(state)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(state, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(state, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(state)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 	u64 flags;
 
 	if (why)

@@ -23,10 +23,25 @@ FIXTURE(stream)
 	u8 *buf;	/* as large, in the arena */
 };
 
+FIXTURE_VARIANT(stream)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(stream, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(stream, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 FIXTURE_SETUP(stream)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 2);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 2);
 	struct rig *rig = &self->rig;
 
 	if (why)

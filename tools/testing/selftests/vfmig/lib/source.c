@@ -10,11 +10,11 @@
 
 #define WRITE_ZEROES_DEAC	(1U << 25)
 
-const char *source_open(struct source *src, unsigned int media_mb)
+const char *source_open(struct source *src, enum iommu_mode mode, unsigned int media_mb)
 {
 	struct pf_vfs vfs = { .count = 2, .media_mb = media_mb };
 	struct rig *rig = &src->rig;
-	const char *why = rig_open(rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(rig, &vfs, mode, 1);
 
 	if (why)
 		return why;
@@ -31,9 +31,9 @@ const char *source_open(struct source *src, unsigned int media_mb)
 	return NULL;
 }
 
-const char *source_open_with_runs(struct source *src)
+const char *source_open_with_runs(struct source *src, enum iommu_mode mode)
 {
-	const char *why = source_open(src, 1);
+	const char *why = source_open(src, mode, 1);
 
 	if (why)
 		return why;

@@ -33,11 +33,11 @@ struct source {
 #define SOURCE_SEED	20240607
 
 /* NULL, or why the test must be skipped; source_close() in either case */
-const char *source_open(struct source *src, unsigned int media_mb);
+const char *source_open(struct source *src, enum iommu_mode mode, unsigned int media_mb);
 void source_close(struct source *src);
 
 /* The same of 1 MiB, with two runs on it: FIRST_COPY bytes of stream */
-const char *source_open_with_runs(struct source *src);
+const char *source_open_with_runs(struct source *src, enum iommu_mode mode);
 
 #define RUN_A		(2 * PAGE)		/* three granules */
 #define RUN_B		(MIB(1) - PAGE)		/* one */
