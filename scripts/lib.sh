@@ -243,14 +243,16 @@ make_cpio()
 	(cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) >"$2.new" && mv "$2.new" "$2"
 }
 
-# Builds the modules for the kernel that the test VM boots
+# Builds the modules for the kernel that the test VM boots.  What a calling make has in
+# the environment stays out: it makes this one warn about -j, which the log is judged by.
 build_modules()
 {
 	local release log=$BUILD/build.log
 
 	release=$(vm_release) || die "no kernel from $MIN_KERNEL on: run scripts/setup"
 	say "building the modules for Linux $release"
-	if ! make -C "$TOP" -j"$(nproc)" KDIR="$(vm_kdir "$release")" "$@" modules >"$log" 2>&1; then
+	if ! env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL \
+		make -C "$TOP" -j"$(nproc)" KDIR="$(vm_kdir "$release")" "$@" modules >"$log" 2>&1; then
 		warn "the build failed:"
 		grep -E 'error|Error|warning' "$log" | head -n 20 >&2
 		warn "the whole log is $log"
