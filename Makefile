@@ -12,8 +12,13 @@ endif
 export KERNEL
 
 # The kernel build directory: with KERNEL=distro the running kernel's headers if it
-# is new enough, else the newest installed ones (scripts/lib.sh decides).
-KDIR ?= $(shell bash -c '. $(CURDIR)/scripts/lib.sh && use_kernel && build_kdir')
+# is new enough, else the newest installed ones (scripts/lib.sh decides).  Asked for
+# once, by the first recipe that wants it; empty if there is none, and it said why.
+# What is exported does not reach $(shell) before make 4.4.
+ifeq ($(origin KDIR),undefined)
+KDIR = $(eval KDIR := $$(shell \
+	KERNEL=$(KERNEL) bash -c '. $(CURDIR)/scripts/lib.sh && print_kdir' make))$(KDIR)
+endif
 
 TESTS = $(CURDIR)/tools/testing/selftests/vfmig
 
@@ -42,7 +47,7 @@ distclean: clean
 # say nothing across two of them
 kdir:
 	@[ -e "$(KDIR)/Makefile" ] || { \
-		echo "no kernel headers from 6.12 on in '$(KDIR)': run scripts/setup or give KDIR=" >&2; \
+		[ -z "$(KDIR)" ] || echo "no kernel headers in '$(KDIR)'" >&2; \
 		exit 2; }
 	@mkdir -p build
 	@for_kernel="$(KDIR) $$(stat -c %Y $(KDIR)/include/config/auto.conf)"; \

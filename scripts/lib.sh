@@ -121,6 +121,13 @@ build_kdir()
 	[ -n "$rel" ] && kernel_headers "$rel"
 }
 
+# For the Makefile
+print_kdir()
+{
+	use_kernel
+	build_kdir || die "no kernel headers from $MIN_KERNEL on: run scripts/setup or give KDIR="
+}
+
 # Where the modules of kernel release $1 are: VM_MODULES is an INSTALL_MOD_PATH
 kernel_modules()
 {
