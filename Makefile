@@ -26,6 +26,8 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
 
 all: modules
 
+# Only what builds cleans: a newer header package is no reason to install nothing
+modules: clean-stale
 modules modules_install: kdir
 	+$(KBUILD) $@
 
@@ -39,16 +41,18 @@ clean-modules:
 		-o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name '.tmp_*' \) -type f -delete
 	@rm -f Module.symvers modules.order .module-common.o .*.cmd
 
-# What a build or a run leaves behind, downloads included
+# What a build or a run leaves behind in the checkout, but not the cache outside
 distclean: clean
 	rm -rf build
 
-# What was built for another kernel goes first: kbuild compares file times, which
-# say nothing across two of them
 kdir:
 	@[ -e "$(KDIR)/Makefile" ] || { \
 		[ -z "$(KDIR)" ] || echo "no kernel headers in '$(KDIR)'" >&2; \
 		exit 2; }
+
+# What was built for another kernel goes first: kbuild compares file times, which
+# say nothing across two of them
+clean-stale: kdir
 	@mkdir -p build
 	@for_kernel="$(KDIR) $$(stat -c %Y $(KDIR)/include/config/auto.conf)"; \
 	[ "$$for_kernel" = "$$(cat build/modules-kdir 2>/dev/null)" ] || { \
@@ -69,7 +73,8 @@ help:
 	@echo '  all              build them (default)'
 	@echo '  modules_install  install them, as for any external module'
 	@echo '  clean            remove what was built'
-	@echo '  distclean        also remove build/: logs, results, downloads'
+	@echo '  distclean        also remove build/: logs, results, what setup unpacked;'
+	@echo '                   the cache (see scripts/kernel) stays'
 	@echo ''
 	@echo 'The whole (each installs through apt what is missing):'
 	@echo '  run              migrate a guest under I/O in the test VM'
@@ -87,4 +92,5 @@ help:
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
 	@echo '  ARGS="..."       options for run and check (see scripts/run --help)'
 
-.PHONY: all modules modules_install clean clean-modules distclean kdir setup run check bench htmldocs help
+.PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
+	setup run check bench htmldocs help
