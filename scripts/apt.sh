@@ -5,12 +5,19 @@
 # apt fetches them and checks their signatures, with lists of its own, so nothing
 # is installed and the machine's apt sources stay as they are.  What is made of
 # them is kept in a cache outside the checkout.  Sourced after lib.sh, never run.
-# Expects SUITES, those that the caller's packages are in; sets cache.
+# Expects SUITES, those that the caller's packages are in; sets cache, and the trap
+# on EXIT.
 
 # VFMIG_CACHE names another place
-cache=${VFMIG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfmig}
+cache=${VFMIG_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vfmig}
 
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Directories in it that are gone when the script ends, however it does: of apt, and of
+# what is being unpacked
+apt=
+unpacking=
+trap 'rm -rf ${apt:+"$apt"} ${unpacking:+"$unpacking"}' EXIT
 
 # Standard output is for the caller's answer
 note()
@@ -41,10 +48,14 @@ check_disk()
 		die "$cache has $free MiB free, $1 are needed (VFMIG_CACHE names another place)"
 }
 
-# Prints the name of a new directory in the cache, which nobody takes for complete
-unpack_dir()
+# unpack_to DIR FUNCTION: FUNCTION fills the directory that it is given, which is DIR
+# when it is complete
+unpack_to()
 {
-	mktemp -d "$cache/${0##*/}-unpack.XXXXXX" || die "can't write to $cache"
+	unpacking=$(mktemp -d "$cache/${0##*/}-unpack.XXXXXX") || die "can't write to $cache"
+	"$2" "$unpacking" && chmod 755 "$unpacking" && mv "$unpacking" "$1" ||
+		die "can't unpack ${1##*/}"
+	unpacking=
 }
 
 # private_apt TOOL [ARGUMENT]...: one of apt's tools, knowing only the suites of
@@ -81,11 +92,10 @@ start_apt()
 {
 	local suite mirror
 
-	[ -z "${apt:-}" ] || return 0
+	[ -z "$apt" ] || return 0
 	command -v apt-get >/dev/null || die "no apt-get here to fetch packages with"
 	[ -r "$KEYRING" ] || die "to check signatures this is missing: apt install debian-archive-keyring"
 	apt=$(mktemp -d "$cache/${0##*/}-apt.XXXXXX") || die "can't write to $cache"
-	trap 'rm -rf "$apt"' EXIT
 	mkdir -p "$apt"/{lists,cache/archives}/partial
 	: >"$apt/status"
 	mirror=$(debian_mirror)
