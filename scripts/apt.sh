@@ -92,7 +92,7 @@ start_apt()
 {
 	local suite mirror
 
-	[ -z "$apt" ] || return 0
+	[ -z "$apt" ] || return "$apt_status"
 	command -v apt-get >/dev/null || die "no apt-get here to fetch packages with"
 	[ -r "$KEYRING" ] || die "to check signatures this is missing: apt install debian-archive-keyring"
 	apt=$(mktemp -d "$cache/${0##*/}-apt.XXXXXX") || die "can't write to $cache"
@@ -103,11 +103,13 @@ start_apt()
 		echo "deb [signed-by=$KEYRING] $mirror $suite main"
 	done >"$apt/sources.list"
 	private_apt apt-get update >>"$apt/log"
+	apt_status=$?
+	return "$apt_status"
 }
 
 apt_reason()
 {
-	grep -hE '^(E|Err|W):' "$apt/log" | head -n 1
+	grep -m 1 -hE '^(E|Err|W):' "$apt/log" || echo "the archive has none"
 }
 
 # known FILE: sets found to what newest() found today, if it did
@@ -119,8 +121,10 @@ known()
 # 1 asks the archive even if it was asked today
 lookup=0
 
-# newest FILE WHAT LOOKUP: sets found to what the function LOOKUP prints, which is
-# asked once a day; FILE in the cache is its last answer
+# newest FILE WHAT LOOKUP CACHED: sets found to what the function LOOKUP prints, which is
+# asked once a day; if it has no answer, to what CACHED does, the newest that needs no
+# network.  FILE in the cache is the last answer, also the latter: where there is no
+# network nobody has to wait for it more than once a day.
 newest()
 {
 	local file=$cache/$1 what=$2
@@ -132,9 +136,9 @@ newest()
 	# Not in the command substitution: what start_apt sets is needed later
 	if start_apt "${SUITES[@]}" && found=$("$3") && [ -n "$found" ]; then
 		echo "$found" >"$file"
-	elif [ -s "$file" ]; then
+	elif found=$("$4") && [ -n "$found" ]; then
 		note "can't look it up ($(apt_reason)): taking the newest in the cache"
-		found=$(cat "$file")
+		echo "$found" >"$file"
 	else
 		die "can't find the newest $what: $(apt_reason)"
 	fi
