@@ -5,8 +5,8 @@
 Usage: scripts/ktap.py FILE...
 
 Prints a line for each file, each test that failed and each reason to skip some, and
-last "PASSED FAILED SKIPPED", three numbers.  FILE.status, if there, holds the
-program's exit status.  A test that the plan promised and that has no result has
+last "PASSED FAILED SKIPPED", three numbers.  FILE.status holds the program's exit
+status; where it is missing or empty the program did not come to its end.  A test that the plan promised and that has no result has
 failed, and so has a program that ended badly without saying which test did.
 """
 
@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 PLAN = re.compile(r"^1\.\.(\d+)(?: *# *SKIP *(.*))?", re.IGNORECASE)
 RESULT = re.compile(r"^(not )?ok \d+ ?-? ?([^#]*)(?:#\s*(.*))?$")
@@ -28,7 +29,14 @@ class Count:
     failed: list[str] = field(default_factory=list)
 
 
-def parse(text: str, status: int) -> Count:
+def exit_status(file: Path) -> Optional[int]:
+    try:
+        return int(file.with_name(file.name + ".status").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def parse(text: str, status: Optional[int]) -> Count:
     count = Count()
     planned = None
     comments: list[str] = []
@@ -58,6 +66,8 @@ def parse(text: str, status: int) -> Count:
     elif seen < planned:
         count.failed += [f"{planned - seen} tests without a result (exit status {status})"] \
             + ["and another one"] * (planned - seen - 1)
+    elif status is None:
+        count.failed.append("did not end")
     elif status not in (0, SKIPPED) and not count.failed:
         count.failed.append(f"exit status {status}")
     return count
@@ -66,9 +76,7 @@ def parse(text: str, status: int) -> Count:
 def main() -> int:
     total = Count()
     for file in map(Path, sys.argv[1:]):
-        status_file = file.with_name(file.name + ".status")
-        status = int(status_file.read_text()) if status_file.exists() else 0
-        count = parse(file.read_text(errors="replace"), status)
+        count = parse(file.read_text(errors="replace"), exit_status(file))
         print(f"  {file.stem}: {count.passed} passed, {len(count.failed)} failed"
               + (f", {len(count.skipped)} skipped" if count.skipped else ""))
         for name in count.failed:
