@@ -362,8 +362,9 @@ TEST_F(dirty, last_report_of_a_stopped_device_has_it_all)
 	struct nvme *nvme = self->nvme;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(states); i++) {
-		memset(self->buf, 0, 60 * PAGE);
 		ASSERT_EQ(vfio_reset(self->dev), 0);
+		/* The reads of the last time round are over now */
+		memset(self->buf, 0, 60 * PAGE);
 		nvme_restart(nvme);
 		ASSERT_EQ(nvme_create_io(nvme, 1, 64, -1), 0);
 		pageset_clear(&self->written);
