@@ -163,29 +163,28 @@ static void vfmig_domain_free(struct iommu_domain *domain)
 static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
 {
 	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
-	struct vfmig_dirty *old;
+	struct vfmig_dirty *old, *dirty = NULL;
 
 	guard(mutex)(&vdomain->lock);
 	old = vdomain->dirty;
 	if (enabled == !!old)
 		return 0;
 	if (enabled) {
-		struct vfmig_dirty *dirty = vfmig_dirty_create();
-
+		dirty = vfmig_dirty_create();
 		if (!dirty)
 			return -ENOMEM;
-		/* Pairs with the address dependency in dma.c */
-		smp_store_release(&vdomain->dirty, dirty);
-		/*
-		 * A copy under way may not have seen it, and leaves no bit then.  Its data must
-		 * be there before the caller begins to read pages.
-		 */
-		vfmig_domain_wait_for_dma(vdomain);
-		return 0;
 	}
-	WRITE_ONCE(vdomain->dirty, NULL);
+
+	/* Pairs with the address dependency in dma.c */
+	smp_store_release(&vdomain->dirty, dirty);
+	/*
+	 * A copy under way may not have seen that tracking is on, and leaves no bit then:
+	 * its data must be there before the caller begins to read pages.  Or it still uses
+	 * the set that goes.
+	 */
 	vfmig_domain_wait_for_dma(vdomain);
-	vfmig_dirty_put(old);
+	if (old)
+		vfmig_dirty_put(old);
 	return 0;
 }
 
