@@ -141,8 +141,8 @@ void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *
 	bool first = false;
 
 	if (!write->fresh) {
-		if (READ_ONCE(media->tracking) && !vfmig_media_track_pending(media, chunk, bit))
-			vfmig_media_track_rewrite(media, chunk, bit);
+		if (READ_ONCE(media->tracking))
+			vfmig_media_note(media, chunk, bit);
 		return;
 	}
 
@@ -199,6 +199,7 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 {
 	u64 end = offset + length;
 
+	vfmig_media_settle(media);
 	while (offset < end) {
 		struct vfmig_media_chunk *chunk = media->chunks[chunk_index(offset)];
 		unsigned int from = offset & (VFMIG_GRANULE - 1);
@@ -250,6 +251,7 @@ void vfmig_media_erase(struct vfmig_media *media)
 	struct vfmig_media_chunk *chunk, *next;
 	bool news = false, first;
 
+	vfmig_media_settle(media);
 	guard(mutex)(&media->reinit_lock);
 	first = vfmig_media_reinit_begin(media);
 	list_for_each_entry_safe(chunk, next, &media->all, all) {

@@ -14,12 +14,13 @@
 #include <linux/types.h>
 #include <linux/vfmig.h>
 
-#include <asm/barrier.h>
-
 /* A chunk is what one MEMORY record can carry: runs never cross a chunk */
 #define VFMIG_CHUNK_SHIFT	20
 #define VFMIG_CHUNK_SIZE	BIT(VFMIG_CHUNK_SHIFT)
 #define VFMIG_CHUNK_GRANULES	(VFMIG_CHUNK_SIZE / VFMIG_GRANULE)
+
+/* Writes that are noted before they are marked, for one lock of many */
+#define VFMIG_MEDIA_NOTES	32
 
 /**
  * struct vfmig_media_chunk - 1 MiB of the medium, of which something was written
@@ -38,7 +39,7 @@
  * @sweep: where in @dirty and @hole the search for the next run goes on
  * @pages: the pages
  *
- * What a write to a granule that has a page looks at is in the first two cache lines.
+ * What marking a granule looks at is in the first two cache lines.
  */
 struct vfmig_media_chunk {
 	struct list_head dirty_entry;
@@ -55,9 +56,18 @@ struct vfmig_media_chunk {
 	struct page *pages[VFMIG_CHUNK_GRANULES];
 };
 
+/* That a granule was written, which had a page before */
+struct vfmig_media_note {
+	struct vfmig_media_chunk *chunk;
+	unsigned int bit;
+};
+
 /**
  * struct vfmig_media - a medium
  * @became_dirty: called when something is pending where nothing was; atomic
+ * @notes: writes of this session that are not marked yet, the owner's: until
+ *	vfmig_media_settle() nobody else may learn that they are over
+ * @nr_notes: how many
  * @reinit_lock: held while the medium is erased or resized, and by who asks what is
  *	pending: so that new initial data comes at once.  Nests in the owner's
  *	serialisation.
@@ -81,6 +91,9 @@ struct vfmig_media_chunk {
  */
 struct vfmig_media {
 	void (*became_dirty)(struct vfmig_media *media);
+
+	struct vfmig_media_note notes[VFMIG_MEDIA_NOTES];
+	unsigned int nr_notes;
 
 	struct mutex reinit_lock;	/* new initial data is seen as a whole */
 
@@ -131,9 +144,12 @@ void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pe
 bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run);
 struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset);
 
-/* track.c: what media.c tells it; with the lock held, but the first */
-void vfmig_media_track_rewrite(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			       unsigned int bit);
+/* track.c: what the owner does, and media.c for it */
+void vfmig_media_note(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+		      unsigned int bit);
+void vfmig_media_settle(struct vfmig_media *media);
+
+/* track.c: what media.c tells it, with the lock held */
 void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
 bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			     unsigned int bit);
@@ -150,31 +166,6 @@ static inline bool vfmig_media_has(const struct vfmig_media *media,
 				   const struct vfmig_media_chunk *chunk)
 {
 	return chunk->index < media->size >> VFMIG_CHUNK_SHIFT;
-}
-
-/*
- * After a write to granule @bit of @chunk, which had a page before, and without the
- * lock: is it still to be read anyway?  Then there is nothing to do: in a session that
- * is what most writes find, and all that they pay.
- *
- * The data that was written comes before the bit that is read here, by the barrier.
- * vfmig_media_next() clears the bit, and has one between that and its caller's
- * look at the data.  So if the bit is seen set here, the data is seen there.
- * If it is seen clear, it stays so: only the owner, who is here, sets one.
- *
- * A chunk that this session has not touched has all that is present as initial.  Its
- * number is stored after the bits that come with it, and before any of them is taken.
- */
-static inline bool vfmig_media_track_pending(const struct vfmig_media *media,
-					     const struct vfmig_media_chunk *chunk,
-					     unsigned int bit)
-{
-	unsigned int word = BIT_WORD(bit);
-
-	smp_mb();	/* pairs with that of vfmig_media_next() */
-	return smp_load_acquire(&chunk->session) != media->session ||
-	       ((READ_ONCE(chunk->dirty[word]) | READ_ONCE(chunk->initial[word]) |
-		 READ_ONCE(chunk->reinit[word])) & BIT_MASK(bit));
 }
 
 /*
@@ -200,11 +191,8 @@ static inline unsigned int vfmig_bit_neighbours(const unsigned long *map, unsign
 
 static inline void vfmig_bit_set(unsigned long *map, unsigned int bit, u64 *granules, u64 *runs)
 {
-	unsigned long old = map[BIT_WORD(bit)];
-
-	if (old & BIT_MASK(bit))
+	if (__test_and_set_bit(bit, map))
 		return;
-	WRITE_ONCE(map[BIT_WORD(bit)], old | BIT_MASK(bit));
 	*granules += 1;
 	*runs += 1;
 	*runs -= vfmig_bit_neighbours(map, bit);

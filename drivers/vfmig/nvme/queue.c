@@ -14,7 +14,7 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_BATCH	32	/* commands before the registers are looked at */
-#define VFMIG_NVME_BURST	8	/* commands before the next queue has its turn */
+#define VFMIG_NVME_BURST	8U	/* commands before the next queue has its turn */
 
 static struct list_head *stage_list(struct vfmig_nvme *ctrl, enum vfmig_nvme_stage stage)
 {
@@ -86,9 +86,9 @@ static u32 distance(u16 from, u16 to, u32 size)
 	return to >= from ? to - from : to + size - from;
 }
 
-static bool cq_full(const struct vfmig_nvme_cq *cq)
+static u32 cq_room(const struct vfmig_nvme_cq *cq)
 {
-	return next_entry(cq->tail, cq->size) == cq->head;
+	return cq->size - 1 - distance(cq->head, cq->tail, cq->size);
 }
 
 /*
@@ -110,16 +110,17 @@ static int post_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
 				  sizeof(cqe));
 }
 
-/* Post what is done, as far as there is room */
+/* Post what is done, as far as there is room; then the host knows of it */
 static void post_done(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_req *req, *next;
 	int ret;
 
+	vfmig_media_settle(&ctrl->media);
 	list_for_each_entry_safe(req, next, &ctrl->done, entry) {
 		struct vfmig_nvme_cq *cq = &ctrl->cq[req->cqid];
 
-		if (cq_full(cq))
+		if (!cq_room(cq))
 			continue;
 		ret = post_entry(ctrl, cq, req);
 		if (ret == -EAGAIN) {
@@ -156,7 +157,7 @@ static bool worth_logging(const struct vfmig_nvme_req *req, u16 status)
 	}
 }
 
-/* @req is over; its completion is posted as soon as that can be */
+/* @req is over; post_done() posts its completion */
 void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u16 status)
 {
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[req->sqid];
@@ -169,7 +170,6 @@ void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u1
 	req->cqid = sq->cqid;
 	req->sq_head = sq->head;
 	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_DONE);
-	post_done(ctrl);
 }
 
 /* A write to a doorbell that makes no sense: the host hears of it by an event */
@@ -232,7 +232,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 	u16 status;
 
 	list_for_each_entry_safe(req, next, &ctrl->waiting, entry) {
-		if (req->due > now || cq_full(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
+		if (req->due > now || !cq_room(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
 			continue;
 		status = vfmig_nvme_execute_io(ctrl, req);
 		if (status == VFMIG_NVME_SC_AGAIN) {
@@ -240,6 +240,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 			return false;
 		}
 		vfmig_nvme_complete(ctrl, req, status);
+		post_done(ctrl);
 		if (must_stop(ctrl))
 			return false;
 		if (count_command(ctrl, budget))
@@ -260,7 +261,7 @@ u64 vfmig_nvme_next_due(const struct vfmig_nvme *ctrl)
 	if (must_stop(ctrl))
 		return U64_MAX;
 	list_for_each_entry(req, &ctrl->waiting, entry)
-		if (!cq_full(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
+		if (cq_room(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
 			due = min(due, req->due);
 	return due;
 }
@@ -286,7 +287,7 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 	u64 latency;
 	u16 status;
 
-	if (must_stop(ctrl) || !sq->size || sq->head == sq->tail || cq_full(&ctrl->cq[sq->cqid]))
+	if (must_stop(ctrl) || sq->head == sq->tail)
 		return false;
 	if (sqid && ctrl->nr_reqs >= VFMIG_NVME_MAX_REQS - VFMIG_NVME_ADMIN_REQS)
 		return false;
@@ -320,6 +321,25 @@ put:
 	return false;
 }
 
+/*
+ * A turn of queue @sqid: a few commands, with room for their completions, which are
+ * posted together.  True if the batch is over.
+ */
+static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *budget,
+		      bool *progress)
+{
+	const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
+	unsigned int n = sq->size ? min(VFMIG_NVME_BURST, cq_room(&ctrl->cq[sq->cqid])) : 0;
+	bool over = false;
+
+	while (n-- && !over && fetch(ctrl, sqid)) {
+		*progress = true;
+		over = count_command(ctrl, budget);
+	}
+	post_done(ctrl);
+	return over;
+}
+
 /* A turn of each queue; true if the batch is over */
 static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *progress)
 {
@@ -327,11 +347,8 @@ static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *pro
 		unsigned int sqid = ctrl->next_sq;
 
 		ctrl->next_sq = (sqid + 1) % VFMIG_NVME_QUEUES;
-		for (unsigned int n = 0; n < VFMIG_NVME_BURST && fetch(ctrl, sqid); n++) {
-			*progress = true;
-			if (count_command(ctrl, budget))
-				return true;
-		}
+		if (take_turn(ctrl, sqid, budget, progress))
+			return true;
 		if (must_stop(ctrl))
 			return false;
 		vfmig_nvme_flush_irqs(ctrl);
@@ -357,8 +374,12 @@ bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
 			over = fetch_round(ctrl, &budget, &progress);
 	} while (progress && !over && !must_stop(ctrl));
 
-	if (!must_stop(ctrl))
+	if (!must_stop(ctrl)) {
 		vfmig_nvme_send_events(ctrl);
+		post_done(ctrl);
+	}
+	/* What was done of a command that will be done again */
+	vfmig_media_settle(&ctrl->media);
 	return over && !must_stop(ctrl);
 }
 

@@ -36,8 +36,7 @@ void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk 
 	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);
 	chunk->sweep = 0;
 	INIT_LIST_HEAD(&chunk->dirty_entry);
-	/* Not before the bits: see vfmig_media_track_pending() */
-	smp_store_release(&chunk->session, media->session);
+	chunk->session = media->session;
 }
 
 static bool nothing_of(const struct vfmig_mem_count *count)
@@ -72,22 +71,63 @@ static bool mark_dirty(struct vfmig_media *media, struct vfmig_media_chunk *chun
 	return first;
 }
 
-/*
- * Granule @bit of @chunk, which had a page before, was written, and nothing of it was
- * pending.  Without the lock.
- */
-void vfmig_media_track_rewrite(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			       unsigned int bit)
+/* Is granule @bit of @chunk still to be read anyway? */
+static bool is_pending(const struct vfmig_media *media, const struct vfmig_media_chunk *chunk,
+		       unsigned int bit)
+{
+	unsigned int word = BIT_WORD(bit);
+
+	/* A chunk that this session has not touched has all that is present as initial */
+	return chunk->session != media->session ||
+	       ((chunk->dirty[word] | chunk->initial[word] | chunk->reinit[word]) &
+		BIT_MASK(bit));
+}
+
+/* With the lock held.  True if something is pending now where nothing was. */
+static bool mark_notes(struct vfmig_media *media)
 {
 	bool first = false;
 
-	spin_lock(&media->lock);
-	/* What was in sync and not pending still is, if the session is not over by now */
-	if (media->tracking)
-		first = mark_dirty(media, chunk, bit);
-	spin_unlock(&media->lock);
+	for (unsigned int i = 0; i < media->nr_notes; i++) {
+		const struct vfmig_media_note *note = &media->notes[i];
+
+		if (!is_pending(media, note->chunk, note->bit))
+			first |= mark_dirty(media, note->chunk, note->bit);
+	}
+	return first;
+}
+
+/*
+ * What was noted is marked, unless the session is over by now.  The owner calls it before
+ * he tells anybody that a write is done, before he lets go of his serialisation, and
+ * before he takes pages away.
+ *
+ * The data that was written comes before the lock.  So where a reader takes a granule
+ * before it is marked here, and may see the old data, it is dirty again after it; where
+ * it is found pending here, a reader who takes it later sees the new data.
+ */
+void vfmig_media_settle(struct vfmig_media *media)
+{
+	bool first = false;
+
+	if (!media->nr_notes)
+		return;
+	scoped_guard(spinlock, &media->lock) {
+		if (media->tracking)
+			first = mark_notes(media);
+	}
+	media->nr_notes = 0;
 	if (first && media->became_dirty)
 		media->became_dirty(media);
+}
+
+/* Granule @bit of @chunk, which had a page before, was written in a session */
+void vfmig_media_note(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+		      unsigned int bit)
+{
+	media->notes[media->nr_notes++] = (struct vfmig_media_note) { chunk, bit };
+	if (media->nr_notes == VFMIG_MEDIA_NOTES)
+		vfmig_media_settle(media);
 }
 
 /*
@@ -373,8 +413,6 @@ bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run 
 		spin_unlock(&media->lock);
 	} while (!taken && !skip);
 
-	/* The run is taken before its data is read; pairs with vfmig_media_track_pending() */
-	smp_mb();
 	return taken;
 }
 
