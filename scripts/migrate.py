@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from migration import Failure, GuestReset, LeftOut, summary
+from migration import Failure, GuestLost, LeftOut, summary
 from migration.combination import Emulator, wirings
 from migration.picture import draw
 from migration.result import Result
@@ -26,7 +26,7 @@ from migration.tour import Lab
 TOP = Path(__file__).resolve().parent.parent
 
 # Scenarios of a run that may be begun again
-MAX_RESETS = 2
+MAX_LOST = 2
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -90,7 +90,7 @@ class Run:
             "accel": os.environ.get("VFMIG_ACCEL", "host"),
             "timeline": [],
             "left_out": {},
-            "guest_resets": [],
+            "lost_guests": [],
         }
 
     @property
@@ -122,7 +122,7 @@ class Run:
         scenario gets a second chance, and the summary says so."""
         before = len(self._steps)
         emulated = self.facts["accel"] == "tcg"
-        chances = 2 if emulated and len(self.facts["guest_resets"]) < MAX_RESETS else 1
+        chances = 2 if emulated and len(self.facts["lost_guests"]) < MAX_LOST else 1
         while chances:
             chances -= 1
             try:
@@ -135,11 +135,11 @@ class Run:
                 return
             except (Failure, OSError) as failure:
                 lab.end_tour()
-                if not isinstance(failure, GuestReset) or not chances:
+                if not isinstance(failure, GuestLost) or not chances:
                     self._take(Result(name, status="failed", error=str(failure)))
                     return
-                self.progress(f"{name}: the guest reset, once more: {failure}")
-                self.facts["guest_resets"].append(name)
+                self.progress(f"{name}: the guest was lost, once more: {failure}")
+                self.facts["lost_guests"].append(name)
                 del self._steps[before:]
 
     def draw(self) -> None:
@@ -154,8 +154,8 @@ class Run:
         print(f"\n{summary.table(self.results)}\n")
         for name, reason in self.facts["left_out"].items():
             print(f"{name}: left out, {reason}")
-        if self.facts["guest_resets"]:
-            print("Begun again, as the guest reset on its emulated processor: "
+        if self.facts["lost_guests"]:
+            print("Begun again, as the emulated processor lost the guest: "
                   f"{', '.join(self.facts['guest_resets'])}")
         for picture in self.facts["timeline"]:
             print(f"{self._output / picture}: device state, bytes left and guest I/O over time")

@@ -29,8 +29,9 @@ class Failure(Exception):
     """Something did not go as it must; the text is for the person who ran it."""
 
 
-class GuestReset(Failure):
-    """The guest reset all of a sudden, as one does whose processor has no way out."""
+class GuestLost(Failure):
+    """The guest is gone all of a sudden: it reset, as one does whose processor has no way
+    out, or KVM gave its processor up."""
 
 
 class LeftOut(Exception):

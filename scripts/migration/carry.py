@@ -91,7 +91,7 @@ def wait_end(tour: Tour, source: Qemu, result: Result) -> str:
 
 def wait_running(qemu: Qemu) -> None:
     deadline = time.monotonic() + TIMEOUT
-    while qemu.qmp.command("query-status")["status"] != "running":
+    while not qemu.running():
         if time.monotonic() > deadline:
             raise Failure(f"the guest does not run in {qemu.name}: {qemu.log_tail()}")
         time.sleep(0.1)

@@ -12,6 +12,8 @@ from . import Failure, patience
 from .qemu import Qemu
 
 TIMEOUT = patience(180)
+# How often to look whether a guest that says nothing is still there
+WATCH = 5
 
 # Warnings that an emulated processor's slow clock makes the guest's kernel write
 CLOCK_NOISE = ("hrtimer: interrupt took", "clocksource: ", "sched_clock: ")
@@ -52,26 +54,51 @@ class Guest:
     def _attach(self, qemu: Qemu, sock: socket.socket) -> None:
         self.qemu = qemu
         self._socket = sock
-        self._input = sock.makefile("rb")
+        self._received = b""
 
     def move(self, qemu: Qemu, sock: socket.socket) -> None:
         """The guest runs in qemu now; sock is qemu.agent_socket(), connected before
         the guest came: one that writes to a port nobody listens on would wait."""
-        self._input.close()
         self._socket.close()
         self._attach(qemu, sock)
+
+    def _receive(self, deadline: float) -> None:
+        """More of what the guest says."""
+        self._socket.settimeout(WATCH)
+        while True:
+            try:
+                data = self._socket.recv(1 << 16)
+                break
+            except TimeoutError:
+                self.qemu.running()
+                if time.monotonic() > deadline:
+                    raise
+        if not data:
+            raise OSError("its port was closed")
+        self._received += data
+
+    def _line(self, deadline: float) -> str:
+        while b"\n" not in self._received:
+            self._receive(deadline)
+        line, self._received = self._received.split(b"\n", 1)
+        return line.decode()
+
+    def _bytes(self, number: int, deadline: float) -> bytes:
+        while len(self._received) < number:
+            self._receive(deadline)
+        data, self._received = self._received[:number], self._received[number:]
+        return data
 
     def run(self, command: str, timeout: float = TIMEOUT) -> tuple[int, str]:
         """Runs a shell command; returns its status and output."""
         self._next += 1
-        self._socket.settimeout(timeout)
+        deadline = time.monotonic() + timeout
         try:
+            self._socket.settimeout(timeout)
             self._socket.sendall(f"{self._next} {command}\n".encode())
             while True:
-                header = self._input.readline().decode().split()
-                if not header:
-                    raise OSError("its port was closed")
-                output = self._input.read(int(header[2])).decode(errors="replace")
+                header = self._line(deadline).split()
+                output = self._bytes(int(header[2]), deadline).decode(errors="replace")
                 if int(header[0]) == self._next:
                     return int(header[1]), output
         except (OSError, ValueError, IndexError) as error:

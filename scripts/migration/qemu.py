@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
-from . import Failure, GuestReset, patience
+from . import Failure, GuestLost, patience
 from .combination import Combination, Emulator
 from .trace import EVENTS
 
@@ -80,7 +80,7 @@ class Qmp:
                       if re.search("Kernel panic|Oops|BUG: ", line)]
         if last_words:
             why += f", its guest's last words: {last_words[-1]}"
-        kind = GuestReset if reasons[-1:] == ["guest-reset"] and not last_words else Failure
+        kind = GuestLost if reasons[-1:] == ["guest-reset"] and not last_words else Failure
         return kind(f"QEMU closed its QMP connection ({how}): {why}")
 
     def command(self, name: str, **arguments: Any) -> Any:
@@ -175,20 +175,32 @@ class Qemu:
     def log_tail(self) -> str:
         return tail(self._log)
 
+    def running(self) -> bool:
+        """Does the guest run?  Raises GuestLost if it never will."""
+        status = self.qmp.command("query-status")["status"]
+        if status == "internal-error":
+            raise GuestLost(f"KVM gave up the guest's processor: {self._internal_error()}")
+        return status == "running"
+
+    def _internal_error(self) -> str:
+        """QEMU's line about it, which the registers follow."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return next((line for line in lines if "KVM internal error" in line), tail(self._log))
+
     def monitor(self, command: str) -> str:
         """For what QMP has no command."""
         return self.qmp.command("human-monitor-command", command_line=command)
 
     def post_mortem(self) -> str:
         """Writes down what the processor of a guest that doesn't answer is at; where.
-        Raises GuestReset if it isn't there any more."""
+        Raises GuestLost if it isn't there any more."""
         path = self._log.with_suffix(".post-mortem")
         try:
             with path.open("w") as file:
                 for command in ("info status", *["info registers", "info lapic"] * 3):
                     file.write(f"{time.time():.3f} {command}\n{self.monitor(command)}\n")
                     time.sleep(0.5)
-        except GuestReset:
+        except GuestLost:
             raise
         except Failure as failure:
             return f"its monitor neither: {failure}"

@@ -4,13 +4,13 @@
 A scenario is a function that takes a Lab and yields one Result for each migration, its
 Timeline beside it; SCENARIOS has them by name.  All of them go through carry_over()
 and differ in the VFs, in the guest's load, in how it leaves and in the Mode.  One whose
-guest resets ends with GuestReset, and can be begun again.
+guest is lost ends with GuestLost, and can be begun again.
 """
 
 import os
 from typing import Callable, Iterator, Optional
 
-from . import Failure, GuestReset, LeftOut
+from . import Failure, GuestLost, LeftOut
 from .carry import (BUSY, IDLE, MEDIA_MB, Load, Mode, Move, cancel, carry_over, live,
                     snapshot)
 from .combination import TRACKED, UNTRACKED, Emulator, Wiring, wirings
@@ -56,7 +56,7 @@ def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUS
     """One migration.  A guest that something went wrong with doesn't go on."""
     try:
         return result, carry_over(tour, move, mode, load, result)
-    except GuestReset:
+    except GuestLost:
         tour.lab.end_tour()
         raise
     except Failure as failure:
