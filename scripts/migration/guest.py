@@ -183,7 +183,7 @@ class Disk:
 
     def passes(self) -> int:
         """Passes of the loop that have ended."""
-        return int(self.guest.output(f"ls {self._dir} | grep -c json || true"))
+        return int(self.guest.output(f"ls {self._dir} 2>/dev/null | grep -c json || true"))
 
     def wait_pass(self, number: int) -> None:
         self.guest.wait_for(f"[ -e {self._dir}/{number}.json ]", f"pass {number} of {self.name}")
