@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/utsname.h>
 
 #include "rig.h"
 
@@ -49,11 +51,29 @@ FIXTURE_VARIANT_ADD(removal, by_pf_unbind_iommufd)
 	.how = BY_UNBIND,
 };
 
+/*
+ * Since Linux 6.18 the PCI core, with lockdep, warns of VFs that go without the lock of
+ * rescans and removals.  To remove the PF, or to write to its sriov_numvfs, takes it; to
+ * unbind its driver does not, and the driver can't know which it is.
+ */
+static bool kernel_warns_of_unbind(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname kernel;
+
+	must(!uname(&kernel));
+	must(sscanf(kernel.release, "%u.%u", &major, &minor) == 2);
+	return file_exists("/proc/lockdep_stats") && (major > 6 || (major == 6 && minor >= 18));
+}
+
 FIXTURE_SETUP(removal)
 {
 	struct pf_vfs vfs = { .count = 1 };
-	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
+	const char *why;
 
+	if (variant->how == BY_UNBIND && kernel_warns_of_unbind())
+		SKIP(return, "the PCI core itself warns when a PF with VFs is unbound");
+	why = rig_open(&self->rig, &vfs, variant->mode, 1);
 	if (why)
 		SKIP(return, "%s", why);
 	ASSERT_TRUE(pci_driver(self->rig.pf, self->driver, sizeof(self->driver)));
