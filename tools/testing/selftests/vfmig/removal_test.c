@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The VF is taken away, by sriov_numvfs or with the PF, while it is open, in
- * mid-migration, or held by a data fd alone.  The user is asked to let go; the
- * removal is done when he has; a data fd holds up nothing.
+ * The VF is taken away, by sriov_numvfs, with the PF's driver or with the PF, while
+ * it is open, in mid-migration, or held by a data fd alone.  The user is asked to let
+ * go; the removal is done when he has; a data fd holds up nothing.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,7 +13,11 @@
 
 #include "kselftest_harness.h"
 
-enum removal { BY_NUMVFS, BY_UNBIND };
+enum removal {
+	BY_NUMVFS,
+	BY_UNBIND,	/* the PF's driver goes */
+	BY_REMOVE,	/* the PF itself goes */
+};
 
 FIXTURE(removal)
 {
@@ -51,6 +55,18 @@ FIXTURE_VARIANT_ADD(removal, by_pf_unbind_iommufd)
 	.how = BY_UNBIND,
 };
 
+FIXTURE_VARIANT_ADD(removal, by_pf_remove)
+{
+	.mode = IOMMU_TYPE1,
+	.how = BY_REMOVE,
+};
+
+FIXTURE_VARIANT_ADD(removal, by_pf_remove_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+	.how = BY_REMOVE,
+};
+
 /*
  * Since Linux 6.18 the PCI core, with lockdep, warns of VFs that go without the lock of
  * rescans and removals.  To remove the PF, or to write to its sriov_numvfs, takes it; to
@@ -79,15 +95,29 @@ FIXTURE_SETUP(removal)
 	ASSERT_TRUE(pci_driver(self->rig.pf, self->driver, sizeof(self->driver)));
 }
 
-FIXTURE_TEARDOWN(removal)
+/* Make the PF as it was, if it is not: 0 or -errno */
+static int bring_back(const char *pf, enum removal how, const char *driver)
 {
 	char path[PATH_SIZE], name[64];
 
-	rig_close(&self->rig);
-	if (!pci_driver(self->rig.pf, name, sizeof(name))) {
-		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", self->driver);
-		file_write(path, self->rig.pf);
+	/* Of the PF's bus, waiting for a removal that is under way */
+	if (how == BY_REMOVE) {
+		snprintf(path, sizeof(path), "/sys/class/pci_bus/%.7s/rescan", pf);
+		return file_write(path, "1");
 	}
+	if (pci_driver(pf, name, sizeof(name)))
+		return 0;
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", driver);
+	return file_write(path, pf);
+}
+
+FIXTURE_TEARDOWN(removal)
+{
+	char name[64];
+
+	rig_close(&self->rig);
+	bring_back(self->rig.pf, variant->how, self->driver);
+	EXPECT_TRUE(pci_driver(self->rig.pf, name, sizeof(name)));
 }
 
 struct remover {
@@ -101,10 +131,17 @@ static void *remove_thread(void *arg)
 {
 	struct remover *r = arg;
 
-	if (r->how == BY_NUMVFS)
+	switch (r->how) {
+	case BY_NUMVFS:
 		r->err = pf_set_numvfs(r->pf, 0);
-	else
+		break;
+	case BY_UNBIND:
 		r->err = file_write(pci_path(r->pf, "driver/unbind"), r->pf);
+		break;
+	case BY_REMOVE:
+		r->err = file_write(pci_path(r->pf, "remove"), "1");
+		break;
+	}
 	__atomic_store_n(&r->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -208,7 +245,7 @@ TEST_F_TIMEOUT(removal, is_not_held_up_by_a_data_fd, 60)
 TEST_F_TIMEOUT(removal, and_back_again, 60)
 {
 	struct rig *rig = &self->rig;
-	char path[PATH_SIZE], bdf[BDF_SIZE];
+	char bdf[BDF_SIZE];
 	struct remover r;
 	pthread_t thread;
 	u8 *buf;
@@ -222,11 +259,10 @@ TEST_F_TIMEOUT(removal, and_back_again, 60)
 	remove_start(&r, &thread, rig->pf, variant->how);
 	ASSERT_TRUE(wait_until(removed(&r)));
 	pthread_join(thread, NULL);
-	if (variant->how == BY_UNBIND) {
-		EXPECT_EQ(pf_numvfs(rig->pf), 0);
-		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", self->driver);
-		ASSERT_EQ(file_write(path, rig->pf), 0);
-	}
+	EXPECT_EQ(r.err, 0);
+	EXPECT_EQ(file_exists(pci_path(rig->pf, "vendor")), variant->how != BY_REMOVE);
+	EXPECT_EQ(pf_numvfs(rig->pf), 0);
+	ASSERT_EQ(bring_back(rig->pf, variant->how, self->driver), 0);
 	ASSERT_EQ(pf_require(&(struct pf_vfs){ .count = 1 }, rig->pf), NULL);
 	ASSERT_TRUE(pf_vf(rig->pf, 0, bdf));
 	ASSERT_EQ(vfio_open(&rig->dev[0], &rig->iommu[0], bdf), 0);
