@@ -21,37 +21,70 @@ FIXTURE(cut)
 
 FIXTURE_VARIANT(cut)
 {
+	enum iommu_mode mode;
 	u32 begin;
 	u32 path[4];	/* the last is STOP_COPY */
 };
 
 FIXTURE_VARIANT_ADD(cut, at_once)
 {
+	.mode = IOMMU_TYPE1,
+	.begin = PRE_COPY,
+	.path = { STOP_COPY },
+};
+
+FIXTURE_VARIANT_ADD(cut, at_once_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.begin = PRE_COPY,
 	.path = { STOP_COPY },
 };
 
 FIXTURE_VARIANT_ADD(cut, by_p2p)
 {
+	.mode = IOMMU_TYPE1,
+	.begin = PRE_COPY,
+	.path = { PRE_COPY_P2P, STOP_COPY },
+};
+
+FIXTURE_VARIANT_ADD(cut, by_p2p_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.begin = PRE_COPY,
 	.path = { PRE_COPY_P2P, STOP_COPY },
 };
 
 FIXTURE_VARIANT_ADD(cut, in_p2p_all_the_time)
 {
+	.mode = IOMMU_TYPE1,
+	.begin = PRE_COPY_P2P,
+	.path = { STOP_COPY },
+};
+
+FIXTURE_VARIANT_ADD(cut, in_p2p_all_the_time_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.begin = PRE_COPY_P2P,
 	.path = { STOP_COPY },
 };
 
 FIXTURE_VARIANT_ADD(cut, to_and_fro)
 {
+	.mode = IOMMU_TYPE1,
+	.begin = PRE_COPY_P2P,
+	.path = { PRE_COPY, PRE_COPY_P2P, PRE_COPY, STOP_COPY },
+};
+
+FIXTURE_VARIANT_ADD(cut, to_and_fro_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.begin = PRE_COPY_P2P,
 	.path = { PRE_COPY, PRE_COPY_P2P, PRE_COPY, STOP_COPY },
 };
 
 FIXTURE_SETUP(cut)
 {
-	const char *why = source_open_with_runs(&self->src, IOMMU_TYPE1);
+	const char *why = source_open_with_runs(&self->src, variant->mode);
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -154,72 +187,157 @@ struct abort_way {
 
 FIXTURE_VARIANT(abort)
 {
+	enum iommu_mode mode;
 	struct abort_way way;
 };
 
 FIXTURE_VARIANT_ADD(abort, by_running)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_STATE, .begin = PRE_COPY, .end = RUNNING },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_running_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_STATE, .begin = PRE_COPY, .end = RUNNING },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_running_p2p)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_STATE, .begin = PRE_COPY_P2P, .end = RUNNING_P2P },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_running_p2p_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_STATE, .begin = PRE_COPY_P2P, .end = RUNNING_P2P },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_running_from_p2p)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_STATE, .begin = PRE_COPY_P2P, .end = RUNNING },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_running_from_p2p_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_STATE, .begin = PRE_COPY_P2P, .end = RUNNING },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_stop)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_STATE, .begin = PRE_COPY, .end = STOP },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_stop_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_STATE, .begin = PRE_COPY, .end = STOP },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_stop_from_p2p)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_STATE, .begin = PRE_COPY_P2P, .end = STOP },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_stop_from_p2p_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_STATE, .begin = PRE_COPY_P2P, .end = STOP },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_resuming)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_RESUMING, .begin = PRE_COPY, .slow = true },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_resuming_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_RESUMING, .begin = PRE_COPY, .slow = true },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_closing_the_fd_first)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_CLOSING_THE_FD_FIRST, .begin = PRE_COPY, .end = RUNNING },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_closing_the_fd_first_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_CLOSING_THE_FD_FIRST, .begin = PRE_COPY, .end = RUNNING },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_closing_the_device)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_CLOSING_THE_DEVICE, .begin = PRE_COPY, .slow = true },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_closing_the_device_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_CLOSING_THE_DEVICE, .begin = PRE_COPY, .slow = true },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_reset)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_RESET, .begin = PRE_COPY, .kind = RESET_VFIO, .slow = true },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_reset_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_RESET, .begin = PRE_COPY, .kind = RESET_VFIO, .slow = true },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_flr_from_p2p)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_RESET, .begin = PRE_COPY_P2P, .kind = RESET_FLR, .slow = true },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_flr_from_p2p_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_RESET, .begin = PRE_COPY_P2P, .kind = RESET_FLR, .slow = true },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_sysfs_reset)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_RESET, .begin = PRE_COPY, .kind = RESET_SYSFS, .slow = true },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_sysfs_reset_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_RESET, .begin = PRE_COPY, .kind = RESET_SYSFS, .slow = true },
 };
 
 FIXTURE_VARIANT_ADD(abort, by_pf_reset)
 {
+	.mode = IOMMU_TYPE1,
+	.way = { .how = BY_RESET, .begin = PRE_COPY, .kind = RESET_PF, .slow = true },
+};
+
+FIXTURE_VARIANT_ADD(abort, by_pf_reset_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.way = { .how = BY_RESET, .begin = PRE_COPY, .kind = RESET_PF, .slow = true },
 };
 
 FIXTURE_SETUP(abort)
 {
-	const char *why = source_open_with_runs(&self->src, IOMMU_TYPE1);
+	const char *why = source_open_with_runs(&self->src, variant->mode);
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -267,7 +385,9 @@ static void abort_session(struct __test_metadata *_metadata, struct source *src,
 		vfio_close(dev);
 		EXPECT_EQ(precopy_try(fd), -ENODEV);
 		ASSERT_EQ(vfio_open(dev, &src->rig.iommu[0], bdf), 0);
-		arena_map(&src->rig.mem, &src->rig.iommu[0]);
+		/* What iommufd maps stays without a device */
+		if (dev->iommu->mode == IOMMU_TYPE1)
+			arena_map(&src->rig.mem, &src->rig.iommu[0]);
 		break;
 	case BY_RESET:
 		vfio_reset_by(dev, src->rig.pf, way->kind);

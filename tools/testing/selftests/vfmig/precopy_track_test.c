@@ -397,13 +397,28 @@ FIXTURE(large)
 	struct blob blob;
 };
 
+FIXTURE_VARIANT(large)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(large, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(large, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
 #define LARGE_MB	4096ULL
 #define LARGE_STEP	(LARGE_MB * 256 / 10 * PAGE)
 
 FIXTURE_SETUP(large)
 {
 	struct pf_vfs vfs = { .count = 1, .media_mb = LARGE_MB };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 
 	self->fd = -1;
 	if (why)

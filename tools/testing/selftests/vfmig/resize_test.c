@@ -28,15 +28,29 @@ FIXTURE(resize)
 
 FIXTURE_VARIANT(resize)
 {
+	enum iommu_mode mode;
 	bool v2;
 };
 
 FIXTURE_VARIANT_ADD(resize, v1)
 {
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(resize, v1_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 };
 
 FIXTURE_VARIANT_ADD(resize, v2)
 {
+	.mode = IOMMU_TYPE1,
+	.v2 = true,
+};
+
+FIXTURE_VARIANT_ADD(resize, v2_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.v2 = true,
 };
 
@@ -69,7 +83,7 @@ FIXTURE_SETUP(resize)
 		SKIP(return, "%s", why);
 	/* A test that failed may have left them otherwise */
 	resize_both(pf, MEDIA_MB);
-	why = source_open(&self->src, IOMMU_TYPE1, MEDIA_MB);
+	why = source_open(&self->src, variant->mode, MEDIA_MB);
 	if (why)
 		SKIP(return, "%s", why);
 	if (variant->v2 && precopy_opt_in(self->src.dev))

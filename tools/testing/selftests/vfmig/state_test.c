@@ -159,55 +159,113 @@ FIXTURE(arcs)
 
 FIXTURE_VARIANT(arcs)
 {
+	enum iommu_mode mode;
 	u32 from;
 	bool loaded;	/* RESUMING: a whole stream was written */
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_running)
 {
+	.mode = IOMMU_TYPE1,
+	.from = RUNNING,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_running_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = RUNNING,
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_running_p2p)
 {
+	.mode = IOMMU_TYPE1,
+	.from = RUNNING_P2P,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_running_p2p_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = RUNNING_P2P,
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_stop)
 {
+	.mode = IOMMU_TYPE1,
+	.from = STOP,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_stop_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = STOP,
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_stop_copy)
 {
+	.mode = IOMMU_TYPE1,
+	.from = STOP_COPY,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_stop_copy_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = STOP_COPY,
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_resuming)
 {
+	.mode = IOMMU_TYPE1,
+	.from = RESUMING,
+	.loaded = true,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_resuming_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = RESUMING,
 	.loaded = true,
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_resuming_with_nothing_loaded)
 {
+	.mode = IOMMU_TYPE1,
+	.from = RESUMING,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_resuming_with_nothing_loaded_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = RESUMING,
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_pre_copy)
 {
+	.mode = IOMMU_TYPE1,
+	.from = PRE_COPY,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_pre_copy_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = PRE_COPY,
 };
 
 FIXTURE_VARIANT_ADD(arcs, from_pre_copy_p2p)
 {
+	.mode = IOMMU_TYPE1,
+	.from = PRE_COPY_P2P,
+};
+
+FIXTURE_VARIANT_ADD(arcs, from_pre_copy_p2p_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.from = PRE_COPY_P2P,
 };
 
 FIXTURE_SETUP(arcs)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 1);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 	u64 flags;
 
 	if (why)

@@ -321,30 +321,63 @@ FIXTURE(pieces)
 
 FIXTURE_VARIANT(pieces)
 {
+	enum iommu_mode mode;
 	size_t read;
 	size_t write;
 };
 
 FIXTURE_VARIANT_ADD(pieces, of_1)
 {
+	.mode = IOMMU_TYPE1,
+	.read = 1,
+	.write = 1,
+};
+
+FIXTURE_VARIANT_ADD(pieces, of_1_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.read = 1,
 	.write = 1,
 };
 
 FIXTURE_VARIANT_ADD(pieces, of_7_and_4095)
 {
+	.mode = IOMMU_TYPE1,
+	.read = 7,
+	.write = 4095,
+};
+
+FIXTURE_VARIANT_ADD(pieces, of_7_and_4095_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.read = 7,
 	.write = 4095,
 };
 
 FIXTURE_VARIANT_ADD(pieces, of_4097_and_13)
 {
+	.mode = IOMMU_TYPE1,
+	.read = 4097,
+	.write = 13,
+};
+
+FIXTURE_VARIANT_ADD(pieces, of_4097_and_13_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.read = 4097,
 	.write = 13,
 };
 
 FIXTURE_VARIANT_ADD(pieces, of_32k_and_1m)
 {
+	.mode = IOMMU_TYPE1,
+	.read = 32768,
+	.write = 1048576,
+};
+
+FIXTURE_VARIANT_ADD(pieces, of_32k_and_1m_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
 	.read = 32768,
 	.write = 1048576,
 };
@@ -352,7 +385,7 @@ FIXTURE_VARIANT_ADD(pieces, of_32k_and_1m)
 FIXTURE_SETUP(pieces)
 {
 	struct pf_vfs vfs = { .count = 2 };
-	const char *why = rig_open(&self->rig, &vfs, IOMMU_TYPE1, 2);
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 2);
 
 	if (why)
 		SKIP(return, "%s", why);
