@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What it costs the kernel to know which pages a device wrote: memory while somebody
+ * wants to know it, none before and none after.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "dirty.h"
+#include "rig.h"
+
+#include "kselftest_harness.h"
+
+/*
+ * A page is written every 16 MiB, as each of these takes half a KiB of its own: that is
+ * the most memory for the fewest writes.
+ */
+#define STEP		MIB(16)
+#define PAGES		4096ULL
+#define PAGES_KIB	(PAGES / 2)
+#define FIRST_IOVA	(8ULL << 30)
+/* Each of so many pages goes with one command */
+#define PER_COMMAND	128U
+
+/* Were it kept, so many times as much would be too many for the limit */
+#define ROUNDS		4
+#define LIMIT_KIB	PAGES_KIB
+
+FIXTURE(memory)
+{
+	struct rig rig;
+	struct vfio_dev *dev;
+	u64 *list;	/* PRPs */
+	u8 *page;	/* what all IOVAs lead to */
+};
+
+FIXTURE_VARIANT(memory)
+{
+	enum iommu_mode mode;
+	enum tracker by;
+};
+
+FIXTURE_VARIANT_ADD(memory, by_device_type1)
+{
+	.mode = IOMMU_TYPE1,
+	.by = BY_DEVICE,
+};
+
+FIXTURE_VARIANT_ADD(memory, by_device_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+	.by = BY_DEVICE,
+};
+
+FIXTURE_VARIANT_ADD(memory, by_iommu)
+{
+	.mode = IOMMU_IOMMUFD_TRACKED,
+	.by = BY_IOMMU,
+};
+
+/* kmemleak's books, and KASAN's quarantine, which is some percent of all memory */
+static bool kernel_keeps_what_is_freed(void)
+{
+	bool found = file_exists("/sys/kernel/debug/kmemleak");
+	char line[512];
+	FILE *symbols;
+
+	symbols = found ? NULL : fopen("/proc/kallsyms", "r");
+	if (!symbols)
+		return found;
+	while (!found && fgets(line, sizeof(line), symbols))
+		found = strstr(line, " kasan_quarantine_put\n");
+	fclose(symbols);
+	return found;
+}
+
+static void map_pages(struct iommu *iommu, u8 *page)
+{
+	for (u64 i = 0; i < PAGES; i++)
+		must(!iommu_map(iommu, FIRST_IOVA + i * STEP, page, PAGE, MAP_RW));
+}
+
+FIXTURE_SETUP(memory)
+{
+	const char *why = rig_open(&self->rig, &(struct pf_vfs){ .count = 1 }, variant->mode, 1);
+
+	if (why)
+		SKIP(return, "%s", why);
+	self->dev = &self->rig.dev[0];
+	why = track_offered(self->dev, variant->by);
+	if (why)
+		SKIP(return, "%s", why);
+	if (kernel_keeps_what_is_freed())
+		SKIP(return, "this kernel keeps memory that was freed (kmemleak or KASAN)");
+	rig_start(&self->rig);
+	ASSERT_GE(self->rig.nvme.max_transfer, PER_COMMAND * PAGE);
+	self->list = arena_alloc(&self->rig.mem, PAGE);
+	self->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(self->page, MAP_FAILED);
+	map_pages(self->dev->iommu, self->page);
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	rig_close(&self->rig);
+	munmap(self->page, PAGE);
+}
+
+/* Have the device write each page once */
+static void write_pages(struct rig *rig, u64 *list)
+{
+	struct nvme *nvme = &rig->nvme;
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_READ, 0, PER_COMMAND * PAGE / nvme->lba_size);
+
+	cmd.prp2 = arena_iova(&rig->mem, list);
+	for (u64 iova = FIRST_IOVA; iova < FIRST_IOVA + PAGES * STEP; iova += PER_COMMAND * STEP) {
+		cmd.prp1 = iova;
+		for (unsigned int i = 1; i < PER_COMMAND; i++)
+			list[i - 1] = iova + i * STEP;
+		must(!nvme_io(nvme, cmd));
+	}
+}
+
+/* The kernel's own memory that it can't take back by itself, in KiB */
+static s64 kernel_kib(void)
+{
+	static const char name[] = "SUnreclaim:";
+	char text[8192], *at;
+
+	/* Have each CPU say now what it would within a second */
+	file_write("/proc/sys/vm/stat_refresh", "1");
+	must(!file_read("/proc/meminfo", text, sizeof(text)));
+	at = strstr(text, name);
+	must(at);
+	return strtoll(at + strlen(name), NULL, 10);
+}
+
+/* Some is freed a little later */
+static bool given_back(s64 before, s64 limit)
+{
+	return wait_until(kernel_kib() - before < limit);
+}
+
+TEST_F(memory, is_used_while_tracking_is_on_only)
+{
+	struct rig *rig = &self->rig;
+	s64 before;
+
+	/* What it takes otherwise it has taken then */
+	write_pages(rig, self->list);
+	before = kernel_kib();
+	write_pages(rig, self->list);
+	EXPECT_TRUE(given_back(before, PAGES_KIB / 2));
+	ASSERT_EQ(track_start(self->dev, variant->by, FIRST_IOVA, PAGES * STEP), 0);
+	write_pages(rig, self->list);
+	/* If not, these tests look in the wrong place */
+	EXPECT_GT(kernel_kib() - before, PAGES_KIB / 2);
+	ASSERT_EQ(track_stop(self->dev, variant->by), 0);
+	EXPECT_TRUE(given_back(before, PAGES_KIB / 2));
+}
+
+TEST_F(memory, is_given_back_when_tracking_is_stopped)
+{
+	s64 before = 0;
+
+	for (int i = 0; i <= ROUNDS; i++) {
+		ASSERT_EQ(track_start(self->dev, variant->by, FIRST_IOVA, PAGES * STEP), 0);
+		write_pages(&self->rig, self->list);
+		ASSERT_EQ(track_stop(self->dev, variant->by), 0);
+		/* Once is not counted */
+		if (!i)
+			before = kernel_kib();
+	}
+	EXPECT_TRUE(given_back(before, LIMIT_KIB));
+}
+
+TEST_F_TIMEOUT(memory, is_given_back_when_the_device_is_closed, 60)
+{
+	struct iommu *iommu = self->dev->iommu;
+	struct rig *rig = &self->rig;
+	char bdf[BDF_SIZE];
+	s64 before = 0;
+
+	bdf_copy(bdf, self->dev->bdf);
+	for (int i = 0; i <= ROUNDS; i++) {
+		ASSERT_EQ(track_start(self->dev, variant->by, FIRST_IOVA, PAGES * STEP), 0);
+		write_pages(rig, self->list);
+		vfio_close(self->dev);
+		iommu_exit(iommu);
+		if (!i)
+			before = kernel_kib();
+		if (i == ROUNDS)
+			break;
+		ASSERT_EQ(iommu_init(iommu, variant->mode), NULL);
+		ASSERT_EQ(vfio_open(self->dev, iommu, bdf), 0);
+		arena_map(&rig->mem, iommu);
+		map_pages(iommu, self->page);
+		nvme_restart(&rig->nvme);
+		ASSERT_EQ(nvme_create_io(&rig->nvme, 1, 64, -1), 0);
+	}
+	EXPECT_TRUE(given_back(before, LIMIT_KIB));
+}
+
+TEST_HARNESS_MAIN
