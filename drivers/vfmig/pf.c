@@ -26,7 +26,6 @@ struct vfmig_vf {
 /**
  * struct vfmig_pf - a PF
  * @fn: its function
- * @retiring: no VFs any more; protected by the PF's device lock
  * @lock: protects @config, and @nr_vfs where the PF's device lock is not held
  * @config: for VFs made from now on; the latency for all
  * @nr_vfs: VFs that there are
@@ -34,7 +33,6 @@ struct vfmig_vf {
  */
 struct vfmig_pf {
 	struct vfmig_fn *fn;
-	bool retiring;
 	struct mutex lock;	/* see above */
 	struct vfmig_vf_config config;
 	unsigned int nr_vfs;
@@ -179,8 +177,6 @@ static int pf_sriov_configure(struct pci_dev *pdev, int nr)
 		pf_destroy_vfs(pf);
 		return 0;
 	}
-	if (pf->retiring)
-		return -ENODEV;
 
 	ret = pf_create_vfs(pf, nr);
 	if (!ret)
@@ -223,20 +219,23 @@ static void pf_remove(struct pci_dev *pdev)
 	pf_destroy_vfs(pf);
 }
 
+/* The PCI core's file */
+static const struct attribute numvfs_attr = { .name = "sriov_numvfs" };
+
 /*
- * Turns VFs off for good, in the order of locks that a write to sriov_numvfs has:
- * the PF's device lock, then the PCI core's.  Removing the bus first would take
- * them the other way round, and hang if the two met.
+ * Turns VFs off for good.  A write to sriov_numvfs takes the PF's device lock, then the
+ * PCI core's; and while the bus is removed, with the latter held, each file's removal
+ * waits for whoever is in it.  So the file goes first, and the VFs in the same order.
  */
 static int pf_retire(struct device *dev, void *unused)
 {
 	struct vfmig_pf *pf;
 
+	sysfs_remove_file(&dev->kobj, &numvfs_attr);
 	guard(device)(dev);
 	pf = dev_get_drvdata(dev);
 	if (!pf)
 		return 0;
-	pf->retiring = true;
 	pci_lock_rescan_remove();
 	pci_disable_sriov(to_pci_dev(dev));
 	pci_unlock_rescan_remove();
