@@ -16,6 +16,7 @@
 
 #define BLOCKS		2048U	/* of 512 bytes: the medium, 1 MiB */
 #define SPAN		(2 * MIB(1024))
+#define BUFFER		MIB(2)
 
 FIXTURE(dirty)
 {
@@ -78,7 +79,7 @@ FIXTURE_SETUP(dirty)
 	for (size_t i = 0; i < MIB(1); i++)
 		medium[i] |= 1;
 	nvme_write_bytes(self->nvme, 0, medium, MIB(1));
-	self->buf = arena_alloc(&self->rig.mem, MIB(4));
+	self->buf = arena_alloc(&self->rig.mem, BUFFER);
 	self->iova = arena_iova(&self->rig.mem, self->buf);
 }
 
@@ -207,7 +208,7 @@ TEST_F(dirty, report_of_larger_pages)
 		u64 count = ARENA_SIZE / size, last = (count + 63) / 64;
 
 		pageset_clear(&self->written);
-		for (int i = 0; i < 1024; i += 73) {
+		for (unsigned int i = 0; i < BUFFER / PAGE; i += 73) {
 			ASSERT_EQ(write_at(&self->written, self->nvme, self->iova + i * PAGE, 1),
 				  0);
 		}
@@ -437,7 +438,7 @@ static void read_batch(struct nvme *nvme, struct pageset *written, u64 iova, u64
 	for (unsigned int i = 0; i < BATCH; i++) {
 		struct nvme_queue *q = &nvme->io[1 + next_random(seed) % QUEUES];
 		u32 blocks = 1 + next_random(seed) % 8;
-		u64 at = iova + next_random(seed) % (MIB(4) - 2 * PAGE) / 4 * 4;
+		u64 at = iova + next_random(seed) % (BUFFER - 2 * PAGE) / 4 * 4;
 
 		sent[i].q = q;
 		sent[i].cid = nvme_submit_read(nvme, q, next_random(seed) % (BLOCKS - 8), blocks,
@@ -478,7 +479,7 @@ TEST_F_TIMEOUT(dirty, none_missed_and_none_invented_beside_random_io, 120)
 
 	EXPECT_GT(c.rounds, 2);
 	EXPECT_TRUE(pageset_same(&c.all, &self->written));
-	EXPECT_EQ(memcmp(c.copy + (self->buf - self->rig.mem.va), self->buf, MIB(4)), 0);
+	EXPECT_EQ(memcmp(c.copy + (self->buf - self->rig.mem.va), self->buf, BUFFER), 0);
 	for (u16 qid = 1; qid <= QUEUES; qid++) {
 		struct nvme_cqe *cq = nvme->io[qid].cq;
 

@@ -18,6 +18,7 @@
 #define LOG_STOP	VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP
 #define LOG_REPORT	VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT
 #define RANGES		256
+#define BUFFER		MIB(3)
 
 FIXTURE(log)
 {
@@ -55,7 +56,7 @@ FIXTURE_SETUP(log)
 		SKIP(return, "%s", why);
 	}
 	rig_start(&self->rig);
-	self->buf = arena_alloc(&self->rig.mem, MIB(4));
+	self->buf = arena_alloc(&self->rig.mem, BUFFER);
 }
 
 FIXTURE_TEARDOWN(log)
@@ -328,7 +329,7 @@ TEST_F_TIMEOUT(log, calls_from_all_sides_beside_dma, 60)
 	for (int i = 0; i < 2; i++)
 		ASSERT_EQ(pthread_create(&thread[i], NULL, caller_thread, &caller[i]), 0);
 	for (int n = 0; n < 1000; n++)
-		write_page(&self->rig, self->buf, n);
+		write_page(&self->rig, self->buf, n % (BUFFER / PAGE));
 	for (int i = 0; i < 2; i++)
 		__atomic_store_n(&caller[i].stop, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < 2; i++)

@@ -56,7 +56,7 @@ struct arena {
 	size_t used;
 };
 
-#define ARENA_SIZE	MIB(16)
+#define ARENA_SIZE	MIB(4)
 #define ARENA_IOVA	0x100000000ULL
 
 void arena_init(struct arena *arena);
