@@ -122,13 +122,15 @@ static void post_done(struct vfmig_nvme *ctrl)
 
 		if (!cq_room(cq))
 			continue;
+		/* Who sees the completion, and asks for the size of the state, finds it gone */
+		WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
 		ret = post_entry(ctrl, cq, req);
-		if (ret == -EAGAIN) {
-			ctrl->stalled = true;
-			return;
-		}
 		if (ret) {
-			vfmig_nvme_fatal(ctrl);
+			WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs + 1);
+			if (ret == -EAGAIN)
+				ctrl->stalled = true;
+			else
+				vfmig_nvme_fatal(ctrl);
 			return;
 		}
 
@@ -137,7 +139,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 			cq->phase = !cq->phase;
 		if (cq->irq)
 			__set_bit(cq->vector, ctrl->raise);
-		vfmig_nvme_put_req(ctrl, req);
+		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_FREE);
 	}
 }
 
