@@ -156,7 +156,7 @@ class Run:
             print(f"{name}: left out, {reason}")
         if self.facts["lost_guests"]:
             print("Begun again, as the emulated processor lost the guest: "
-                  f"{', '.join(self.facts['guest_resets'])}")
+                  f"{', '.join(self.facts['lost_guests'])}")
         for picture in self.facts["timeline"]:
             print(f"{self._output / picture}: device state, bytes left and guest I/O over time")
         print(f"{self.summary_file}: "
