@@ -5,6 +5,7 @@
  * an FLR of it resets the VFs, which the fabric sees to.
  */
 #include <linux/debugfs.h>
+#include <linux/kernfs.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -219,37 +220,62 @@ static void pf_remove(struct pci_dev *pdev)
 	pf_destroy_vfs(pf);
 }
 
-/* The PCI core's file */
-static const struct attribute numvfs_attr = { .name = "sriov_numvfs" };
+/* PFs, with a reference, and one to the directory in sysfs: a PF may be removed by hand */
+struct vfmig_pf_list {
+	unsigned int nr;
+	struct device *dev[VFMIG_MAX_PFS];
+	struct kernfs_node *dir[VFMIG_MAX_PFS];
+};
 
-/*
- * Turns VFs off for good.  A write to sriov_numvfs takes the PF's device lock, then the
- * PCI core's; and while the bus is removed, with the latter held, each file's removal
- * waits for whoever is in it.  So the file goes first, and the VFs in the same order.
- */
-static int pf_retire(struct device *dev, void *unused)
+static int pf_collect(struct device *dev, void *data)
 {
-	struct vfmig_pf *pf;
+	struct vfmig_pf_list *pfs = data;
 
-	sysfs_remove_file(&dev->kobj, &numvfs_attr);
-	guard(device)(dev);
-	pf = dev_get_drvdata(dev);
-	if (!pf)
-		return 0;
-	pci_lock_rescan_remove();
-	pci_disable_sriov(to_pci_dev(dev));
-	pci_unlock_rescan_remove();
-	pf_destroy_vfs(pf);
+	if (pfs->nr == VFMIG_MAX_PFS)
+		return -ENOSPC;
+	pfs->dev[pfs->nr] = get_device(dev);
+	pfs->dir[pfs->nr] = dev->kobj.sd;
+	kernfs_get(dev->kobj.sd);
+	pfs->nr++;
 	return 0;
 }
 
-/* The module goes: no VF is open, and none may come */
-void vfmig_pf_retire_all(void)
+/* Nobody is in the PCI core's file after it, or will be */
+static void pf_remove_numvfs(struct device *dev)
 {
+	static const struct attribute attr = { .name = "sriov_numvfs" };
+
+	if (READ_ONCE(dev->kobj.sd))
+		sysfs_remove_file(&dev->kobj, &attr);
+}
+
+/*
+ * The module goes: no VF is open, and none may come.
+ *
+ * VFs are removed with the PCI core's lock held, which comes before a PF's device lock,
+ * but not for a write to sriov_numvfs: it takes both the other way round, while it is in
+ * the file.  So these files go first, which waits for who is in them; and with no lock
+ * held, nor the driver's list of devices, which an unbind by hand waits for.
+ */
+void vfmig_pf_unregister_driver(void)
+{
+	struct vfmig_pf_list pfs = {};
 	int ret;
 
-	ret = driver_for_each_device(&vfmig_pf_driver.driver, NULL, NULL, pf_retire);
+	/* Removal by hand has this lock: the directories are there */
+	pci_lock_rescan_remove();
+	ret = driver_for_each_device(&vfmig_pf_driver.driver, NULL, &pfs, pf_collect);
+	pci_unlock_rescan_remove();
 	WARN_ON(ret);
+	for (unsigned int i = 0; i < pfs.nr; i++) {
+		pf_remove_numvfs(pfs.dev[i]);
+		kernfs_put(pfs.dir[i]);
+		put_device(pfs.dev[i]);
+	}
+
+	pci_lock_rescan_remove();
+	pci_unregister_driver(&vfmig_pf_driver);
+	pci_unlock_rescan_remove();
 }
 
 /**

@@ -182,6 +182,28 @@ TEST_F_TIMEOUT(module, goes_while_vfs_are_asked_for, 90)
 	}
 }
 
+/* It takes a second until the VFs are gone, in which the driver's locks are held */
+TEST_F_TIMEOUT(module, goes_while_a_pf_is_removed, 60)
+{
+	char pfs[MAX_PFS][BDF_SIZE];
+	int status;
+	pid_t child;
+
+	ASSERT_EQ(load(self->path, "num_pfs=2 media_mb=1"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 2);
+	ASSERT_EQ(pf_set_numvfs(pfs[1], 4), 0);
+	child = fork();
+	ASSERT_GE(child, 0);
+	if (!child) {
+		file_write(pci_path(pfs[1], "remove"), "1");
+		_exit(0);
+	}
+	sleep_ms(200);
+	EXPECT_EQ(unload(), 0);
+	EXPECT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(count_pfs(), 0);
+}
+
 /* The VFs of many PFs don't fit on one bus */
 TEST_F_TIMEOUT(module, vfs_spill_onto_further_buses, 120)
 {
