@@ -281,6 +281,23 @@ static bool fetch_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sq *sq,
 	return !ret;
 }
 
+/*
+ * Commands that are done in no time may keep those before them in their turn from being
+ * posted.  Others may take a second for a large medium, or deal with the queues.
+ */
+static bool is_quick(const struct vfmig_nvme_req *req)
+{
+	switch (req->cmd.common.opcode) {
+	case nvme_cmd_flush:
+	case nvme_cmd_write:
+	case nvme_cmd_read:
+	case nvme_cmd_compare:
+		return req->sqid;
+	default:
+		return false;
+	}
+}
+
 /* Fetch a command of queue @sqid and start it; false if that can't be done now */
 static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 {
@@ -299,6 +316,11 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 	if (!fetch_entry(ctrl, sq, req))
 		goto put;
 	req->sqid = sqid;
+	if (!is_quick(req)) {
+		post_done(ctrl);
+		if (must_stop(ctrl))
+			goto put;
+	}
 
 	latency = sqid ? READ_ONCE(ctrl->io_latency_ns) : 0;
 	if (latency) {
