@@ -93,12 +93,16 @@ static struct vfmig_media_chunk *chunk_get(struct vfmig_media *media, u64 offset
 
 /*
  * Free @chunk if there is nothing in it.  Not in a session, which may have to tell a
- * destination what went; the next that empties a chunk or passes it finds it again.
+ * destination what went: vfmig_media_reap() comes after it.
  */
 static void chunk_reap(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
 {
-	if (READ_ONCE(media->tracking) || !bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES))
+	if (!bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES))
 		return;
+	if (READ_ONCE(media->tracking)) {
+		WRITE_ONCE(media->emptied, true);
+		return;
+	}
 
 	scoped_guard(spinlock, &media->lock) {
 		if (vfmig_media_has(media, chunk))
@@ -106,6 +110,18 @@ static void chunk_reap(struct vfmig_media *media, struct vfmig_media_chunk *chun
 		list_del(&chunk->all);
 	}
 	kfree(chunk);
+}
+
+/* A session is over: free the chunks that were emptied in it */
+void vfmig_media_reap(struct vfmig_media *media)
+{
+	struct vfmig_media_chunk *chunk, *next;
+
+	if (!media->emptied)
+		return;
+	WRITE_ONCE(media->emptied, false);
+	list_for_each_entry_safe(chunk, next, &media->all, all)
+		chunk_reap(media, chunk);
 }
 
 /* The page of the granule at @offset, or NULL if it reads as zeroes */
@@ -245,27 +261,69 @@ static void chunk_empty(struct vfmig_media *media, struct vfmig_media_chunk *chu
 	}
 }
 
-/* Make all of it read as zeroes, at a stroke; costs O(what was written) */
+/* What an erase leaves to be read.  True if something is pending now where nothing was. */
+static bool reinit_erased(struct vfmig_media *media)
+{
+	struct vfmig_media_chunk *chunk;
+	bool news = false, first;
+
+	guard(mutex)(&media->reinit_lock);
+	if (!media->tracking)
+		return false;
+	first = vfmig_media_reinit_begin(media);
+	list_for_each_entry(chunk, &media->all, all) {
+		news |= vfmig_media_reinit_chunk(media, chunk, true);
+		cond_resched();
+	}
+	if (news)
+		vfmig_media_reinit_end(media);
+	return news && first;
+}
+
+/*
+ * Make all of it read as zeroes, at a stroke; costs O(what was written).  Who asks what is
+ * pending does not wait for the pages to go: nothing of them is to be read any more.
+ */
 void vfmig_media_erase(struct vfmig_media *media)
 {
 	struct vfmig_media_chunk *chunk, *next;
-	bool news = false, first;
+	bool first;
 
 	vfmig_media_settle(media);
-	guard(mutex)(&media->reinit_lock);
-	first = vfmig_media_reinit_begin(media);
+	first = reinit_erased(media);
 	list_for_each_entry_safe(chunk, next, &media->all, all) {
-		if (media->tracking)
-			news |= vfmig_media_reinit_chunk(media, chunk, true);
 		chunk_empty(media, chunk);
 		chunk_reap(media, chunk);
 		cond_resched();
 	}
-	if (!news)
-		return;
-	vfmig_media_reinit_end(media);
 	if (first && media->became_dirty)
 		media->became_dirty(media);
+}
+
+/* Make it @size bytes, and say what that leaves to be read.  True if a session is on. */
+static bool reinit_resized(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table)
+{
+	struct vfmig_media_chunk *chunk;
+
+	guard(mutex)(&media->reinit_lock);
+	list_for_each_entry(chunk, &media->all, all)
+		if (chunk->index < size >> VFMIG_CHUNK_SHIFT)
+			table[chunk->index] = chunk;
+	scoped_guard(spinlock, &media->lock) {
+		swap(media->chunks, table);
+		media->size = size;
+	}
+	kvfree(table);
+	if (!media->tracking)
+		return false;
+
+	vfmig_media_reinit_begin(media);
+	list_for_each_entry(chunk, &media->all, all) {
+		vfmig_media_reinit_chunk(media, chunk, !vfmig_media_has(media, chunk));
+		cond_resched();
+	}
+	vfmig_media_reinit_end(media);
+	return true;
 }
 
 /*
@@ -275,32 +333,17 @@ void vfmig_media_erase(struct vfmig_media *media)
 void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table)
 {
 	struct vfmig_media_chunk *chunk, *next;
+	bool news;
 
-	guard(mutex)(&media->reinit_lock);
-	vfmig_media_reinit_begin(media);
-	list_for_each_entry(chunk, &media->all, all)
-		if (chunk->index < size >> VFMIG_CHUNK_SHIFT)
-			table[chunk->index] = chunk;
-	scoped_guard(spinlock, &media->lock) {
-		swap(media->chunks, table);
-		media->size = size;
-	}
-	kvfree(table);
-
+	vfmig_media_settle(media);
+	news = reinit_resized(media, size, table);
 	list_for_each_entry_safe(chunk, next, &media->all, all) {
-		bool gone = !vfmig_media_has(media, chunk);
-
-		if (media->tracking)
-			vfmig_media_reinit_chunk(media, chunk, gone);
-		if (gone)
+		if (!vfmig_media_has(media, chunk))
 			chunk_empty(media, chunk);
 		chunk_reap(media, chunk);
 		cond_resched();
 	}
-	if (!media->tracking)
-		return;
-	vfmig_media_reinit_end(media);
-	if (media->became_dirty)
+	if (news && media->became_dirty)
 		media->became_dirty(media);
 }
 

@@ -68,9 +68,11 @@ struct vfmig_media_note {
  * @notes: writes of this session that are not marked yet, the owner's: until
  *	vfmig_media_settle() nobody else may learn that they are over
  * @nr_notes: how many
- * @reinit_lock: held while the medium is erased or resized, and by who asks what is
- *	pending: so that new initial data comes at once.  Nests in the owner's
- *	serialisation.
+ * @emptied: a chunk lost its last page in a session, and waits for vfmig_media_reap();
+ *	set and cleared by the owner
+ * @reinit_lock: held while it is counted what an erase or a resize leaves to be read, and
+ *	by who asks what is pending: so that new initial data comes at once.  Nests in the
+ *	owner's serialisation.
  * @lock: protects all that follows.  Never held over a copy of data.  Pages and
  *	chunks come and go with the owner's own serialisation held as well (the
  *	controller's lock), so that the owner looks them up without this one.
@@ -82,7 +84,7 @@ struct vfmig_media_note {
  * @allocated: all pages
  * @tracking: a session is on.  Goes on, and @session changes, only with the owner's
  *	serialisation held, so that a write that began before it is over when it goes
- *	on, and the owner reads both without the lock.
+ *	on, and the owner reads @tracking without the lock.
  * @session: number of the last session; a chunk with another number has the
  *	tracking state of a chunk that this session has not touched
  * @cursor: chunk where the search for initial runs goes on, NULL at the end
@@ -94,6 +96,7 @@ struct vfmig_media {
 
 	struct vfmig_media_note notes[VFMIG_MEDIA_NOTES];
 	unsigned int nr_notes;
+	bool emptied;
 
 	struct mutex reinit_lock;	/* new initial data is seen as a whole */
 
@@ -133,6 +136,7 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 void vfmig_media_erase(struct vfmig_media *media);
 struct vfmig_media_chunk **vfmig_media_new_table(u64 size);
 void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table);
+void vfmig_media_reap(struct vfmig_media *media);
 int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page);
 void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
 

@@ -250,6 +250,7 @@ int vfmig_media_track_start(struct vfmig_media *media)
 {
 	int ret = -EBUSY;
 
+	WARN_ON_ONCE(media->nr_notes);
 	spin_lock(&media->lock);
 	if (!media->tracking) {
 		media->session++;

@@ -18,7 +18,7 @@
 #define VFMIG_NVME_MODEL_NAME		"nvme"
 #define VFMIG_NVME_STATE_VERSION	1
 
-/* Something is to be read where nothing was: called by the worker, with the lock */
+/* Something is to be read where nothing was; with the lock held */
 void vfmig_nvme_media_dirty(struct vfmig_media *media)
 {
 	struct vfmig_nvme *ctrl = container_of(media, struct vfmig_nvme, media);
@@ -131,6 +131,16 @@ void vfmig_nvme_reset(void *vf)
 		ctrl->client->reset(ctrl->client_data);
 }
 
+/* End a memory session if one is on, and give back what only that needed */
+static void end_session(struct vfmig_nvme *ctrl)
+{
+	vfmig_media_track_stop(&ctrl->media);
+	if (!READ_ONCE(ctrl->media.emptied))
+		return;
+	guard(vfmig_nvme)(ctrl);
+	vfmig_media_reap(&ctrl->media);
+}
+
 static void vfmig_nvme_load_abort(void *vf);
 
 static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void *data)
@@ -168,7 +178,7 @@ static void vfmig_nvme_close(void *vf)
 		ctrl->memcg = NULL;
 		freeze_locked(ctrl);
 	}
-	vfmig_media_track_stop(&ctrl->media);
+	end_session(ctrl);
 	vfmig_nvme_load_abort(ctrl);
 	vfmig_fn_log_stop(ctrl->fn);
 }
@@ -262,9 +272,7 @@ static int vfmig_nvme_mem_start(void *vf)
 
 static void vfmig_nvme_mem_stop(void *vf)
 {
-	struct vfmig_nvme *ctrl = vf;
-
-	vfmig_media_track_stop(&ctrl->media);
+	end_session(vf);
 }
 
 static void vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)
