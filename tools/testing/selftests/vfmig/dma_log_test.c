@@ -214,7 +214,7 @@ TEST_F(log, write_outside_the_ranges_is_not_logged)
 	ASSERT_EQ(log_start(self->dev, &size, ranges, RANGES), 0);
 	pageset_init(&seen, ARENA_IOVA, ARENA_SIZE);
 	pageset_init(&should, ARENA_IOVA, ARENA_SIZE);
-	for (unsigned int i = 0; i < 1024; i++)
+	for (unsigned int i = 0; i < BUFFER / PAGE; i++)
 		write_page(&self->rig, self->buf, i);
 	for (unsigned int i = 0; i < RANGES; i++)
 		pageset_add(&should, ranges[i].iova, ranges[i].length);

@@ -156,7 +156,10 @@ const char *track_offered(struct vfio_dev *dev, enum tracker by)
 			   VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0);
 	if (err)
 		must(err == -ENOTTY);
-	return err ? "this kernel can't report what a device logs (no iova_bitmap)" : NULL;
+	/* With iommufd comes iova_bitmap, and the feature must be there */
+	if (err && !file_exists("/dev/iommu"))
+		return "this kernel can't report what a device logs (no iova_bitmap)";
+	return NULL;
 }
 
 int track_start(struct vfio_dev *dev, enum tracker by, u64 iova, u64 length)
