@@ -66,13 +66,13 @@ class Guest:
         """More of what the guest says."""
         self._socket.settimeout(WATCH)
         while True:
+            if time.monotonic() > deadline:
+                raise TimeoutError("timed out")
             try:
                 data = self._socket.recv(1 << 16)
                 break
             except TimeoutError:
                 self.qemu.running()
-                if time.monotonic() > deadline:
-                    raise
         if not data:
             raise OSError("its port was closed")
         self._received += data

@@ -80,12 +80,16 @@ class Qmp:
         reasons = [event["data"]["reason"] for event in self.events
                    if event["event"] == "SHUTDOWN"]
         why = f"it shut down, {reasons[-1]}" if reasons else "it said nothing of a shutdown"
+        return self.end_of_guest(f"QEMU closed its QMP connection ({how}): {why}",
+                                 reasons[-1:] == ["guest-reset"])
+
+    def end_of_guest(self, why: str, sudden: bool) -> Failure:
+        """GuestLost if it was sudden, and the guest's kernel had nothing to say of it."""
         last_words = [line for line in self._console.read_text(errors="replace").splitlines()
                       if re.search("Kernel panic|Oops|BUG: ", line)]
         if last_words:
-            why += f", its guest's last words: {last_words[-1]}"
-        kind = GuestLost if reasons[-1:] == ["guest-reset"] and not last_words else Failure
-        return kind(f"QEMU closed its QMP connection ({how}): {why}")
+            return Failure(f"{why}, its guest's last words: {last_words[-1]}")
+        return GuestLost(why) if sudden else Failure(why)
 
     def command(self, name: str, **arguments: Any) -> Any:
         request: dict[str, Any] = {"execute": name}
@@ -183,7 +187,8 @@ class Qemu:
         """Does the guest run?  Raises GuestLost if it never will."""
         status = self.qmp.command("query-status")["status"]
         if status == "internal-error":
-            raise GuestLost(f"KVM gave up the guest's processor: {self._internal_error()}")
+            raise self.qmp.end_of_guest(
+                f"KVM gave up the guest's processor: {self._internal_error()}", True)
         return status == "running"
 
     def _internal_error(self) -> str:
