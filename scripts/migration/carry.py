@@ -117,6 +117,8 @@ def take_figures(source: Qemu, mode: Mode, result: Result, timeline: Timeline) -
         raise Failure(f"the guest stopped with {trace.initial_at_stop} initial bytes unread")
     if mode.capabilities.get("multifd") and result.status == "completed" and not trace.multifd:
         raise Failure("the STOP_COPY data did not go over multifd's channels")
+    if mode.capabilities.get("switchover-ack") and not trace.precopy_bytes:
+        raise Failure("nothing came over the main channel while the guest ran")
 
 
 def live(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:

@@ -32,9 +32,11 @@ FILE = Mode("precopy to file")
 STOPCOPY = Mode("stop-copy", {"return-path": True},
                 {"max-bandwidth": 1 << 20, "avail-switchover-bandwidth": 1 << 40,
                  "downtime-limit": 100000})
-# What PRE_COPY sends takes the main channel, so let it send nothing: all goes over the others
+# What PRE_COPY sends takes the main channel, and the rest goes over others: all, or some
+CHANNELS = {"multifd-channels": 2}
 MULTIFD = Mode("stop-copy, multifd", {"return-path": True, "multifd": True},
-               {**STOPCOPY.parameters, "multifd-channels": 2})
+               {**STOPCOPY.parameters, **CHANNELS})
+MULTIFD_PRECOPY = Mode("precopy, multifd", {**PRECOPY.capabilities, "multifd": True}, CHANNELS)
 
 DIRTYING = Load("300 writes/s", rate=300)
 
@@ -84,8 +86,12 @@ def dirtying(lab: Lab) -> Iterator[Step]:
 
 
 def multifd(lab: Lab) -> Iterator[Step]:
-    """STOP_COPY data, which is all there is, goes over channels of its own."""
-    yield migrate(one_vf_tour(lab, "multifd"), Result("multifd"), live, MULTIFD)
+    """STOP_COPY data goes over channels of its own: all there is, then after PRE_COPY."""
+    tour = one_vf_tour(lab, "multifd")
+    step = migrate(tour, Result("multifd"), live, MULTIFD)
+    yield step
+    if step[0].good():
+        yield migrate(tour, Result("multifd"), live, MULTIFD_PRECOPY)
 
 
 def cancelled(lab: Lab) -> Iterator[Step]:
