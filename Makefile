@@ -79,7 +79,7 @@ help:
 	@echo 'The whole (each installs through apt what is missing):'
 	@echo '  run              migrate a guest under I/O in the test VM'
 	@echo '  check            all tests, static checks included'
-	@echo '  bench            how fast device memory is saved and loaded'
+	@echo '  bench            how fast device memory moves, and what tracking costs'
 	@echo '  setup            only install what these two need'
 	@echo ''
 	@echo '  htmldocs         Documentation/ as HTML (needs python3-sphinx)'
@@ -90,7 +90,7 @@ help:
 	@echo '  KDIR=DIR         build for the kernel that this is the build directory of'
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
-	@echo '  ARGS="..."       options for run and check (see scripts/run --help)'
+	@echo '  ARGS="..."       options for run, check and bench (see scripts/run --help)'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
 	setup run check bench htmldocs help
