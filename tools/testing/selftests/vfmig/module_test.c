@@ -191,11 +191,11 @@ TEST_F_TIMEOUT(module, goes_while_a_pf_is_removed, 60)
 
 	ASSERT_EQ(load(self->path, "num_pfs=2 media_mb=1"), 0);
 	ASSERT_EQ(pf_find(pfs, MAX_PFS), 2);
-	ASSERT_EQ(pf_set_numvfs(pfs[1], 4), 0);
+	ASSERT_EQ(pf_set_numvfs(pfs[0], 4), 0);
 	child = fork();
 	ASSERT_GE(child, 0);
 	if (!child) {
-		file_write(pci_path(pfs[1], "remove"), "1");
+		file_write(pci_path(pfs[0], "remove"), "1");
 		_exit(0);
 	}
 	sleep_ms(200);
