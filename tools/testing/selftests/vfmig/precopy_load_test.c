@@ -50,6 +50,44 @@ FIXTURE_TEARDOWN(busy)
 	source_close(&self->src);
 }
 
+/* Two such pairs of VFs */
+FIXTURE(pair)
+{
+	struct source src[2];
+	struct session s[2];
+};
+
+FIXTURE_VARIANT(pair)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(pair, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(pair, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
+FIXTURE_SETUP(pair)
+{
+	const char *why = source_open_pair(self->src, variant->mode, MEDIUM / MIB(1));
+
+	if (why)
+		SKIP(return, "%s", why);
+}
+
+FIXTURE_TEARDOWN(pair)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		session_end(&self->s[i]);
+		source_close(&self->src[i]);
+	}
+}
+
 static void random_change(struct source *src)
 {
 	u64 offset = next_random(&src->seed) % (MEDIUM / LBA) * LBA;
@@ -184,6 +222,105 @@ TEST_F_TIMEOUT(busy, accounting_is_the_readers_own, 60)
 	ASSERT_EQ(wrong, NULL) TH_LOG("%s", wrong);
 	EXPECT_TRUE(session_moves_right(&self->s));
 	EXPECT_GT(self->s.blob.len, MEDIUM);
+}
+
+/* Is the reader within a record? */
+static bool in_mid_record(const struct session *s)
+{
+	struct vfmig_record header;
+	size_t pos = s->replayed;
+
+	for (; pos + sizeof(header) <= s->blob.len; pos += sizeof(header) + header.length)
+		memcpy(&header, s->blob.data + pos, sizeof(header));
+	return pos != s->blob.len;
+}
+
+static const char *go_to_mid_record(struct session *s)
+{
+	u64 n = 1 + next_random(&s->src->seed) % (sizeof(struct vfmig_record) - 1);
+
+	if (in_mid_record(s))
+		return NULL;
+	if (!precopy_left(s->fd))
+		source_write(s->src, 0, PAGE);
+	return counted_read(s, n);
+}
+
+/* The arcs within PRE_COPY in mid-record, with a read() on the way */
+static const char *to_p2p_and_back(struct session *s)
+{
+	const char *wrong = go_to_mid_record(s);
+
+	must(!mig_set(s->src->dev, PRE_COPY_P2P, NULL));
+	if (!wrong)
+		wrong = counted_read(s, 1 + next_random(&s->src->seed) % (2 * PAGE));
+	must(!mig_set(s->src->dev, PRE_COPY, NULL));
+	return wrong;
+}
+
+/* Give it up in mid-record: the next session has to give all of the medium again */
+static const char *begin_anew(struct session *s)
+{
+	struct source *src = s->src;
+	const char *wrong = go_to_mid_record(s);
+
+	must(!mig_set(src->dev, RUNNING, NULL));
+	session_end(s);
+	random_change(src);
+	session_begin(s, src);
+	return wrong;
+}
+
+/* All of this in turns, and STOP_COPY in mid-record in the end */
+static const char *session_goes_right(struct session *s)
+{
+	static const char *(* const events[])(struct session *s) = {
+		begin_anew, to_p2p_and_back, compare_in_p2p,
+	};
+	u64 trailer = trailer_bytes(s);
+	const char *wrong = NULL;
+
+	for (unsigned int i = 0; i < 4 * ARRAY_SIZE(events) && !wrong; i++)
+		wrong = random_turns(s, 25, trailer) ?: events[i % ARRAY_SIZE(events)](s);
+	wrong = wrong ?: leave_changes(s, trailer) ?: go_to_mid_record(s);
+	if (!wrong && !session_completes_right(s))
+		wrong = "with STOP_COPY the copy was not the medium";
+	return wrong;
+}
+
+static void *session_thread(void *arg)
+{
+	return (void *)session_goes_right(arg);
+}
+
+TEST_F_TIMEOUT(pair, sessions_at_once_are_apart, 60)
+{
+	pthread_t thread[2];
+	void *wrong[2];
+
+	TH_LOG("seeds %u and the next", SOURCE_SEED);
+	for (unsigned int i = 0; i < 2; i++) {
+		for (int n = 0; n < 40; n++)
+			random_change(&self->src[i]);
+		session_begin(&self->s[i], &self->src[i]);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		must(!pthread_create(&thread[i], NULL, session_thread, &self->s[i]));
+	for (unsigned int i = 0; i < 2; i++)
+		must(!pthread_join(thread[i], &wrong[i]));
+	ASSERT_EQ(wrong[0], NULL) TH_LOG("first VF: %s", (char *)wrong[0]);
+	ASSERT_EQ(wrong[1], NULL) TH_LOG("second VF: %s", (char *)wrong[1]);
+
+	/* Each guest finds its own at its own destination, and no other's */
+	EXPECT_NE(memcmp(self->src[0].medium, self->src[1].medium, MEDIUM), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct rig *rig = &self->src[i].rig;
+
+		rig_second(rig);
+		rig_land(rig, &self->s[i].blob, RUNNING);
+	}
+	EXPECT_TRUE(source_reads_right(&self->src[0]));
+	EXPECT_TRUE(source_reads_right(&self->src[1]));
 }
 
 /* A guest that keeps up to DEPTH writes in flight, until it is told to stop */

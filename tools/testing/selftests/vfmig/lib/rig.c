@@ -13,7 +13,7 @@ const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode 
 	char bdf[BDF_SIZE];
 	const char *why;
 
-	must(devs <= vfs->count && devs <= RIG_DEVS);
+	must(rig->first_vf + devs <= vfs->count && devs <= RIG_DEVS);
 	/* First, as without a device there is no folder of cdevs */
 	why = pf_require(vfs, rig->pf);
 	if (why)
@@ -27,7 +27,7 @@ const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode 
 	for (unsigned int i = 0; i < NVME_VECTORS; i++)
 		rig->irq[i] = event_new();
 	for (unsigned int i = 0; i < devs; i++) {
-		must(pf_vf(rig->pf, i, bdf));
+		must(pf_vf(rig->pf, rig->first_vf + i, bdf));
 		must(!vfio_open(&rig->dev[i], &rig->iommu[i], bdf));
 		arena_map(&rig->mem, &rig->iommu[i]);
 	}
@@ -41,7 +41,7 @@ struct vfio_dev *rig_second(struct rig *rig)
 
 	if (rig->devs == 1) {
 		must(!iommu_init(&rig->iommu[1], rig->iommu[0].mode));
-		must(pf_vf(rig->pf, 1, bdf));
+		must(pf_vf(rig->pf, rig->first_vf + 1, bdf));
 		must(!vfio_open(&rig->dev[1], &rig->iommu[1], bdf));
 		arena_map(&rig->mem, &rig->iommu[1]);
 		rig->devs = 2;

@@ -2,7 +2,7 @@
 /*
  * What most tests stand on: one or two open VFs, each in an I/O address space of
  * its own as of two VMMs, with the same memory mapped at the same place in both,
- * and an NVMe driver on the first.
+ * and an NVMe driver on the first.  A test may have two rigs beside each other.
  */
 #ifndef VFMIG_TEST_RIG_H
 #define VFMIG_TEST_RIG_H
@@ -15,6 +15,7 @@
 
 struct rig {
 	char pf[BDF_SIZE];
+	unsigned int first_vf;		/* that device 0 is; not 0 only beside another rig */
 	unsigned int devs;
 	struct iommu iommu[RIG_DEVS];
 	struct vfio_dev dev[RIG_DEVS];
@@ -23,7 +24,7 @@ struct rig {
 	int irq[NVME_VECTORS];		/* eventfd of each vector */
 };
 
-/* NULL, or why the test must be skipped */
+/* NULL, or why the test must be skipped; first_vf says which of the VFs it begins with */
 const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode mode,
 		     unsigned int devs);
 void rig_close(struct rig *rig);

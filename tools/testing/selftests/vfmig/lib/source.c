@@ -12,8 +12,8 @@
 
 const char *source_open(struct source *src, enum iommu_mode mode, unsigned int media_mb)
 {
-	struct pf_vfs vfs = { .count = 2, .media_mb = media_mb };
 	struct rig *rig = &src->rig;
+	struct pf_vfs vfs = { .count = rig->first_vf + 2, .media_mb = media_mb };
 	const char *why = rig_open(rig, &vfs, mode, 1);
 
 	if (why)
@@ -29,6 +29,20 @@ const char *source_open(struct source *src, enum iommu_mode mode, unsigned int m
 	must(src->medium && src->copy);
 	src->seed = SOURCE_SEED;
 	return NULL;
+}
+
+const char *source_open_pair(struct source src[2], enum iommu_mode mode, unsigned int media_mb)
+{
+	const char *why;
+
+	/* The last first: for it all VFs are made, which then are there for the other */
+	src[1].rig.first_vf = 2;
+	why = source_open(&src[1], mode, media_mb);
+	if (why)
+		return why;
+	why = source_open(&src[0], mode, media_mb);
+	src[1].seed++;
+	return why;
 }
 
 const char *source_open_with_runs(struct source *src, enum iommu_mode mode)

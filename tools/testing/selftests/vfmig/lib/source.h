@@ -35,6 +35,8 @@ struct source {
 /* NULL, or why the test must be skipped; source_close() in either case */
 const char *source_open(struct source *src, enum iommu_mode mode, unsigned int media_mb);
 void source_close(struct source *src);
+/* Two beside each other, on four VFs, with a seed each; source_close() both in either case */
+const char *source_open_pair(struct source src[2], enum iommu_mode mode, unsigned int media_mb);
 
 /* The same of 1 MiB, with two runs on it: FIRST_COPY bytes of stream */
 const char *source_open_with_runs(struct source *src, enum iommu_mode mode);

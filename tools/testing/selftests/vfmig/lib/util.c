@@ -188,23 +188,27 @@ void *bad_address(void)
 	return va;
 }
 
+static u32 crc32c_table[256];
+
+/* Before there are threads that it would have to be kept from */
+static void __attribute__((constructor)) init_crc32c(void)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(crc32c_table); i++) {
+		u32 c = i;
+
+		for (int bit = 0; bit < 8; bit++)
+			c = c & 1 ? (c >> 1) ^ 0x82f63b78 : c >> 1;
+		crc32c_table[i] = c;
+	}
+}
+
 u32 crc32c(const void *buf, size_t len)
 {
-	static u32 table[256];
 	const u8 *p = buf;
 	u32 crc = ~0U;
 
-	if (!table[1]) {
-		for (u32 i = 0; i < 256; i++) {
-			u32 c = i;
-
-			for (int bit = 0; bit < 8; bit++)
-				c = c & 1 ? (c >> 1) ^ 0x82f63b78 : c >> 1;
-			table[i] = c;
-		}
-	}
 	while (len--)
-		crc = table[(crc ^ *p++) & 0xff] ^ (crc >> 8);
+		crc = crc32c_table[(crc ^ *p++) & 0xff] ^ (crc >> 8);
 	return ~crc;
 }
 
