@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crowd.h"
 #include "dirty.h"
 #include "figure.h"
 #include "mig.h"
 #include "nvme.h"
 
-#define BUFFER		MIB(1)
 #define MEDIUM_MB	256
-#define MANY_VFS	64
 #define MANY_MB		8
 #define INFO_CALLS	20000
 #define SLICE		255	/* commands that are timed together */
@@ -71,17 +69,6 @@ static void vf_close(struct bench_vf *vf)
 	iommu_exit(&vf->iommu);
 	if (vf->mem.size)
 		arena_exit(&vf->mem);
-}
-
-static u64 read_all(int fd, u8 *buf)
-{
-	u64 bytes = 0;
-	ssize_t n;
-
-	while ((n = read(fd, buf, BUFFER)) > 0)
-		bytes += n;
-	must(n == 0);
-	return bytes;
 }
 
 static void write_all(int fd, const u8 *data, size_t len)
@@ -410,33 +397,6 @@ static void bench_dirty(const char *pf)
 		printf("no figures for what remains of DMA logging: %s\n", why);
 }
 
-/* One reader of one VF, with a buffer of its own as each VMM has it */
-struct saver {
-	pthread_t thread;
-	pthread_barrier_t *start;
-	int fd;
-	u8 *buf;
-	u64 bytes;
-};
-
-static void *saver_thread(void *arg)
-{
-	struct saver *saver = arg;
-
-	pthread_barrier_wait(saver->start);
-	saver->bytes = read_all(saver->fd, saver->buf);
-	return NULL;
-}
-
-/* 64 things to read: data fds of VFs, or files as large for comparison */
-struct crowd {
-	int (*begin)(struct crowd *crowd, unsigned int i);
-	void (*end)(struct crowd *crowd, unsigned int i, int fd);
-	struct bench_vf *vfs;
-	int files[MANY_VFS];
-	struct saver savers[MANY_VFS];
-};
-
 static int begin_vf(struct crowd *crowd, unsigned int i)
 {
 	int fd;
@@ -461,50 +421,6 @@ static void end_file(struct crowd *crowd, unsigned int i, int fd)
 {
 }
 
-/* MB/s of reading all at the same time */
-static double at_once_rate(struct crowd *crowd)
-{
-	struct saver *savers = crowd->savers;
-	pthread_barrier_t start;
-	double begin, end;
-	u64 bytes = 0;
-
-	must(!pthread_barrier_init(&start, NULL, MANY_VFS + 1));
-	for (unsigned int i = 0; i < MANY_VFS; i++) {
-		savers[i].start = &start;
-		savers[i].fd = crowd->begin(crowd, i);
-		must(!pthread_create(&savers[i].thread, NULL, saver_thread, &savers[i]));
-	}
-	begin = now();
-	pthread_barrier_wait(&start);
-	for (unsigned int i = 0; i < MANY_VFS; i++) {
-		pthread_join(savers[i].thread, NULL);
-		bytes += savers[i].bytes;
-	}
-	end = now();
-	for (unsigned int i = 0; i < MANY_VFS; i++)
-		crowd->end(crowd, i, savers[i].fd);
-	pthread_barrier_destroy(&start);
-	return bytes / (end - begin) / 1e6;
-}
-
-/* The same bytes, one after the other */
-static double one_by_one_rate(struct crowd *crowd)
-{
-	double busy = 0;
-	u64 bytes = 0;
-
-	for (unsigned int i = 0; i < MANY_VFS; i++) {
-		int fd = crowd->begin(crowd, i);
-		double begin = now();
-
-		bytes += read_all(fd, crowd->savers[i].buf);
-		busy += now() - begin;
-		crowd->end(crowd, i, fd);
-	}
-	return bytes / busy / 1e6;
-}
-
 /*
  * All VFs at once against one, per core: nothing that they share may be in the
  * way.  How far the machine itself scales just now the same with files says.
@@ -519,7 +435,7 @@ static void bench_many(struct bench_vf *vfs)
 
 	must(data);
 	vf_crowd.vfs = vfs;
-	for (unsigned int i = 0; i < MANY_VFS; i++) {
+	for (unsigned int i = 0; i < CROWD; i++) {
 		vf_crowd.savers[i].buf = malloc(BUFFER);
 		must(vf_crowd.savers[i].buf);
 		memset(vf_crowd.savers[i].buf, 1, BUFFER);
@@ -534,7 +450,7 @@ static void bench_many(struct bench_vf *vfs)
 	}
 	report("save_64_vfs", "per_core", &many, "one_vf", &one, "MB/s", 0.9, true);
 	report("scaling", "vfs", &scale, "tmpfs", &file_scale, "of one", 0.9, true);
-	for (unsigned int i = 0; i < MANY_VFS; i++) {
+	for (unsigned int i = 0; i < CROWD; i++) {
 		free(vf_crowd.savers[i].buf);
 		close(file_crowd.files[i]);
 	}
@@ -544,8 +460,8 @@ static void bench_many(struct bench_vf *vfs)
 int main(int argc, char **argv)
 {
 	struct pf_vfs two = { .count = 2, .media_mb = MEDIUM_MB };
-	struct pf_vfs all = { .count = MANY_VFS, .media_mb = MANY_MB };
-	static struct bench_vf vfs[MANY_VFS];
+	struct pf_vfs all = { .count = CROWD, .media_mb = MANY_MB };
+	static struct bench_vf vfs[CROWD];
 	char pf[BDF_SIZE];
 	const char *why;
 
@@ -570,10 +486,10 @@ int main(int argc, char **argv)
 	bench_dirty(pf);
 
 	must(!pf_require(&all, pf));
-	for (unsigned int i = 0; i < MANY_VFS; i++)
+	for (unsigned int i = 0; i < CROWD; i++)
 		vf_open(&vfs[i], pf, i, IOMMU_TYPE1, MIB(MANY_MB));
 	bench_many(vfs);
-	for (unsigned int i = 0; i < MANY_VFS; i++)
+	for (unsigned int i = 0; i < CROWD; i++)
 		vf_close(&vfs[i]);
 	return figures_missed ? 1 : 0;
 }
