@@ -3,12 +3,10 @@
  * What it costs the kernel to know which pages a device wrote: memory while somebody
  * wants to know it, none before and none after.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "dirty.h"
+#include "memory.h"
 #include "rig.h"
 
 #include "kselftest_harness.h"
@@ -60,22 +58,6 @@ FIXTURE_VARIANT_ADD(memory, by_iommu)
 	.by = BY_IOMMU,
 };
 
-/* kmemleak's books, and KASAN's quarantine, which is some percent of all memory */
-static bool kernel_keeps_what_is_freed(void)
-{
-	bool found = file_exists("/sys/kernel/debug/kmemleak");
-	char line[512];
-	FILE *symbols;
-
-	symbols = found ? NULL : fopen("/proc/kallsyms", "r");
-	if (!symbols)
-		return found;
-	while (!found && fgets(line, sizeof(line), symbols))
-		found = strstr(line, " kasan_quarantine_put\n");
-	fclose(symbols);
-	return found;
-}
-
 static void map_pages(struct iommu *iommu, u8 *page)
 {
 	for (u64 i = 0; i < PAGES; i++)
@@ -92,7 +74,7 @@ FIXTURE_SETUP(memory)
 	why = track_offered(self->dev, variant->by);
 	if (why)
 		SKIP(return, "%s", why);
-	if (kernel_keeps_what_is_freed())
+	if (memory_kept_when_freed())
 		SKIP(return, "this kernel keeps memory that was freed (kmemleak or KASAN)");
 	rig_start(&self->rig);
 	ASSERT_GE(self->rig.nvme.max_transfer, PER_COMMAND * PAGE);
@@ -123,26 +105,6 @@ static void write_pages(struct rig *rig, u64 *list)
 	}
 }
 
-/* The kernel's own memory that it can't take back by itself, in KiB */
-static s64 kernel_kib(void)
-{
-	static const char name[] = "SUnreclaim:";
-	char text[8192], *at;
-
-	/* Have each CPU say now what it would within a second */
-	file_write("/proc/sys/vm/stat_refresh", "1");
-	must(!file_read("/proc/meminfo", text, sizeof(text)));
-	at = strstr(text, name);
-	must(at);
-	return strtoll(at + strlen(name), NULL, 10);
-}
-
-/* Some is freed a little later */
-static bool given_back(s64 before, s64 limit)
-{
-	return wait_until(kernel_kib() - before < limit);
-}
-
 TEST_F(memory, is_used_while_tracking_is_on_only)
 {
 	struct rig *rig = &self->rig;
@@ -150,15 +112,15 @@ TEST_F(memory, is_used_while_tracking_is_on_only)
 
 	/* What it takes otherwise it has taken then */
 	write_pages(rig, self->list);
-	before = kernel_kib();
+	before = memory_kib();
 	write_pages(rig, self->list);
-	EXPECT_TRUE(given_back(before, PAGES_KIB / 2));
+	EXPECT_TRUE(memory_given_back(before, PAGES_KIB / 2));
 	ASSERT_EQ(track_start(self->dev, variant->by, FIRST_IOVA, PAGES * STEP), 0);
 	write_pages(rig, self->list);
 	/* If not, these tests look in the wrong place */
-	EXPECT_GT(kernel_kib() - before, PAGES_KIB / 2);
+	EXPECT_GT(memory_kib() - before, PAGES_KIB / 2);
 	ASSERT_EQ(track_stop(self->dev, variant->by), 0);
-	EXPECT_TRUE(given_back(before, PAGES_KIB / 2));
+	EXPECT_TRUE(memory_given_back(before, PAGES_KIB / 2));
 }
 
 TEST_F(memory, is_given_back_when_tracking_is_stopped)
@@ -171,9 +133,9 @@ TEST_F(memory, is_given_back_when_tracking_is_stopped)
 		ASSERT_EQ(track_stop(self->dev, variant->by), 0);
 		/* Once is not counted */
 		if (!i)
-			before = kernel_kib();
+			before = memory_kib();
 	}
-	EXPECT_TRUE(given_back(before, LIMIT_KIB));
+	EXPECT_TRUE(memory_given_back(before, LIMIT_KIB));
 }
 
 TEST_F_TIMEOUT(memory, is_given_back_when_the_device_is_closed, 60)
@@ -190,7 +152,7 @@ TEST_F_TIMEOUT(memory, is_given_back_when_the_device_is_closed, 60)
 		vfio_close(self->dev);
 		iommu_exit(iommu);
 		if (!i)
-			before = kernel_kib();
+			before = memory_kib();
 		if (i == ROUNDS)
 			break;
 		ASSERT_EQ(iommu_init(iommu, variant->mode), NULL);
@@ -200,7 +162,7 @@ TEST_F_TIMEOUT(memory, is_given_back_when_the_device_is_closed, 60)
 		nvme_restart(&rig->nvme);
 		ASSERT_EQ(nvme_create_io(&rig->nvme, 1, 64, -1), 0);
 	}
-	EXPECT_TRUE(given_back(before, LIMIT_KIB));
+	EXPECT_TRUE(memory_given_back(before, LIMIT_KIB));
 }
 
 TEST_HARNESS_MAIN

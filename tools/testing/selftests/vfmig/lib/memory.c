@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See memory.h */
+#include "memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* kmemleak's books, and KASAN's quarantine, which is some percent of all memory */
+bool memory_kept_when_freed(void)
+{
+	bool found = file_exists("/sys/kernel/debug/kmemleak");
+	char line[512];
+	FILE *symbols;
+
+	symbols = found ? NULL : fopen("/proc/kallsyms", "r");
+	if (!symbols)
+		return found;
+	while (!found && fgets(line, sizeof(line), symbols))
+		found = strstr(line, " kasan_quarantine_put\n");
+	fclose(symbols);
+	return found;
+}
+
+s64 memory_kib(void)
+{
+	static const char name[] = "SUnreclaim:";
+	char text[8192], *at;
+
+	/* Have each CPU say now what it would within a second */
+	file_write("/proc/sys/vm/stat_refresh", "1");
+	must(!file_read("/proc/meminfo", text, sizeof(text)));
+	at = strstr(text, name);
+	must(at);
+	return strtoll(at + strlen(name), NULL, 10);
+}
+
+bool memory_given_back(s64 before, s64 limit)
+{
+	return wait_until(memory_kib() - before < limit);
+}
