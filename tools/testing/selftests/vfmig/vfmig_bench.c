@@ -22,10 +22,14 @@
 #include "figure.h"
 #include "mig.h"
 #include "nvme.h"
+#include "precopy.h"
 
 #define MEDIUM_MB	256
 #define MANY_MB		8
 #define INFO_CALLS	20000
+#define THIN_MB		4096
+#define FEW_CHUNKS	64	/* of 1 MiB each, with something in them */
+#define DRAIN_GRANULES	10
 #define SLICE		255	/* commands that are timed together */
 #define SLICES		12
 #define DIRTY_PAGES	1000
@@ -34,7 +38,7 @@
 #define REPORT_LARGE	(64 * REPORT_SMALL)
 #define BATCH		16	/* what the driver has PRP lists for at a time */
 
-/* An open VF with a medium that is written all over; nvme is its driver if it has one */
+/* An open VF; nvme is its driver if it has one */
 struct bench_vf {
 	struct iommu iommu;
 	struct vfio_dev dev;
@@ -43,6 +47,17 @@ struct bench_vf {
 	u8 *buf;
 };
 
+static void vf_drive(struct bench_vf *vf, u64 seed)
+{
+	arena_init(&vf->mem);
+	arena_map(&vf->mem, &vf->iommu);
+	nvme_init(&vf->nvme, &vf->dev, &vf->mem);
+	must(!nvme_create_io(&vf->nvme, 1, SLICE + 1, -1));
+	vf->buf = arena_alloc(&vf->mem, MIB(1));
+	fill_pattern(vf->buf, MIB(1), seed);
+}
+
+/* With a driver, and so many bytes of the medium written, if these are any */
 static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index,
 		    enum iommu_mode mode, size_t filled)
 {
@@ -53,12 +68,7 @@ static void vf_open(struct bench_vf *vf, const char *pf, unsigned int index,
 	must(!vfio_open(&vf->dev, &vf->iommu, bdf));
 	if (!filled)
 		return;
-	arena_init(&vf->mem);
-	arena_map(&vf->mem, &vf->iommu);
-	nvme_init(&vf->nvme, &vf->dev, &vf->mem);
-	must(!nvme_create_io(&vf->nvme, 1, SLICE + 1, -1));
-	vf->buf = arena_alloc(&vf->mem, MIB(1));
-	fill_pattern(vf->buf, MIB(1), index + 1);
+	vf_drive(vf, index + 1);
 	for (size_t done = 0; done < filled; done += MIB(1))
 		nvme_write_bytes(&vf->nvme, done, vf->buf, MIB(1));
 }
@@ -165,13 +175,13 @@ static void bench_stream(struct vfio_dev *src, struct vfio_dev *dst)
 	blob_free(&blob);
 }
 
-static double ioctl_time(int fd, unsigned long cmd, void *arg, int err)
+static double ioctl_time(int fd, unsigned long cmd, void *arg, int err, unsigned int calls)
 {
 	double begin = now();
 
-	for (unsigned int i = 0; i < INFO_CALLS; i++)
+	for (unsigned int i = 0; i < calls; i++)
 		must(ioctl(fd, cmd, arg) == (err ? -1 : 0) && (!err || errno == err));
-	return (now() - begin) / INFO_CALLS * 1e9;
+	return (now() - begin) / calls * 1e9;
 }
 
 /* What PRECOPY_INFO costs beside an ioctl that does nothing but be refused */
@@ -184,41 +194,53 @@ static void bench_precopy_info(struct vfio_dev *dev)
 	must(!mig_set(dev, RUNNING, NULL));
 	must(!mig_set(dev, PRE_COPY, &fd));
 	for (unsigned int i = 0; i < ROUNDS; i++) {
-		ask.v[i] = ioctl_time(fd, VFIO_MIG_GET_PRECOPY_INFO, &info, 0);
-		none.v[i] = ioctl_time(fd, _IO('v', 255), NULL, ENOTTY);
+		ask.v[i] = ioctl_time(fd, VFIO_MIG_GET_PRECOPY_INFO, &info, 0, INFO_CALLS);
+		none.v[i] = ioctl_time(fd, _IO('v', 255), NULL, ENOTTY, INFO_CALLS);
 	}
 	report("precopy_info", "get_precopy_info", &ask, "unknown_ioctl", &none, "ns", 3, false);
 	close(fd);
 	must(!mig_set(dev, RUNNING, NULL));
 }
 
-/* Seconds that the device takes for a queue full of 4 KiB at random places */
-static double io_slice(struct bench_vf *vf, u8 opcode, u64 *seed)
+static void submit_4k(struct bench_vf *vf, u8 opcode, u64 offset, unsigned int page)
 {
 	struct nvme_queue *q = &vf->nvme.io[1];
-	u32 blocks = KIB(4) / vf->nvme.lba_size;
-	unsigned int end = q->head + SLICE - 1;
+	u32 lba_size = vf->nvme.lba_size;
+	struct nvme_cmd cmd = nvme_rw_cmd(opcode, offset / lba_size, KIB(4) / lba_size);
+
+	nvme_set_prps(&vf->nvme, q, &cmd, vf->buf + page * KIB(4), KIB(4));
+	nvme_submit(&vf->nvme, q, &cmd);
+}
+
+/* Seconds that the device takes for the @n commands that were submitted */
+static double io_done(struct bench_vf *vf, unsigned int n)
+{
+	struct nvme_queue *q = &vf->nvme.io[1];
+	unsigned int end = q->head + n - 1;
 	u8 phase = end < q->depth ? q->phase : !q->phase;
-	double begin, time;
+	double begin = now(), time;
 
-	for (unsigned int i = 0; i < SLICE; i++) {
-		u64 granule = next_random(seed) % (MIB(MEDIUM_MB) / KIB(4));
-		struct nvme_cmd cmd = nvme_rw_cmd(opcode, granule * blocks, blocks);
-
-		nvme_set_prps(&vf->nvme, q, &cmd, vf->buf + i % 256 * KIB(4), KIB(4));
-		nvme_submit(&vf->nvme, q, &cmd);
-	}
-	begin = now();
 	nvme_ring(&vf->nvme, q);
 	while ((nvme_cqe_status(q, end % q->depth) & 1) != phase)
 		must(now() - begin < 10);
 	time = now() - begin;
 
 	nvme_reap(&vf->nvme, q);
-	must(q->stashed == SLICE);
+	must(q->stashed == n);
 	while (q->stashed)
 		must(!(q->stash[--q->stashed].status >> 1));
 	return time;
+}
+
+/* The same for a queue full of 4 KiB at random places */
+static double io_slice(struct bench_vf *vf, u8 opcode, u64 *seed)
+{
+	for (unsigned int i = 0; i < SLICE; i++) {
+		u64 granule = next_random(seed) % (MIB(MEDIUM_MB) / KIB(4));
+
+		submit_4k(vf, opcode, granule * KIB(4), i % 256);
+	}
+	return io_done(vf, SLICE);
 }
 
 /*
@@ -238,15 +260,25 @@ static double io_rate(struct bench_vf *vf, u8 opcode, u64 *seed)
 	return SLICE / best;
 }
 
+/* Read all that there is for now: the bytes */
+static u64 drain(int fd, u8 *buf)
+{
+	u64 bytes = 0;
+	ssize_t n;
+
+	while ((n = read(fd, buf, BUFFER)) > 0)
+		bytes += n;
+	must(errno == ENOMSG);
+	return bytes;
+}
+
 /* A session whose initial data is all read, so that each write makes something dirty */
 static int drained_session(struct vfio_dev *dev, u8 *buf)
 {
 	int fd;
 
 	must(!mig_set(dev, PRE_COPY, &fd));
-	while (read(fd, buf, BUFFER) > 0)
-		;
-	must(errno == ENOMSG);
+	drain(fd, buf);
 	return fd;
 }
 
@@ -278,6 +310,74 @@ static void bench_tracking(struct bench_vf *vf)
 		end_session(&vf->dev, fd);
 	}
 	report("tracking", "on", &on, "off", &off, "writes/s", 0.97, true);
+	free(buf);
+}
+
+/* Write one granule in each of @count stretches of @mb MiB */
+static void write_thin(struct bench_vf *vf, unsigned int count, unsigned int mb)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		unsigned int n = i % SLICE + 1;
+
+		submit_4k(vf, NVME_WRITE, MIB(i * mb), 0);
+		if (n == SLICE || i == count - 1)
+			io_done(vf, n);
+	}
+}
+
+/* A thin medium with something in @chunks MiB, and a session on it that is drained */
+struct thin {
+	struct bench_vf *vf;
+	unsigned int chunks;
+	int fd;
+	struct sample drain, info;
+};
+
+/* ns; of some times the fastest, as in io_rate() */
+static void thin_round(struct thin *thin, unsigned int round, u8 *buf)
+{
+	struct vfio_precopy_info info = { .argsz = sizeof(info) };
+	double drain_best = 1e12, info_best = 1e12;
+
+	for (unsigned int i = 0; i < SLICES; i++) {
+		double begin, time;
+
+		write_thin(thin->vf, DRAIN_GRANULES, thin->chunks / DRAIN_GRANULES);
+		time = ioctl_time(thin->fd, VFIO_MIG_GET_PRECOPY_INFO, &info, 0,
+				  INFO_CALLS / SLICES / 4);
+		info_best = time < info_best ? time : info_best;
+		begin = now();
+		must(drain(thin->fd, buf) == DRAIN_GRANULES * RUN_BYTES(1));
+		time = (now() - begin) * 1e9;
+		drain_best = time < drain_best ? time : drain_best;
+	}
+	thin->drain.v[round] = drain_best;
+	thin->info.v[round] = info_best;
+}
+
+/* What a session costs is what changes, not what there is: media of 4 GiB, much and little used */
+static void bench_thin(struct bench_vf *vfs, const char *pf)
+{
+	static struct thin thin[] = { { .chunks = THIN_MB }, { .chunks = FEW_CHUNKS } };
+	u8 *buf = malloc(BUFFER);
+
+	must(buf);
+	for (unsigned int i = 0; i < ARRAY_SIZE(thin); i++) {
+		thin[i].vf = &vfs[i];
+		vf_open(&vfs[i], pf, i, IOMMU_TYPE1, 0);
+		vf_drive(&vfs[i], i + 1);
+		write_thin(&vfs[i], thin[i].chunks, 1);
+		thin[i].fd = drained_session(&vfs[i].dev, buf);
+	}
+	for (unsigned int round = 0; round < ROUNDS; round++)
+		for (unsigned int i = 0; i < ARRAY_SIZE(thin); i++)
+			thin_round(&thin[i], round, buf);
+	report("drain", "4096_mib", &thin[0].drain, "64_mib", &thin[1].drain, "ns", 1.5, false);
+	report("info_size", "4096_mib", &thin[0].info, "64_mib", &thin[1].info, "ns", 1.2, false);
+	for (unsigned int i = 0; i < ARRAY_SIZE(thin); i++) {
+		end_session(&vfs[i].dev, thin[i].fd);
+		vf_close(&vfs[i]);
+	}
 	free(buf);
 }
 
@@ -460,6 +560,7 @@ static void bench_many(struct bench_vf *vfs)
 int main(int argc, char **argv)
 {
 	struct pf_vfs two = { .count = 2, .media_mb = MEDIUM_MB };
+	struct pf_vfs thin = { .count = 2, .media_mb = THIN_MB };
 	struct pf_vfs all = { .count = CROWD, .media_mb = MANY_MB };
 	static struct bench_vf vfs[CROWD];
 	char pf[BDF_SIZE];
@@ -484,6 +585,9 @@ int main(int argc, char **argv)
 	vf_close(&vfs[0]);
 	vf_close(&vfs[1]);
 	bench_dirty(pf);
+
+	must(!pf_require(&thin, pf));
+	bench_thin(vfs, pf);
 
 	must(!pf_require(&all, pf));
 	for (unsigned int i = 0; i < CROWD; i++)
