@@ -117,8 +117,6 @@ void vfmig_media_reap(struct vfmig_media *media)
 {
 	struct vfmig_media_chunk *chunk, *next;
 
-	if (!media->emptied)
-		return;
 	WRITE_ONCE(media->emptied, false);
 	list_for_each_entry_safe(chunk, next, &media->all, all)
 		chunk_reap(media, chunk);
@@ -261,6 +259,19 @@ static void chunk_empty(struct vfmig_media *media, struct vfmig_media_chunk *chu
 	}
 }
 
+/* Give back what is in the chunks from @first on, and those in which there is nothing */
+static void give_back_from(struct vfmig_media *media, u64 first)
+{
+	struct vfmig_media_chunk *chunk, *next;
+
+	list_for_each_entry_safe(chunk, next, &media->all, all) {
+		if (chunk->index >= first)
+			chunk_empty(media, chunk);
+		chunk_reap(media, chunk);
+		cond_resched();
+	}
+}
+
 /* What an erase leaves to be read.  True if something is pending now where nothing was. */
 static bool reinit_erased(struct vfmig_media *media)
 {
@@ -286,16 +297,11 @@ static bool reinit_erased(struct vfmig_media *media)
  */
 void vfmig_media_erase(struct vfmig_media *media)
 {
-	struct vfmig_media_chunk *chunk, *next;
 	bool first;
 
 	vfmig_media_settle(media);
 	first = reinit_erased(media);
-	list_for_each_entry_safe(chunk, next, &media->all, all) {
-		chunk_empty(media, chunk);
-		chunk_reap(media, chunk);
-		cond_resched();
-	}
+	give_back_from(media, 0);
 	if (first && media->became_dirty)
 		media->became_dirty(media);
 }
@@ -332,17 +338,11 @@ static bool reinit_resized(struct vfmig_media *media, u64 size, struct vfmig_med
  */
 void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table)
 {
-	struct vfmig_media_chunk *chunk, *next;
 	bool news;
 
 	vfmig_media_settle(media);
 	news = reinit_resized(media, size, table);
-	list_for_each_entry_safe(chunk, next, &media->all, all) {
-		if (!vfmig_media_has(media, chunk))
-			chunk_empty(media, chunk);
-		chunk_reap(media, chunk);
-		cond_resched();
-	}
+	give_back_from(media, size >> VFMIG_CHUNK_SHIFT);
 	if (news && media->became_dirty)
 		media->became_dirty(media);
 }

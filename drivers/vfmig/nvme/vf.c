@@ -131,9 +131,11 @@ void vfmig_nvme_reset(void *vf)
 		ctrl->client->reset(ctrl->client_data);
 }
 
-/* End a memory session if one is on, and give back what only that needed */
-static void end_session(struct vfmig_nvme *ctrl)
+/* With what only the session needed */
+static void vfmig_nvme_mem_stop(void *vf)
 {
+	struct vfmig_nvme *ctrl = vf;
+
 	vfmig_media_track_stop(&ctrl->media);
 	if (!READ_ONCE(ctrl->media.emptied))
 		return;
@@ -178,7 +180,7 @@ static void vfmig_nvme_close(void *vf)
 		ctrl->memcg = NULL;
 		freeze_locked(ctrl);
 	}
-	end_session(ctrl);
+	vfmig_nvme_mem_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);
 	vfmig_fn_log_stop(ctrl->fn);
 }
@@ -268,11 +270,6 @@ static int vfmig_nvme_mem_start(void *vf)
 
 	guard(vfmig_nvme)(ctrl);
 	return vfmig_media_track_start(&ctrl->media);
-}
-
-static void vfmig_nvme_mem_stop(void *vf)
-{
-	end_session(vf);
 }
 
 static void vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)

@@ -385,9 +385,7 @@ static void abort_session(struct __test_metadata *_metadata, struct source *src,
 		vfio_close(dev);
 		EXPECT_EQ(precopy_try(fd), -ENODEV);
 		ASSERT_EQ(vfio_open(dev, &src->rig.iommu[0], bdf), 0);
-		/* What iommufd maps stays without a device */
-		if (dev->iommu->mode == IOMMU_TYPE1)
-			arena_map(&src->rig.mem, &src->rig.iommu[0]);
+		arena_map_again(&src->rig.mem, &src->rig.iommu[0]);
 		break;
 	case BY_RESET:
 		vfio_reset_by(dev, src->rig.pf, way->kind);

@@ -266,9 +266,7 @@ TEST_F_TIMEOUT(removal, and_back_again, 60)
 	ASSERT_EQ(pf_require(&(struct pf_vfs){ .count = 1 }, rig->pf), NULL);
 	ASSERT_TRUE(pf_vf(rig->pf, 0, bdf));
 	ASSERT_EQ(vfio_open(&rig->dev[0], &rig->iommu[0], bdf), 0);
-	/* What iommufd maps stays without a device */
-	if (variant->mode == IOMMU_TYPE1)
-		arena_map(&rig->mem, &rig->iommu[0]);
+	arena_map_again(&rig->mem, &rig->iommu[0]);
 	nvme_init(&rig->nvme, &rig->dev[0], &rig->mem);
 	ASSERT_EQ(nvme_create_io(&rig->nvme, 1, 16, -1), 0);
 	nvme_read_bytes(&rig->nvme, 0, buf, PAGE);

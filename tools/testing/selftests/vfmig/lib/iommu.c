@@ -169,6 +169,13 @@ void arena_map(struct arena *arena, struct iommu *iommu)
 	must(!iommu_map(iommu, arena->iova, arena->va, arena->size, MAP_RW));
 }
 
+void arena_map_again(struct arena *arena, struct iommu *iommu)
+{
+	/* What iommufd maps stays without a device */
+	if (iommu->mode == IOMMU_TYPE1)
+		arena_map(arena, iommu);
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
 	void *va = arena->va + arena->used;

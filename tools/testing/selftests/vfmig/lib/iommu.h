@@ -62,6 +62,8 @@ struct arena {
 void arena_init(struct arena *arena);
 void arena_exit(struct arena *arena);
 void arena_map(struct arena *arena, struct iommu *iommu);
+/* Once the only device of @iommu was closed, and is open again */
+void arena_map_again(struct arena *arena, struct iommu *iommu);
 /* Zeroed, aligned to a page; lives as long as the arena */
 void *arena_alloc(struct arena *arena, size_t size);
 u64 arena_iova(struct arena *arena, const void *va);
