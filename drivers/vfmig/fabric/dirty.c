@@ -8,11 +8,15 @@
  * and to look for what is dirty costs what is dirty, not what is mapped.
  *
  * The bits lie in chunks, which are made when the first page of them is written and
- * stay as long as the set: half a KiB for each 16 MiB in which there were writes.  To
- * unmap empties them and frees none: a log knows nothing of mappings, and what is
- * unmapped at a time may be any part of a chunk.  So the bound is not what is mapped
- * but the address space that was ever written, 1/32768 of it and at most 8 GiB, and
- * who has it written pays: it is charged to the memory cgroup that opened the VF.
+ * stay as long as the set: half a KiB for each 16 MiB in which there were writes, and
+ * a table of 32 KiB for each 64 GiB.  To unmap empties them and frees none: a log
+ * knows nothing of mappings, and what is unmapped at a time may be any part of a
+ * chunk.  So the bound is not what is mapped but the address space that was ever
+ * written, 1/32768 of it and at most 8 GiB, and who has it written pays: it is charged
+ * to the memory cgroup that opened the VF.
+ *
+ * Two steps lead from an IOVA to its bit, with nothing to lock or to count: a write
+ * while pages are noted is to cost next to nothing more (dirty.h).
  *
  * No write is missed.  A copy, which can't sleep, finds the chunk before it
  * touches the page; where there is none it does nothing, and its caller makes one
@@ -27,52 +31,21 @@
  * that no DMA is under way, having stopped the device or waited for the lock, knows
  * that all bits are there.
  */
-#include <linux/atomic.h>
 #include <linux/bitmap.h>
 #include <linux/iova_bitmap.h>
-#include <linux/kref.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
-#include <linux/xarray.h>
 
-#include "fabric_priv.h"
-
-#define CHUNK_SHIFT	24	/* 16 MiB */
-#define CHUNK_PAGES	BIT(CHUNK_SHIFT - PAGE_SHIFT)
-#define CHUNK_WORDS	BITS_TO_LONGS(CHUNK_PAGES)
-
-/**
- * struct vfmig_dirty - a set of pages
- * @ref: who makes a chunk, or reads, may still be at it when nobody else uses the
- *	set any more
- * @chunks: &struct vfmig_dirty_chunk by IOVA in units of a chunk
- */
-struct vfmig_dirty {
-	struct kref ref;
-	struct xarray chunks;
-};
-
-/**
- * struct vfmig_dirty_chunk - a part of a set
- * @words: a bit for each page
- */
-struct vfmig_dirty_chunk {
-	atomic_long_t words[CHUNK_WORDS];
-};
-
-static unsigned int page_in_chunk(u64 iova)
-{
-	return (iova >> PAGE_SHIFT) & (CHUNK_PAGES - 1);
-}
+#include "dirty.h"
 
 /* An empty set with a reference for the caller, or NULL */
 struct vfmig_dirty *vfmig_dirty_create(void)
 {
-	struct vfmig_dirty *dirty = kzalloc(sizeof(*dirty), GFP_KERNEL_ACCOUNT);
+	struct vfmig_dirty *dirty = kvzalloc(sizeof(*dirty), GFP_KERNEL_ACCOUNT);
 
 	if (!dirty)
 		return NULL;
 	kref_init(&dirty->ref);
-	xa_init_flags(&dirty->chunks, XA_FLAGS_ACCOUNT);
 	return dirty;
 }
 
@@ -82,16 +55,23 @@ struct vfmig_dirty *vfmig_dirty_get(struct vfmig_dirty *dirty)
 	return dirty;
 }
 
+static void free_table(struct vfmig_dirty_table *table)
+{
+	if (!table)
+		return;
+	for (unsigned int i = 0; i < ARRAY_SIZE(table->chunks); i++)
+		kfree(table->chunks[i]);
+	kvfree(table);
+	cond_resched();
+}
+
 static void vfmig_dirty_release(struct kref *ref)
 {
 	struct vfmig_dirty *dirty = container_of(ref, struct vfmig_dirty, ref);
-	struct vfmig_dirty_chunk *chunk;
-	unsigned long index;
 
-	xa_for_each(&dirty->chunks, index, chunk)
-		kfree(chunk);
-	xa_destroy(&dirty->chunks);
-	kfree(dirty);
+	for (unsigned int i = 0; i < ARRAY_SIZE(dirty->tables); i++)
+		free_table(dirty->tables[i]);
+	kvfree(dirty);
 }
 
 void vfmig_dirty_put(struct vfmig_dirty *dirty)
@@ -99,24 +79,29 @@ void vfmig_dirty_put(struct vfmig_dirty *dirty)
 	kref_put(&dirty->ref, vfmig_dirty_release);
 }
 
-/**
- * vfmig_dirty_find() - the chunk that a page is in
- * @dirty: the set
- * @iova: any byte of the page
- *
- * Context: any.
- *
- * Return: the chunk, or NULL if vfmig_dirty_prepare() has to make it.
- */
-struct vfmig_dirty_chunk *vfmig_dirty_find(struct vfmig_dirty *dirty, u64 iova)
+#define GFP_CERTAIN	(GFP_KERNEL_ACCOUNT | __GFP_NOFAIL)
+
+/* The table that a page is in, made if there is none */
+static struct vfmig_dirty_table *get_table(struct vfmig_dirty *dirty, u64 iova)
 {
-	return xa_load(&dirty->chunks, iova >> CHUNK_SHIFT);
+	struct vfmig_dirty_table **slot = vfmig_dirty_table(dirty, iova);
+	struct vfmig_dirty_table *fresh, *table = READ_ONCE(*slot);
+
+	if (table)
+		return table;
+	fresh = kvzalloc(sizeof(*fresh), GFP_CERTAIN);
+	/* Pairs with the address dependency in vfmig_dirty_find() */
+	table = cmpxchg(slot, NULL, fresh);
+	if (!table)
+		return fresh;
+	kvfree(fresh);
+	return table;
 }
 
 /**
  * vfmig_dirty_prepare() - make the chunk that a page is in
  * @dirty: the set
- * @iova: any byte of the page
+ * @iova: any byte of the page, within the aperture
  *
  * Does not fail: for a write without its bit there is no way out, so this waits
  * for memory as long as it takes.
@@ -125,28 +110,12 @@ struct vfmig_dirty_chunk *vfmig_dirty_find(struct vfmig_dirty *dirty, u64 iova)
  */
 void vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOFAIL;
-	struct vfmig_dirty_chunk *chunk = kzalloc(sizeof(*chunk), gfp);
+	struct vfmig_dirty_table *table = get_table(dirty, iova);
+	struct vfmig_dirty_chunk *fresh = kzalloc(sizeof(*fresh), GFP_CERTAIN);
 
-	/* Somebody else may have been here: any other function of the domain */
-	if (xa_insert(&dirty->chunks, iova >> CHUNK_SHIFT, chunk, gfp))
-		kfree(chunk);
-}
-
-/**
- * vfmig_dirty_set() - a page was written
- * @chunk: what vfmig_dirty_find() gave for it
- * @iova: any byte of the page
- *
- * Context: any; in the section of the dma_lock that the data was written in.
- */
-void vfmig_dirty_set(struct vfmig_dirty_chunk *chunk, u64 iova)
-{
-	unsigned int page = page_in_chunk(iova);
-
-	/* The data before the bit, see above; pairs with take_word() */
-	smp_mb__before_atomic();
-	atomic_long_or(BIT_MASK(page), &chunk->words[BIT_WORD(page)]);
+	/* Somebody else may have been here: any other function of the domain.  Pairs as above. */
+	if (cmpxchg(vfmig_dirty_chunk(table, iova), NULL, fresh))
+		kfree(fresh);
 }
 
 static unsigned long take_word(atomic_long_t *word, unsigned long mask, bool clear)
@@ -163,7 +132,7 @@ static unsigned long take_word(atomic_long_t *word, unsigned long mask, bool cle
 static void take_pages(struct vfmig_dirty_chunk *chunk, unsigned int from, unsigned int to,
 		       bool clear, unsigned long *pages)
 {
-	bitmap_zero(pages, CHUNK_PAGES);
+	bitmap_zero(pages, VFMIG_DIRTY_PAGES);
 	for (unsigned int i = BIT_WORD(from); i <= BIT_WORD(to); i++) {
 		unsigned long mask = ~0UL;
 
@@ -175,6 +144,28 @@ static void take_pages(struct vfmig_dirty_chunk *chunk, unsigned int from, unsig
 	}
 }
 
+/* One chunk's part of vfmig_dirty_read(): what is in it from @first to @last */
+static void read_chunk(struct vfmig_dirty_chunk *chunk, u64 first, u64 last, bool clear,
+		       struct iova_bitmap *bitmap)
+{
+	u64 base = round_down(first, VFMIG_DIRTY_CHUNK_SIZE);
+	DECLARE_BITMAP(pages, VFMIG_DIRTY_PAGES);
+	unsigned int page;
+
+	take_pages(chunk, vfmig_dirty_page(first), vfmig_dirty_page(last), clear, pages);
+	if (!bitmap)
+		return;
+	/*
+	 * Page by page.  Where a run goes over the end of what is pinned of the user's
+	 * bitmap, iova_bitmap_set() goes on at a multiple of what a bit stands for
+	 * before the end of the run.  If that is more than a page, it may be before
+	 * the start, and without a next page of the bitmap it never ends.  A page has
+	 * no two bits of 4 KiB or more, and ends with one if they are of less.
+	 */
+	for_each_set_bit(page, pages, VFMIG_DIRTY_PAGES)
+		iova_bitmap_set(bitmap, base + (u64)page * PAGE_SIZE, PAGE_SIZE);
+}
+
 /**
  * vfmig_dirty_read() - report pages of a set
  * @dirty: the set, with a reference of the caller's
@@ -183,35 +174,26 @@ static void take_pages(struct vfmig_dirty_chunk *chunk, unsigned int from, unsig
  * @clear: remove from the set what is reported
  * @bitmap: gets the pages, or NULL
  *
- * Costs what is or was dirty, not what lies between @first and @last.
+ * Costs what is or was dirty, and a look at each 64 GiB, and within those that
+ * something was written in at each 16 MiB, between @first and @last.
  *
  * Context: may sleep, on user memory too.
  */
 void vfmig_dirty_read(struct vfmig_dirty *dirty, u64 first, u64 last, bool clear,
 		      struct iova_bitmap *bitmap)
 {
-	unsigned long index, last_index = last >> CHUNK_SHIFT;
-	DECLARE_BITMAP(pages, CHUNK_PAGES);
-	struct vfmig_dirty_chunk *chunk;
-	unsigned int from, to;
+	u64 end;
 
-	xa_for_each_range(&dirty->chunks, index, chunk, first >> CHUNK_SHIFT, last_index) {
-		u64 base = (u64)index << CHUNK_SHIFT;
+	last = min(last, BIT_ULL(VFMIG_PT_IOVA_BITS) - 1);
+	for (; first <= last; first = end + 1) {
+		struct vfmig_dirty_table *table = READ_ONCE(*vfmig_dirty_table(dirty, first));
+		struct vfmig_dirty_chunk *chunk;
 
-		from = index == first >> CHUNK_SHIFT ? page_in_chunk(first) : 0;
-		to = index == last_index ? page_in_chunk(last) : CHUNK_PAGES - 1;
-		take_pages(chunk, from, to, clear, pages);
-		cond_resched();
-		if (!bitmap)
+		end = first | ((table ? VFMIG_DIRTY_CHUNK_SIZE : VFMIG_DIRTY_TABLE_SIZE) - 1);
+		chunk = table ? READ_ONCE(*vfmig_dirty_chunk(table, first)) : NULL;
+		if (!chunk)
 			continue;
-		/*
-		 * Page by page.  Where a run goes over the end of what is pinned of the user's
-		 * bitmap, iova_bitmap_set() goes on at a multiple of what a bit stands for
-		 * before the end of the run.  If that is more than a page, it may be before
-		 * the start, and without a next page of the bitmap it never ends.  A page has
-		 * no two bits of 4 KiB or more, and ends with one if they are of less.
-		 */
-		for_each_set_bit(from, pages, CHUNK_PAGES)
-			iova_bitmap_set(bitmap, base + (u64)from * PAGE_SIZE, PAGE_SIZE);
+		read_chunk(chunk, first, min(end, last), clear, bitmap);
+		cond_resched();
 	}
 }

@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 #include <linux/unaligned.h>
 
+#include "dirty.h"
 #include "fabric_priv.h"
 
 /*
@@ -67,6 +68,14 @@ static void vfmig_dma_write_page(struct page *page, size_t offset, const void *b
 		memcpy_to_page(page, offset, buf, len);
 }
 
+/* @dirty is NULL, or prepared for the page: then *@chunk is where it is noted */
+static bool vfmig_dma_can_note(struct vfmig_dirty *dirty, u64 iova,
+			       struct vfmig_dirty_chunk **chunk)
+{
+	*chunk = dirty ? vfmig_dirty_find(dirty, iova) : NULL;
+	return !dirty || *chunk;
+}
+
 /*
  * Write within a page of IOVA, and note that it was written where that is to be
  * known: for the IOMMU, and in the function's own log.
@@ -77,23 +86,21 @@ static void vfmig_dma_write_page(struct page *page, size_t offset, const void *b
 static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, struct page *page,
 						 size_t offset, const void *buf, size_t len)
 {
-	struct vfmig_dirty *dirty[] = {
-		READ_ONCE(fn->domain->dirty),
-		fn->log ? vfmig_log_pages(fn->log, iova) : NULL,
-	};
-	struct vfmig_dirty_chunk *chunk[ARRAY_SIZE(dirty)];
+	struct vfmig_dirty *tracked = READ_ONCE(fn->domain->dirty);
+	struct vfmig_dirty *logged = fn->log ? vfmig_log_pages(fn->log, iova) : NULL;
+	struct vfmig_dirty_chunk *in_tracked, *in_logged;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(dirty); i++) {
-		chunk[i] = dirty[i] ? vfmig_dirty_find(dirty[i], iova) : NULL;
-		if (dirty[i] && !chunk[i])
-			return vfmig_dirty_get(dirty[i]);
-	}
+	if (!vfmig_dma_can_note(tracked, iova, &in_tracked))
+		return vfmig_dirty_get(tracked);
+	if (!vfmig_dma_can_note(logged, iova, &in_logged))
+		return vfmig_dirty_get(logged);
 
 	vfmig_dma_write_page(page, offset, buf, len);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(dirty); i++)
-		if (chunk[i])
-			vfmig_dirty_set(chunk[i], iova);
+	if (in_tracked)
+		vfmig_dirty_set(in_tracked, iova);
+	if (in_logged)
+		vfmig_dirty_set(in_logged, iova);
 	return NULL;
 }
 

@@ -35,7 +35,6 @@
 
 struct irq_domain;
 struct vfmig_dirty;
-struct vfmig_dirty_chunk;
 struct vfmig_domain;
 struct vfmig_log;
 
@@ -249,16 +248,6 @@ int vfmig_iommu_init(void);
 void vfmig_iommu_exit(void);
 int vfmig_iommu_create(struct vfmig_fabric *fabric);
 void vfmig_iommu_destroy(struct vfmig_fabric *fabric);
-
-/* dirty.c */
-struct vfmig_dirty *vfmig_dirty_create(void);
-struct vfmig_dirty *vfmig_dirty_get(struct vfmig_dirty *dirty);
-void vfmig_dirty_put(struct vfmig_dirty *dirty);
-struct vfmig_dirty_chunk *vfmig_dirty_find(struct vfmig_dirty *dirty, u64 iova);
-void vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova);
-void vfmig_dirty_set(struct vfmig_dirty_chunk *chunk, u64 iova);
-void vfmig_dirty_read(struct vfmig_dirty *dirty, u64 first, u64 last, bool clear,
-		      struct iova_bitmap *bitmap);
 
 /* log.c */
 struct vfmig_dirty *vfmig_log_pages(const struct vfmig_log *log, u64 iova);

@@ -25,6 +25,7 @@
 #include <uapi/linux/iommufd.h>
 
 #include "compat.h"
+#include "dirty.h"
 #include "fabric_priv.h"
 
 static struct vfmig_domain *to_vfmig_domain(struct iommu_domain *domain)

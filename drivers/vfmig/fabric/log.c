@@ -10,6 +10,7 @@
 #include <linux/range.h>
 #include <linux/slab.h>
 
+#include "dirty.h"
 #include "fabric_priv.h"
 
 /**
