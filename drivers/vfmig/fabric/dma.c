@@ -87,13 +87,12 @@ static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, 
 						 size_t offset, const void *buf, size_t len)
 {
 	struct vfmig_dirty *tracked = READ_ONCE(fn->domain->dirty);
-	struct vfmig_dirty *logged = fn->log ? vfmig_log_pages(fn->log, iova) : NULL;
 	struct vfmig_dirty_chunk *in_tracked, *in_logged;
 
 	if (!vfmig_dma_can_note(tracked, iova, &in_tracked))
 		return vfmig_dirty_get(tracked);
-	if (!vfmig_dma_can_note(logged, iova, &in_logged))
-		return vfmig_dirty_get(logged);
+	if (!vfmig_dma_can_note(fn->logged, iova, &in_logged))
+		return vfmig_dirty_get(fn->logged);
 
 	vfmig_dma_write_page(page, offset, buf, len);
 
@@ -125,7 +124,7 @@ static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, 
 
 	if (perm == VFMIG_PTE_READ)
 		memcpy_from_page(buf, page, offset_in_page(paddr), len);
-	else if (unlikely(READ_ONCE(fn->domain->dirty) || fn->log))
+	else if (unlikely(READ_ONCE(fn->domain->dirty) || fn->logged))
 		*unprepared = vfmig_dma_write_noted(fn, iova, page, offset_in_page(paddr), buf,
 						    len);
 	else

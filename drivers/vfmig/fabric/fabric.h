@@ -201,7 +201,7 @@ void vfmig_fn_hold_irqs(struct vfmig_fn *fn, bool hold);
  * @ranges: of IOVA, both ends belong to it; sorted, apart, of whole pages of 4 KiB
  * @count: how many @ranges
  *
- * Writes to other addresses are not logged.  A reset changes nothing.  May sleep.
+ * Writes to other addresses are not reported.  A reset changes nothing.  May sleep.
  *
  * Return: 0, -EINVAL if it logs already, -ENOMEM.
  */

@@ -122,11 +122,12 @@ enum {
  * @reset_seq: resets asked for so far; protected by cfg_lock
  * @alive: present and not in reset; written under cfg_lock, read by anyone
  *
- * @dma_lock: protects @domain, @master and @log, and is held for each copy
+ * @dma_lock: protects @domain, @master and @logged, and is held for each copy
  * @domain: page table that DMA goes through, NULL if DMA is blocked
  * @master: may do DMA
- * @log: what the function logs of its writes, or NULL
- * @log_lock: serialises changes of @log
+ * @logged: pages written since the function's log went on, or NULL while it is off
+ * @log_lock: protects @log, and serialises changes of @logged
+ * @log: the function's log of its writes, or NULL
  * @attachment: use of @domain; serialised by the IOMMU core's group mutex
  * @dma_faults: counted since the function was made
  *
@@ -161,8 +162,9 @@ struct vfmig_fn {
 	raw_spinlock_t dma_lock;
 	struct vfmig_domain *domain;
 	bool master;
-	struct vfmig_log *log;
+	struct vfmig_dirty *logged;
 	struct mutex log_lock; /* see above */
+	struct vfmig_log *log;
 	struct vfmig_attachment *attachment;
 	atomic64_t dma_faults;
 
@@ -248,9 +250,6 @@ int vfmig_iommu_init(void);
 void vfmig_iommu_exit(void);
 int vfmig_iommu_create(struct vfmig_fabric *fabric);
 void vfmig_iommu_destroy(struct vfmig_fabric *fabric);
-
-/* log.c */
-struct vfmig_dirty *vfmig_log_pages(const struct vfmig_log *log, u64 iova);
 
 /* pagetable.c */
 int vfmig_pt_init(struct vfmig_pt *pt);

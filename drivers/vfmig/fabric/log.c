@@ -2,11 +2,13 @@
 /*
  * A function's log of its own DMA writes, as a device keeps it that can log: which
  * pages of some ranges of IOVA it wrote, whatever the IOMMU makes of them.  dirty.c
- * keeps the pages, dma.c fills them in.
+ * keeps the pages, dma.c fills them in: all of them, as to ask for each whether it is
+ * in a range would cost more than to keep it.  A report leaves out what is not.
  *
  * The log is not a part of the function's state: it outlives resets.
  */
-#include <linux/iova_bitmap.h>
+#include <linux/kref.h>
+#include <linux/minmax.h>
 #include <linux/range.h>
 #include <linux/slab.h>
 
@@ -15,18 +17,22 @@
 
 /**
  * struct vfmig_log - a log
- * @pages: what was written
+ * @ref: who reads may still be at it when the function logs no more
+ * @pages: what was written, to whatever address
  * @count: how many @ranges
  * @ranges: of IOVA that are logged, sorted
  */
 struct vfmig_log {
+	struct kref ref;
 	struct vfmig_dirty *pages;
 	unsigned int count;
 	struct range ranges[] __counted_by(count);
 };
 
-static void vfmig_log_free(struct vfmig_log *log)
+static void vfmig_log_release(struct kref *ref)
 {
+	struct vfmig_log *log = container_of(ref, struct vfmig_log, ref);
+
 	vfmig_dirty_put(log->pages);
 	kfree(log);
 }
@@ -37,6 +43,7 @@ static struct vfmig_log *vfmig_log_create(const struct range *ranges, unsigned i
 
 	if (!log)
 		return NULL;
+	kref_init(&log->ref);
 	log->count = count;
 	memcpy(log->ranges, ranges, array_size(count, sizeof(*ranges)));
 	log->pages = vfmig_dirty_create();
@@ -46,38 +53,13 @@ static struct vfmig_log *vfmig_log_create(const struct range *ranges, unsigned i
 	return NULL;
 }
 
-/* When this returns no copy uses the log of before */
+/* When this returns no copy uses the log of before; log_lock is held */
 static void vfmig_log_replace(struct vfmig_fn *fn, struct vfmig_log *log)
 {
 	raw_spin_lock_irq(&fn->dma_lock);
-	fn->log = log;
+	fn->logged = log ? log->pages : NULL;
 	raw_spin_unlock_irq(&fn->dma_lock);
-}
-
-/**
- * vfmig_log_pages() - where a write of a page is to be logged
- * @log: the log
- * @iova: any byte of the page
- *
- * Context: &vfmig_fn.dma_lock is held.
- *
- * Return: the set of pages, or NULL if @iova is in none of the ranges.
- */
-struct vfmig_dirty *vfmig_log_pages(const struct vfmig_log *log, u64 iova)
-{
-	unsigned int low = 0, high = log->count;
-
-	while (low < high) {
-		unsigned int mid = (low + high) / 2;
-
-		if (iova < log->ranges[mid].start)
-			high = mid;
-		else if (iova > log->ranges[mid].end)
-			low = mid + 1;
-		else
-			return log->pages;
-	}
-	return NULL;
+	fn->log = log;
 }
 
 int vfmig_fn_log_start(struct vfmig_fn *fn, const struct range *ranges, unsigned int count)
@@ -104,25 +86,32 @@ void vfmig_fn_log_stop(struct vfmig_fn *fn)
 	if (!log)
 		return;
 	vfmig_log_replace(fn, NULL);
-	vfmig_log_free(log);
+	kref_put(&log->ref, vfmig_log_release);
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_log_stop);
 
 int vfmig_fn_log_report(struct vfmig_fn *fn, u64 iova, u64 length, struct iova_bitmap *dirty)
 {
-	struct vfmig_dirty *pages = NULL;
+	struct vfmig_log *log;
 
 	if (!length || !PAGE_ALIGNED(iova | length))
 		return -EINVAL;
 
 	scoped_guard(mutex, &fn->log_lock) {
-		if (fn->log)
-			pages = vfmig_dirty_get(fn->log->pages);
+		log = fn->log;
+		if (log)
+			kref_get(&log->ref);
 	}
-	if (!pages)
+	if (!log)
 		return -EINVAL;
-	vfmig_dirty_read(pages, iova, iova + length - 1, true, dirty);
-	vfmig_dirty_put(pages);
+	for (unsigned int i = 0; i < log->count; i++) {
+		u64 first = max(iova, log->ranges[i].start);
+		u64 last = min(iova + length - 1, log->ranges[i].end);
+
+		if (first <= last)
+			vfmig_dirty_read(log->pages, first, last, true, dirty);
+	}
+	kref_put(&log->ref, vfmig_log_release);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_log_report);
