@@ -160,21 +160,20 @@ static void vfmig_domain_free(struct iommu_domain *domain)
 	module_put(THIS_MODULE);
 }
 
-/* Switched on, the set of pages is empty; switched on again, it is what it was */
-static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
+/*
+ * Note pages in @dirty from now on, or if it is NULL in none; nothing changes if that
+ * is so already.  Returns what is not used, or not any more, for the caller to put: to
+ * free a large set takes a while.
+ */
+static struct vfmig_dirty *vfmig_domain_exchange_dirty(struct vfmig_domain *vdomain,
+						       struct vfmig_dirty *dirty)
 {
-	struct vfmig_domain *vdomain = to_vfmig_domain(domain);
-	struct vfmig_dirty *old, *dirty = NULL;
+	struct vfmig_dirty *old;
 
 	guard(mutex)(&vdomain->lock);
 	old = vdomain->dirty;
-	if (enabled == !!old)
-		return 0;
-	if (enabled) {
-		dirty = vfmig_dirty_create();
-		if (!dirty)
-			return -ENOMEM;
-	}
+	if (!old == !dirty)
+		return dirty;
 
 	/* Pairs with the address dependency in dma.c */
 	smp_store_release(&vdomain->dirty, dirty);
@@ -184,8 +183,22 @@ static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool ena
 	 * the set that goes.
 	 */
 	vfmig_domain_wait_for_dma(vdomain);
-	if (old)
-		vfmig_dirty_put(old);
+	return old;
+}
+
+/* Switched on, the set of pages is empty; switched on again, it is what it was */
+static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
+{
+	struct vfmig_dirty *unused, *dirty = NULL;
+
+	if (enabled) {
+		dirty = vfmig_dirty_create();
+		if (!dirty)
+			return -ENOMEM;
+	}
+	unused = vfmig_domain_exchange_dirty(to_vfmig_domain(domain), dirty);
+	if (unused)
+		vfmig_dirty_put(unused);
 	return 0;
 }
 

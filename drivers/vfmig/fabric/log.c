@@ -81,12 +81,12 @@ void vfmig_fn_log_stop(struct vfmig_fn *fn)
 {
 	struct vfmig_log *log;
 
-	guard(mutex)(&fn->log_lock);
-	log = fn->log;
-	if (!log)
-		return;
-	vfmig_log_replace(fn, NULL);
-	kref_put(&log->ref, vfmig_log_release);
+	scoped_guard(mutex, &fn->log_lock) {
+		log = fn->log;
+		vfmig_log_replace(fn, NULL);
+	}
+	if (log)
+		kref_put(&log->ref, vfmig_log_release);
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_log_stop);
 
