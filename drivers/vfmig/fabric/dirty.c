@@ -9,14 +9,17 @@
  *
  * The bits lie in chunks, which are made when the first page of them is written and
  * stay as long as the set: half a KiB for each 16 MiB in which there were writes, and
- * a table of 32 KiB for each 64 GiB.  To unmap empties them and frees none: a log
- * knows nothing of mappings, and what is unmapped at a time may be any part of a
- * chunk.  So the bound is not what is mapped but the address space that was ever
- * written, 1/32768 of it and at most 8 GiB, and who has it written pays: it is charged
- * to the memory cgroup that opened the VF.
+ * on the way to it 4 KiB for each 4 GiB, 2 KiB for each TiB, and 4 KiB.  To unmap
+ * empties them and frees none: a log knows nothing of mappings, and what is unmapped at
+ * a time may be any part of a chunk.  So the bound is not what is mapped but the
+ * address space that was ever written: at most 8 GiB for the bits, and a quarter of one
+ * to find them.  Who has it written pays: it is charged to the memory cgroup that
+ * opened the VF.
  *
- * Two steps lead from an IOVA to its bit, with nothing to lock or to count: a write
- * while pages are noted is to cost next to nothing more (dirty.h).
+ * A few loads lead from an IOVA to its bit, with nothing to lock or to count: to note a
+ * write is to cost next to nothing (dirty.h).  A table knows of each chunk in which of
+ * its words there may be bits, so what was dirty and is not any more costs a report
+ * a look at one word for each 16 MiB.
  *
  * No write is missed.  A copy, which can't sleep, finds the chunk before it
  * touches the page; where there is none it does nothing, and its caller makes one
@@ -25,15 +28,19 @@
  * is set there is one too.  A reader who comes between the data and the bit may
  * see the one without the other, and finds the bit the next time.  A bit that is
  * set already is set again nevertheless: to look first would be a load that can
- * go ahead of the data, and a reader could take the bit between the two.
+ * go ahead of the data, and a reader could take the bit between the two.  After the
+ * bit, the writer marks the word in the table, if it is not.  A reader clears the mark
+ * first, and looks for bits then: a writer that still saw the mark had set its bit
+ * before, and the reader finds it.
  *
  * Copy and bit are in one section of the function's dma_lock.  So whoever knows
  * that no DMA is under way, having stopped the device or waited for the lock, knows
  * that all bits are there.
  */
-#include <linux/bitmap.h>
+#include <linux/bitops.h>
 #include <linux/iova_bitmap.h>
-#include <linux/mm.h>
+#include <linux/minmax.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "dirty.h"
@@ -41,7 +48,7 @@
 /* An empty set with a reference for the caller, or NULL */
 struct vfmig_dirty *vfmig_dirty_create(void)
 {
-	struct vfmig_dirty *dirty = kvzalloc(sizeof(*dirty), GFP_KERNEL_ACCOUNT);
+	struct vfmig_dirty *dirty = kzalloc(sizeof(*dirty), GFP_KERNEL_ACCOUNT);
 
 	if (!dirty)
 		return NULL;
@@ -57,21 +64,26 @@ struct vfmig_dirty *vfmig_dirty_get(struct vfmig_dirty *dirty)
 
 static void free_table(struct vfmig_dirty_table *table)
 {
-	if (!table)
-		return;
-	for (unsigned int i = 0; i < ARRAY_SIZE(table->chunks); i++)
+	for (unsigned int i = 0; table && i < ARRAY_SIZE(table->chunks); i++)
 		kfree(table->chunks[i]);
-	kvfree(table);
+	kfree(table);
 	cond_resched();
+}
+
+static void free_dir(struct vfmig_dirty_dir *dir)
+{
+	for (unsigned int i = 0; dir && i < ARRAY_SIZE(dir->tables); i++)
+		free_table(dir->tables[i]);
+	kfree(dir);
 }
 
 static void vfmig_dirty_release(struct kref *ref)
 {
 	struct vfmig_dirty *dirty = container_of(ref, struct vfmig_dirty, ref);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(dirty->tables); i++)
-		free_table(dirty->tables[i]);
-	kvfree(dirty);
+	for (unsigned int i = 0; i < ARRAY_SIZE(dirty->dirs); i++)
+		free_dir(dirty->dirs[i]);
+	kfree(dirty);
 }
 
 void vfmig_dirty_put(struct vfmig_dirty *dirty)
@@ -79,27 +91,25 @@ void vfmig_dirty_put(struct vfmig_dirty *dirty)
 	kref_put(&dirty->ref, vfmig_dirty_release);
 }
 
-#define GFP_CERTAIN	(GFP_KERNEL_ACCOUNT | __GFP_NOFAIL)
-
-/* The table that a page is in, made if there is none */
-static struct vfmig_dirty_table *get_table(struct vfmig_dirty *dirty, u64 iova)
+/* What *@slot leads to, made if there is nothing */
+static void *get_or_make(void **slot, size_t size)
 {
-	struct vfmig_dirty_table **slot = vfmig_dirty_table(dirty, iova);
-	struct vfmig_dirty_table *fresh, *table = READ_ONCE(*slot);
+	void *fresh, *there = READ_ONCE(*slot);
 
-	if (table)
-		return table;
-	fresh = kvzalloc(sizeof(*fresh), GFP_CERTAIN);
-	/* Pairs with the address dependency in vfmig_dirty_find() */
-	table = cmpxchg(slot, NULL, fresh);
-	if (!table)
+	if (there)
+		return there;
+	fresh = kzalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	/* Pairs with the address dependencies in vfmig_dirty_find() */
+	there = cmpxchg(slot, NULL, fresh);
+	if (!there)
 		return fresh;
-	kvfree(fresh);
-	return table;
+	/* Somebody else was here: any other function of the domain */
+	kfree(fresh);
+	return there;
 }
 
 /**
- * vfmig_dirty_prepare() - make the chunk that a page is in
+ * vfmig_dirty_prepare() - make the place where a page is noted
  * @dirty: the set
  * @iova: any byte of the page, within the aperture
  *
@@ -110,17 +120,19 @@ static struct vfmig_dirty_table *get_table(struct vfmig_dirty *dirty, u64 iova)
  */
 void vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova)
 {
-	struct vfmig_dirty_table *table = get_table(dirty, iova);
-	struct vfmig_dirty_chunk *fresh = kzalloc(sizeof(*fresh), GFP_CERTAIN);
+	struct vfmig_dirty_dir *dir;
+	struct vfmig_dirty_table *table;
 
-	/* Somebody else may have been here: any other function of the domain.  Pairs as above. */
-	if (cmpxchg(vfmig_dirty_chunk(table, iova), NULL, fresh))
-		kfree(fresh);
+	dir = get_or_make((void **)vfmig_dirty_dir(dirty, iova), sizeof(*dir));
+	table = get_or_make((void **)vfmig_dirty_table(dir, iova), sizeof(*table));
+	get_or_make((void **)&table->chunks[vfmig_dirty_chunk(iova)],
+		    sizeof(struct vfmig_dirty_chunk));
 }
 
-static unsigned long take_word(atomic_long_t *word, unsigned long mask, bool clear)
+/* The bits @from to @to of a word that are set; they aren't any more if @clear */
+static unsigned long take_bits(atomic_long_t *word, unsigned int from, unsigned int to, bool clear)
 {
-	unsigned long bits = atomic_long_read(word) & mask;
+	unsigned long mask = GENMASK(to, from), bits = atomic_long_read(word) & mask;
 
 	if (!bits || !clear)
 		return bits;
@@ -128,42 +140,68 @@ static unsigned long take_word(atomic_long_t *word, unsigned long mask, bool cle
 	return atomic_long_fetch_andnot(mask, word) & mask;
 }
 
-/* Pages @from to @to of @chunk into @pages */
-static void take_pages(struct vfmig_dirty_chunk *chunk, unsigned int from, unsigned int to,
-		       bool clear, unsigned long *pages)
+/* Which words of a chunk have something from @first to @last; forgotten if all is taken */
+static unsigned long take_words(atomic_long_t *written, u64 first, u64 last, bool clear)
 {
-	bitmap_zero(pages, VFMIG_DIRTY_PAGES);
-	for (unsigned int i = BIT_WORD(from); i <= BIT_WORD(to); i++) {
-		unsigned long mask = ~0UL;
+	unsigned int from = vfmig_dirty_word(first), to = vfmig_dirty_word(last);
+	/* Who finds a word in it finds the chunk, too */
+	unsigned long words = atomic_long_read_acquire(written) & GENMASK(to, from);
+	unsigned long whole = words;
 
-		if (i == BIT_WORD(from))
-			mask &= BITMAP_FIRST_WORD_MASK(from);
-		if (i == BIT_WORD(to))
-			mask &= BITMAP_LAST_WORD_MASK(to + 1);
-		pages[i] = take_word(&chunk->words[i], mask, clear);
+	if (!IS_ALIGNED(first, VFMIG_DIRTY_WORD))
+		whole &= ~BIT(from);
+	if (!IS_ALIGNED(last + 1, VFMIG_DIRTY_WORD))
+		whole &= ~BIT(to);
+	/* Before the bits are looked at */
+	if (clear && whole)
+		atomic_long_fetch_andnot(whole, written);
+	return words;
+}
+
+/* One chunk's part of vfmig_dirty_read() */
+static void read_chunk(struct vfmig_dirty_table *table, u64 first, u64 last, bool clear,
+		       struct iova_bitmap *bitmap)
+{
+	unsigned int index = vfmig_dirty_chunk(first), i, bit;
+	unsigned long words = take_words(&table->written[index], first, last, clear);
+	u64 base = round_down(first, VFMIG_DIRTY_CHUNK);
+
+	for_each_set_bit(i, &words, BITS_PER_LONG) {
+		u64 start = max(first, base + i * VFMIG_DIRTY_WORD);
+		u64 end = min(last, base + (i + 1) * VFMIG_DIRTY_WORD - 1);
+		unsigned long bits = take_bits(&READ_ONCE(table->chunks[index])->words[i],
+					       vfmig_dirty_bit(start), vfmig_dirty_bit(end), clear);
+
+		if (!bitmap)
+			continue;
+		/*
+		 * Page by page.  Where a run goes over the end of what is pinned of the user's
+		 * bitmap, iova_bitmap_set() goes on at a multiple of what a bit stands for
+		 * before the end of the run.  If that is more than a page, it may be before
+		 * the start, and without a next page of the bitmap it never ends.  A page has
+		 * no two bits of 4 KiB or more, and ends with one if they are of less.
+		 */
+		for_each_set_bit(bit, &bits, BITS_PER_LONG)
+			iova_bitmap_set(bitmap, base + i * VFMIG_DIRTY_WORD + bit * PAGE_SIZE,
+					PAGE_SIZE);
 	}
 }
 
-/* One chunk's part of vfmig_dirty_read(): what is in it from @first to @last */
-static void read_chunk(struct vfmig_dirty_chunk *chunk, u64 first, u64 last, bool clear,
+/* One table's part of vfmig_dirty_read() */
+static void read_table(struct vfmig_dirty_table *table, u64 first, u64 last, bool clear,
 		       struct iova_bitmap *bitmap)
 {
-	u64 base = round_down(first, VFMIG_DIRTY_CHUNK_SIZE);
-	DECLARE_BITMAP(pages, VFMIG_DIRTY_PAGES);
-	unsigned int page;
+	u64 base = round_down(first, VFMIG_DIRTY_TABLE);
 
-	take_pages(chunk, vfmig_dirty_page(first), vfmig_dirty_page(last), clear, pages);
-	if (!bitmap)
-		return;
-	/*
-	 * Page by page.  Where a run goes over the end of what is pinned of the user's
-	 * bitmap, iova_bitmap_set() goes on at a multiple of what a bit stands for
-	 * before the end of the run.  If that is more than a page, it may be before
-	 * the start, and without a next page of the bitmap it never ends.  A page has
-	 * no two bits of 4 KiB or more, and ends with one if they are of less.
-	 */
-	for_each_set_bit(page, pages, VFMIG_DIRTY_PAGES)
-		iova_bitmap_set(bitmap, base + (u64)page * PAGE_SIZE, PAGE_SIZE);
+	for (unsigned int i = vfmig_dirty_chunk(first); i <= vfmig_dirty_chunk(last); i++) {
+		u64 start = base + i * VFMIG_DIRTY_CHUNK;
+
+		if (!atomic_long_read(&table->written[i]))
+			continue;
+		read_chunk(table, max(first, start), min(last, start + VFMIG_DIRTY_CHUNK - 1),
+			   clear, bitmap);
+		cond_resched();
+	}
 }
 
 /**
@@ -174,8 +212,8 @@ static void read_chunk(struct vfmig_dirty_chunk *chunk, u64 first, u64 last, boo
  * @clear: remove from the set what is reported
  * @bitmap: gets the pages, or NULL
  *
- * Costs what is or was dirty, and a look at each 64 GiB, and within those that
- * something was written in at each 16 MiB, between @first and @last.
+ * Costs what is dirty, and a look at each 16 MiB of the 4 GiB in which something was
+ * written since the set was made.
  *
  * Context: may sleep, on user memory too.
  */
@@ -186,14 +224,13 @@ void vfmig_dirty_read(struct vfmig_dirty *dirty, u64 first, u64 last, bool clear
 
 	last = min(last, BIT_ULL(VFMIG_PT_IOVA_BITS) - 1);
 	for (; first <= last; first = end + 1) {
-		struct vfmig_dirty_table *table = READ_ONCE(*vfmig_dirty_table(dirty, first));
-		struct vfmig_dirty_chunk *chunk;
+		struct vfmig_dirty_dir *dir = READ_ONCE(*vfmig_dirty_dir(dirty, first));
+		struct vfmig_dirty_table *table;
 
-		end = first | ((table ? VFMIG_DIRTY_CHUNK_SIZE : VFMIG_DIRTY_TABLE_SIZE) - 1);
-		chunk = table ? READ_ONCE(*vfmig_dirty_chunk(table, first)) : NULL;
-		if (!chunk)
-			continue;
-		read_chunk(chunk, first, min(end, last), clear, bitmap);
+		end = first | ((dir ? VFMIG_DIRTY_TABLE : VFMIG_DIRTY_DIR) - 1);
+		table = dir ? READ_ONCE(*vfmig_dirty_table(dir, first)) : NULL;
+		if (table)
+			read_table(table, first, min(end, last), clear, bitmap);
 		cond_resched();
 	}
 }

@@ -68,14 +68,6 @@ static void vfmig_dma_write_page(struct page *page, size_t offset, const void *b
 		memcpy_to_page(page, offset, buf, len);
 }
 
-/* @dirty is NULL, or prepared for the page: then *@chunk is where it is noted */
-static bool vfmig_dma_can_note(struct vfmig_dirty *dirty, u64 iova,
-			       struct vfmig_dirty_chunk **chunk)
-{
-	*chunk = dirty ? vfmig_dirty_find(dirty, iova) : NULL;
-	return !dirty || *chunk;
-}
-
 /*
  * Write within a page of IOVA, and note that it was written where that is to be
  * known: for the IOMMU, and in the function's own log.
@@ -87,19 +79,19 @@ static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, 
 						 size_t offset, const void *buf, size_t len)
 {
 	struct vfmig_dirty *tracked = READ_ONCE(fn->domain->dirty);
-	struct vfmig_dirty_chunk *in_tracked, *in_logged;
+	struct vfmig_dirty_place in_tracked, in_logged;
 
-	if (!vfmig_dma_can_note(tracked, iova, &in_tracked))
+	if (tracked && !vfmig_dirty_find(tracked, iova, &in_tracked))
 		return vfmig_dirty_get(tracked);
-	if (!vfmig_dma_can_note(fn->logged, iova, &in_logged))
+	if (fn->logged && !vfmig_dirty_find(fn->logged, iova, &in_logged))
 		return vfmig_dirty_get(fn->logged);
 
 	vfmig_dma_write_page(page, offset, buf, len);
 
-	if (in_tracked)
-		vfmig_dirty_set(in_tracked, iova);
-	if (in_logged)
-		vfmig_dirty_set(in_logged, iova);
+	if (tracked)
+		vfmig_dirty_set(&in_tracked, iova);
+	if (fn->logged)
+		vfmig_dirty_set(&in_logged, iova);
 	return NULL;
 }
 

@@ -168,8 +168,8 @@ int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
  * @len: bytes, any number
  *
  * As vfmig_fn_dma_read(), but may sleep: for memory, where writes are tracked or
- * logged.  Where @iova and @len are multiples of 8 and @len is at
- * most 64, CPUs see the bytes arrive in order, 8 at a time; beyond that, in none.
+ * logged.  Where @iova and @len are multiples of 8 and @len is at most 64, CPUs see
+ * the bytes arrive in order, 8 at a time; beyond that, in none.
  *
  * Return: as vfmig_fn_dma_read().
  */

@@ -64,3 +64,9 @@ void report(const char *name, const char *a_name, const struct sample *a, const 
 		at_least ? ">=" : "<=", target, met ? "true" : "false");
 	must(!fclose(f));
 }
+
+void not_measured(const char *names, const char *why)
+{
+	printf("%s: NOT MEASURED: %s\n", names, why);
+	figures_missed++;
+}

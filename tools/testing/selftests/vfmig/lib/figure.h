@@ -25,4 +25,7 @@ double now(void);
 void report(const char *name, const char *a_name, const struct sample *a, const char *b_name,
 	    const struct sample *b, const char *unit, double target, bool at_least);
 
+/* What can't be measured here, though it should be, has missed its target */
+void not_measured(const char *names, const char *why);
+
 #endif /* VFMIG_TEST_FIGURE_H */
