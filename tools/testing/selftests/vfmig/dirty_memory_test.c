@@ -12,18 +12,18 @@
 #include "kselftest_harness.h"
 
 /*
- * A page is written every 16 MiB, as each of these takes half a KiB of its own: that is
- * the most memory for the fewest writes.
+ * A page is written every 4 GiB: half a KiB for what is around it, and 4 KiB to lead
+ * there.
  */
-#define STEP		MIB(16)
-#define PAGES		4096ULL
-#define PAGES_KIB	(PAGES / 2)
+#define STEP		(4ULL << 30)
+#define PAGES		1024ULL
+#define PAGES_KIB	(PAGES * 9 / 2)
 #define FIRST_IOVA	(8ULL << 30)
 /* Each of so many pages goes with one command */
 #define PER_COMMAND	128U
 
-/* Were it kept, so many times as much would be too many for the limit */
-#define ROUNDS		4
+/* Were either of the two kept, so many times as much would be too much for the limit */
+#define ROUNDS		16
 #define LIMIT_KIB	PAGES_KIB
 
 FIXTURE(memory)

@@ -232,6 +232,87 @@ TEST_F(dirty, report_of_larger_pages)
 }
 
 /*
+ * 64 pages around each of some places, the same memory all of them: by twos to either
+ * side of the middle, which is on borders that a device might have to cross
+ */
+#define AROUND		64
+#define MIDDLE		(AROUND / 2 * PAGE)
+
+static u64 written_around(unsigned int place)
+{
+	return 1ULL << (AROUND / 2 - 1 - place) | 1ULL << (AROUND / 2 + place);
+}
+
+static void write_around(struct pageset *written, struct nvme *nvme, u64 middle,
+			 unsigned int place)
+{
+	must(!write_at(written, nvme, middle - (place + 1) * PAGE, 8));
+	must(!write_at(written, nvme, middle + place * PAGE, 8));
+}
+
+TEST_F(dirty, pages_far_apart_are_told_apart)
+{
+	const u64 end = (iommu_last_iova(self->dev->iommu) & ~(PAGE - 1)) + PAGE;
+	const u64 middles[] = {
+		8ULL << 30, (8ULL << 30) + MIB(16), 1ULL << 40,
+		(1ULL << 40) + self->iova + MIDDLE, end - MIDDLE,
+	};
+	u8 *mem = mmap(NULL, AROUND * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	u64 bits;
+
+	ASSERT_NE(mem, MAP_FAILED);
+	for (unsigned int i = 0; i < ARRAY_SIZE(middles); i++)
+		ASSERT_EQ(iommu_map(self->dev->iommu, middles[i] - MIDDLE, mem, AROUND * PAGE,
+				    MAP_RW), 0);
+	ASSERT_EQ(track_start(self->dev, variant->by, 0, end), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(middles); i++)
+		write_around(&self->written, self->nvme, middles[i], i);
+	ASSERT_EQ(track_read(self->dev, variant->by, &self->seen), 0);
+	EXPECT_TRUE(pageset_same(&self->seen, &self->written));
+	for (int again = 0; again < 2; again++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(middles); i++) {
+			bits = 0;
+			ASSERT_EQ(track_report(self->dev, variant->by, middles[i] - MIDDLE,
+					       AROUND * PAGE, PAGE, &bits), 0);
+			EXPECT_EQ(bits, again ? 0 : written_around(i));
+		}
+	}
+	munmap(mem, AROUND * PAGE);
+}
+
+/* All there is, most of which was never written, in one report; a bit for each GiB */
+TEST_F(dirty, report_of_the_whole_address_space)
+{
+	const u64 gib = 1ULL << 30, far = (77ULL << 40) + 5 * gib;
+	const u64 end = (iommu_last_iova(self->dev->iommu) & ~(PAGE - 1)) + PAGE;
+	u64 *bits = calloc(end / gib / 64 + 1, sizeof(*bits));
+	u8 *mem = arena_alloc(&self->rig.mem, PAGE);
+
+	ASSERT_NE(bits, NULL);
+	if (variant->by == BY_IOMMU) {
+		free(bits);
+		SKIP(return, "iommufd asks the IOMMU for what is mapped only");
+	}
+	ASSERT_GT(end, far);
+	ASSERT_EQ(iommu_map(self->dev->iommu, far, mem, PAGE, MAP_RW), 0);
+	ASSERT_EQ(track_start(self->dev, variant->by, 0, end), 0);
+	ASSERT_EQ(write_at(&self->written, self->nvme, far, 8), 0);
+	for (int again = 0; again < 2; again++) {
+		ASSERT_EQ(track_report(self->dev, variant->by, 0, end, gib, bits), 0);
+		for (u64 i = 0; i < end / gib; i++) {
+			bool is = bits[i / 64] >> (i % 64) & 1;
+
+			/* The other one is the completion queue's */
+			EXPECT_EQ(is, !again && (i == far / gib || i == ARENA_IOVA / gib))
+				TH_LOG("GiB %llu", i);
+		}
+		memset(bits, 0, (end / gib / 64 + 1) * sizeof(*bits));
+	}
+	free(bits);
+}
+
+/*
  * 128 bits, the second 64 of which are not there, and a write of the device to either side
  * of the border.  What is there is reported, and the kernel comes back.
  */
@@ -489,6 +570,58 @@ TEST_F_TIMEOUT(dirty, none_missed_and_none_invented_beside_random_io, 120)
 	EXPECT_TRUE(pageset_has(&c.all, cqs));
 	pageset_exit(&c.all);
 	free(c.copy);
+}
+
+/* One of two who ask at once */
+struct asker {
+	struct vfio_dev *dev;
+	enum tracker by;
+	pthread_barrier_t *turn;
+	struct pageset set;
+};
+
+static void *ask(void *arg)
+{
+	struct asker *a = arg;
+
+	pthread_barrier_wait(a->turn);
+	must(!track_read(a->dev, a->by, &a->set));
+	return NULL;
+}
+
+#define TURNS		30
+
+TEST_F_TIMEOUT(dirty, page_goes_to_one_of_two_reports, 60)
+{
+	struct asker askers[2];
+	pthread_barrier_t turn;
+	pthread_t thread;
+
+	ASSERT_EQ(pthread_barrier_init(&turn, NULL, 2), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		askers[i] = (struct asker){ .dev = self->dev, .by = variant->by, .turn = &turn };
+		pageset_init(&askers[i].set, ARENA_IOVA, ARENA_SIZE);
+	}
+	ASSERT_EQ(track_start(self->dev, variant->by, ARENA_IOVA, ARENA_SIZE), 0);
+	for (unsigned int i = 0; i < TURNS; i++) {
+		pageset_clear(&self->written);
+		for (unsigned int page = 0; page < BUFFER / PAGE; page += 4 + i)
+			ASSERT_EQ(write_at(&self->written, self->nvme, self->iova + page * PAGE,
+					   1), 0);
+		ASSERT_EQ(pthread_create(&thread, NULL, ask, &askers[1]), 0);
+		ask(&askers[0]);
+		pthread_join(thread, NULL);
+
+		EXPECT_EQ(pageset_count(&askers[0].set) + pageset_count(&askers[1].set),
+			  pageset_count(&self->written));
+		pageset_merge(&askers[0].set, &askers[1].set);
+		EXPECT_TRUE(pageset_same(&askers[0].set, &self->written));
+		pageset_clear(&askers[0].set);
+		pageset_clear(&askers[1].set);
+	}
+	pthread_barrier_destroy(&turn);
+	for (unsigned int i = 0; i < 2; i++)
+		pageset_exit(&askers[i].set);
 }
 
 TEST_HARNESS_MAIN

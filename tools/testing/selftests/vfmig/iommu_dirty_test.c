@@ -230,6 +230,62 @@ TEST_F(track, device_and_iommu_know_nothing_of_each_other)
 	EXPECT_EQ(bits, 1 << 3 | 1 << 4);
 }
 
+/* What leads to a page is made by the first who writes there: one of two at once */
+#define NEW_PLACES	64
+#define NEW_IOVA(i)	((1ULL << 36) + ((u64)(i) << 32))
+
+struct writer {
+	struct nvme *nvme;
+	unsigned int page;
+	pthread_barrier_t *turn;
+};
+
+static void *write_new_places(void *arg)
+{
+	struct writer *w = arg;
+
+	for (unsigned int i = 0; i < NEW_PLACES; i++) {
+		pthread_barrier_wait(w->turn);
+		must(!write_page(w->nvme, (NEW_IOVA(i) - IOVA) / PAGE + w->page));
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(track, devices_write_where_nobody_did_at_once, 60)
+{
+	struct vfio_dev *second = &self->rig.dev[1];
+	struct nvme other = {};
+	pthread_barrier_t turn;
+	struct writer writers[] = {
+		{ .nvme = &self->rig.nvme, .page = 1, .turn = &turn },
+		{ .nvme = &other, .page = 6, .turn = &turn },
+	};
+	char bdf[BDF_SIZE];
+	pthread_t thread;
+
+	ASSERT_TRUE(pf_vf(self->rig.pf, 1, bdf));
+	ASSERT_EQ(vfio_open(second, self->iommu, bdf), 0);
+	nvme_init(&other, second, &self->rig.mem);
+	ASSERT_EQ(nvme_create_io(&other, 1, 16, -1), 0);
+	for (unsigned int i = 0; i < NEW_PLACES; i++)
+		ASSERT_EQ(iommu_map(self->iommu, NEW_IOVA(i), self->mem, PAGES * PAGE, MAP_RW), 0);
+
+	ASSERT_EQ(hwpt_track(self->iommu, self->hwpt, true), 0);
+	ASSERT_EQ(pthread_barrier_init(&turn, NULL, 2), 0);
+	ASSERT_EQ(pthread_create(&thread, NULL, write_new_places, &writers[1]), 0);
+	write_new_places(&writers[0]);
+	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&turn);
+	for (unsigned int i = 0; i < NEW_PLACES; i++) {
+		u64 bits = 0;
+
+		ASSERT_EQ(hwpt_report(self->iommu, self->hwpt, 0, NEW_IOVA(i), PAGES * PAGE, PAGE,
+				      &bits), 0);
+		EXPECT_EQ(bits, 1 << 1 | 1 << 6);
+	}
+	vfio_close(second);
+}
+
 struct switcher {
 	struct iommu *iommu;
 	u32 hwpt;

@@ -143,10 +143,24 @@ static u64 type1_last_iova(struct iommu *iommu)
 	return 0;
 }
 
+/* The same of iommufd, with what all devices of the address space can reach */
+static u64 ioas_last_iova(struct iommu *iommu)
+{
+	struct iommu_iova_range allowed[16];
+	struct iommu_ioas_iova_ranges ranges = {
+		.size = sizeof(ranges),
+		.ioas_id = iommu->ioas_id,
+		.num_iovas = ARRAY_SIZE(allowed),
+		.allowed_iovas = (uintptr_t)allowed,
+	};
+
+	must(!ioctl(iommu->fd, IOMMU_IOAS_IOVA_RANGES, &ranges));
+	return allowed[ranges.num_iovas - 1].last;
+}
+
 u64 iommu_last_iova(struct iommu *iommu)
 {
-	/* iommufd takes what the domain takes; 39 bits are little enough for all */
-	return iommu->mode == IOMMU_TYPE1 ? type1_last_iova(iommu) : (1ULL << 39) - 1;
+	return iommu->mode == IOMMU_TYPE1 ? type1_last_iova(iommu) : ioas_last_iova(iommu);
 }
 
 void arena_init(struct arena *arena)

@@ -36,7 +36,7 @@ int iommu_unmap(struct iommu *iommu, u64 iova, u64 size);
 /* 0 or -errno; @dev_id is from binding a device, @flags are IOMMU_HWPT_ALLOC_* */
 int iommu_hwpt_alloc(struct iommu *iommu, u32 dev_id, u32 flags, u32 *hwpt_id);
 
-/* Highest IOVA that can be mapped */
+/* Highest IOVA that can be mapped, once a device is open */
 u64 iommu_last_iova(struct iommu *iommu);
 
 /**
