@@ -25,10 +25,12 @@ static int open_group(struct vfio_dev *dev)
 		return -errno;
 	must(!ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status));
 	must(status.flags & VFIO_GROUP_FLAGS_VIABLE);
-	must(!ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->iommu->fd));
+	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->iommu->fd))
+		return -errno;
 	/* Fails with EBUSY for the second group of a container: it is set */
-	if (ioctl(dev->iommu->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		must(errno == EBUSY || errno == EINVAL);
+	if (ioctl(dev->iommu->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) && errno != EBUSY &&
+	    errno != EINVAL)
+		return -errno;
 	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
 	return dev->fd < 0 ? -errno : 0;
 }
@@ -45,6 +47,7 @@ static int open_cdev(struct vfio_dev *dev)
 	};
 	struct dirent *de;
 	char path[300] = "";
+	int err = 0;
 	DIR *dir;
 
 	dir = opendir(pci_path(dev->bdf, "vfio-dev"));
@@ -63,13 +66,14 @@ static int open_cdev(struct vfio_dev *dev)
 	dev->dev_id = bind.out_devid;
 	if (dev->iommu->mode == IOMMU_IOMMUFD_TRACKED) {
 		if (!dev->iommu->hwpt_id)
-			must(!iommu_hwpt_alloc(dev->iommu, dev->dev_id,
+			err = iommu_hwpt_alloc(dev->iommu, dev->dev_id,
 					       IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
-					       &dev->iommu->hwpt_id));
+					       &dev->iommu->hwpt_id);
+		if (err)
+			return err;
 		attach.pt_id = dev->iommu->hwpt_id;
 	}
-	must(!ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
-	return 0;
+	return ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? -errno : 0;
 }
 
 int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)

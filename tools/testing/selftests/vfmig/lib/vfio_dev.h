@@ -18,7 +18,7 @@ struct vfio_dev {
 	u64 config;
 };
 
-/* 0 or -errno of the open of the group, cdev or device */
+/* 0 or -errno of what it takes: of the open of the group, cdev or device, or of attaching it */
 int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf);
 void vfio_close(struct vfio_dev *dev);
 
