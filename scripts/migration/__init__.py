@@ -14,6 +14,7 @@ trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture
 picture      the pictures
 summary      the table and summary.json
+tracking     dirty tracking turned on and off beside QEMU, for scripts/bench_guest.py
 """
 
 
