@@ -113,6 +113,10 @@ def take_figures(source: Qemu, mode: Mode, result: Result, timeline: Timeline) -
     if trace.tracking != result.dirty_tracking:
         raise Failure(f"dirty tracking was to be {result.dirty_tracking} "
                       f"and is {trace.tracking}")
+    # Where there is I/O there are completions; who tracks nothing asks when the guest stops
+    if (result.status == "completed" and result.guest_io != IDLE.name
+            and not trace.dma_dirty_pages):
+        raise Failure("QEMU was told of no page that the device wrote")
     if mode.capabilities.get("switchover-ack") and trace.initial_at_stop:
         raise Failure(f"the guest stopped with {trace.initial_at_stop} initial bytes unread")
     if mode.capabilities.get("multifd") and result.status == "completed" and not trace.multifd:
