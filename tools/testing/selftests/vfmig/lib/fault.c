@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define DEBUGFS		"/sys/kernel/debug/"
@@ -77,10 +76,7 @@ static void restore_and_end(int sig)
 
 static void __attribute__((constructor)) init_shared(void)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
-	if (shared == MAP_FAILED)
-		abort();
+	shared = shared_alloc(sizeof(*shared));
 	shared->owner = getpid();
 	atexit(restore);
 	signal(SIGTERM, restore_and_end);

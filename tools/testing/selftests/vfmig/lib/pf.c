@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /* Says, to a later run, that the VFs of the PF named in it are ours */
@@ -42,10 +41,7 @@ static void restore(void)
 
 static void __attribute__((constructor)) init_shared(void)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
-	if (shared == MAP_FAILED)
-		abort();
+	shared = shared_alloc(sizeof(*shared));
 	shared->owner = getpid();
 	atexit(restore);
 }

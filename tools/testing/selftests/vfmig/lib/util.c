@@ -41,6 +41,14 @@ void note(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+void *shared_alloc(size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	must(mem != MAP_FAILED);
+	return mem;
+}
+
 u64 now_ms(void)
 {
 	struct timespec ts;

@@ -42,6 +42,9 @@ void __noreturn __printf(3, 4) fail(const char *file, int line, const char *fmt,
 
 void __printf(1, 2) note(const char *fmt, ...);
 
+/* Zeroed, for the program and all tests, each of which runs in a process of its own */
+void *shared_alloc(size_t size);
+
 u64 now_ms(void);
 void sleep_ms(unsigned int ms);
 /* Between two looks of a waiter: brief at first, most things are there at once */
