@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The host bridge: a PCI domain of its own with a window of addresses that lead
- * nowhere, the functions on its buses, and the order in which all of it comes
- * and goes.
+ * The host bridge: a PCI domain of its own, the functions on its buses, and the
+ * order in which all of it comes and goes.
  */
 #include <linux/irqdomain.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
-
-#include <asm/processor.h>
 
 #include "compat.h"
 #include "fabric_priv.h"
@@ -92,58 +89,30 @@ static bool vfmig_desc_is_valid(const struct vfmig_fabric_desc *desc)
 	       vfmig_fn_desc_is_valid(&desc->vf);
 }
 
-static resource_size_t vfmig_window_size(const struct vfmig_fabric_desc *desc)
+static bool vfmig_domain_has_bus(int domain)
 {
-	resource_size_t size = SZ_1M;
+	struct pci_bus *bus = NULL;
 
-	/* Room to align each of them to its size, VF BARs one PF's after the other's */
-	for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++)
-		size += 2ULL * desc->num_pfs *
-			(desc->pf.bar_size[i] + (u64)desc->vf.bar_size[i] * desc->total_vfs);
-	return roundup_pow_of_two(size);
+	while ((bus = pci_find_next_bus(bus)))
+		if (pci_domain_nr(bus) == domain)
+			return true;
+	return false;
 }
 
-/* AMD CPUs route the 12 GiB below 1 TiB to HyperTransport, where nobody may tread */
-static bool vfmig_window_is_usable(resource_size_t start, resource_size_t size)
+/* From the top: firmware and hypervisors number theirs from 0 or 1 */
+static int vfmig_domain_claim(struct vfmig_fabric *fabric)
 {
-	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
-	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON)
-		return true;
-	return start + size <= 0xfd00000000ULL || start >= 0x10000000000ULL;
-}
+	int domain;
 
-/*
- * Addresses for the BARs, from the top down, away from memory and from where
- * more of it may be plugged in.
- */
-static int vfmig_window_claim(struct vfmig_fabric *fabric)
-{
-	resource_size_t size = vfmig_window_size(&fabric->desc);
-	resource_size_t start = ALIGN_DOWN(iomem_resource.end - size + 1, size);
-	resource_size_t step = size;
-
-	fabric->window.name = dev_name(fabric->dev);
-	fabric->window.flags = IORESOURCE_MEM | IORESOURCE_MEM_64;
-
-	/* Ever larger steps: what is in the way may be large too */
-	for (; start >= SZ_4G; start -= step, step *= 2) {
-		fabric->window.start = start;
-		fabric->window.end = start + size - 1;
-		if (vfmig_window_is_usable(start, size) &&
-		    !request_resource(&iomem_resource, &fabric->window))
-			return 0;
-		if (start < step)
+	pci_lock_rescan_remove();
+	for (domain = VFMIG_MAX_DOMAIN; domain >= 0; domain--)
+		if (!vfmig_domain_has_bus(domain) && !vfmig_reserve_domain(domain))
 			break;
-	}
-	return -ENOSPC;
-}
-
-static int vfmig_find_domain(void)
-{
-	for (int domain = 0; domain <= VFMIG_MAX_DOMAIN; domain++)
-		if (!pci_find_bus(domain, 0))
-			return domain;
-	return -ENOSPC;
+	pci_unlock_rescan_remove();
+	if (domain < 0)
+		return -ENOSPC;
+	fabric->sysdata.domain = domain;
+	return 0;
 }
 
 static void vfmig_fns_destroy(struct vfmig_fabric *fabric)
@@ -284,15 +253,14 @@ static int vfmig_fabric_register(struct vfmig_fabric *fabric)
 {
 	int ret;
 
-	ret = vfmig_find_domain();
-	if (ret < 0)
+	ret = vfmig_domain_claim(fabric);
+	if (ret)
 		return ret;
-	fabric->sysdata.domain = ret;
 	fabric->sysdata.node = first_online_node;
 
 	ret = vfmig_fns_create(fabric);
 	if (ret)
-		return ret;
+		goto err_domain;
 
 	ret = -ENOMEM;
 	fabric->wq = alloc_workqueue("vfmig-%04x", WQ_UNBOUND, 0, fabric->sysdata.domain);
@@ -320,13 +288,15 @@ err_iommu:
 err_msi:
 	vfmig_msi_destroy(fabric);
 err_window:
-	release_resource(&fabric->window);
+	vfmig_window_release(fabric);
 err_dev:
 	vfmig_device_destroy(fabric);
 err_wq:
 	destroy_workqueue(fabric->wq);
 err_fns:
 	vfmig_fns_destroy(fabric);
+err_domain:
+	vfmig_release_domain(fabric->sysdata.domain);
 	return ret;
 }
 
@@ -373,11 +343,12 @@ void vfmig_fabric_destroy(struct vfmig_fabric *fabric)
 	vfmig_bridge_destroy(fabric);
 	vfmig_iommu_destroy(fabric);
 	vfmig_msi_destroy(fabric);
-	release_resource(&fabric->window);
+	vfmig_window_release(fabric);
 	/* No function answers any more, so nothing is queued that is not now */
 	destroy_workqueue(fabric->wq);
 	vfmig_device_destroy(fabric);
 	vfmig_fns_destroy(fabric);
+	vfmig_release_domain(fabric->sysdata.domain);
 	kfree(fabric->desc.vf_driver);
 	kfree(fabric);
 }

@@ -78,4 +78,28 @@ static inline void vfmig_irq_set_move_anytime(unsigned int virq)
 }
 #endif
 
+/* 6.18: PCI domains that no firmware knows of are reserved with the PCI core */
+#ifdef VFMIG_HAS_EMUL_DOMAIN
+static inline int vfmig_reserve_domain(int domain)
+{
+	int ret = pci_bus_find_emul_domain_nr(0, domain, domain);
+
+	return ret < 0 ? ret : 0;
+}
+
+static inline void vfmig_release_domain(int domain)
+{
+	pci_bus_release_emul_domain_nr(domain);
+}
+#else
+static inline int vfmig_reserve_domain(int domain)
+{
+	return 0;
+}
+
+static inline void vfmig_release_domain(int domain)
+{
+}
+#endif
+
 #endif /* _VFMIG_FABRIC_COMPAT_H */

@@ -221,6 +221,10 @@ static inline bool vfmig_fn_is_vf(const struct vfmig_fn *fn)
 /* bridge.c */
 struct vfmig_fn *vfmig_fabric_fn(struct pci_bus *bus, unsigned int devfn);
 
+/* window.c */
+int vfmig_window_claim(struct vfmig_fabric *fabric);
+void vfmig_window_release(struct vfmig_fabric *fabric);
+
 /* config.c */
 extern struct pci_ops vfmig_pci_ops;
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/vfmig.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -18,6 +19,33 @@
 
 #define CLASS_NVME		0x010802
 #define CLASS_ACCELERATOR	0x120000
+
+/* Last byte that the firmware keeps for memory, from its SRAT; 0 if it says nothing */
+static u64 firmware_memory_end(void)
+{
+	FILE *f = fopen("/sys/firmware/acpi/tables/SRAT", "re");
+	u8 table[65536];
+	u64 end = 0;
+	size_t len, pos;
+
+	if (!f)
+		return 0;
+	len = fread(table, 1, sizeof(table), f);
+	fclose(f);
+	for (pos = 48; pos + 2 <= len && table[pos + 1]; pos += table[pos + 1]) {
+		u64 base, length;
+		u32 flags;
+
+		if (table[pos] != 1 || pos + 40 > len)	/* memory affinity */
+			continue;
+		memcpy(&base, table + pos + 8, sizeof(base));
+		memcpy(&length, table + pos + 16, sizeof(length));
+		memcpy(&flags, table + pos + 28, sizeof(flags));
+		if ((flags & 1) && length && base + length - 1 > end)
+			end = base + length - 1;
+	}
+	return end;
+}
 
 /* The functions as they lie on the bus, with no user */
 FIXTURE(host)
@@ -62,6 +90,85 @@ TEST_F(host, functions_have_a_domain_of_their_own)
 	closedir(dir);
 	/* QEMU's host= takes no more than four digits */
 	EXPECT_EQ(self->pf[4], ':');
+}
+
+/* Firmware and hypervisors number their domains from below */
+TEST_F(host, the_domain_is_the_last_that_is_free)
+{
+	unsigned int domain = strtoul(self->pf, NULL, 16), taken = 0xffff;
+	struct dirent *de;
+	DIR *dir;
+
+	/* Those above are somebody's */
+	for (; taken > domain; taken--) {
+		char name[8];
+		bool found = false;
+
+		snprintf(name, sizeof(name), "%04x:", taken);
+		dir = opendir("/sys/class/pci_bus");
+		ASSERT_NE(dir, NULL);
+		while ((de = readdir(dir)))
+			found |= !strncmp(de->d_name, name, strlen(name));
+		closedir(dir);
+		EXPECT_TRUE(found) TH_LOG("domain %#x is free", taken);
+	}
+}
+
+/* Of /proc/iomem: what our window and all else take, as far as it is no part of another */
+struct iomem {
+	u64 window, window_end;
+	u64 memory_end, all_end;
+};
+
+static void read_iomem(struct iomem *iomem, const char *window)
+{
+	FILE *f = fopen("/proc/iomem", "re");
+	char line[256], *name;
+	unsigned long long start, end;
+
+	must(f);
+	*iomem = (struct iomem){};
+	while (fgets(line, sizeof(line), f)) {
+		if (line[0] == ' ' || sscanf(line, "%llx-%llx", &start, &end) != 2)
+			continue;
+		name = strstr(line, " : ");
+		must(name);
+		if (!strncmp(name + 3, window, strlen(window))) {
+			iomem->window = start;
+			iomem->window_end = end;
+			continue;
+		}
+		if (end > iomem->all_end)
+			iomem->all_end = end;
+		if (strstr(name, "System RAM") && end > iomem->memory_end)
+			iomem->memory_end = end;
+	}
+	fclose(f);
+}
+
+/*
+ * Addresses that nobody decodes are not to be high ones: a VM's processor may claim more
+ * address bits than there are.
+ */
+TEST_F(host, the_window_is_the_first_that_is_free_above_memory)
+{
+	struct iomem iomem;
+	char window[16];
+	u64 below;
+
+	snprintf(window, sizeof(window), "vfmig-%.4s", self->pf);
+	read_iomem(&iomem, window);
+	ASSERT_NE(iomem.window, 0);
+	EXPECT_GT(iomem.window, iomem.memory_end);
+	EXPECT_GE(iomem.window, 1ULL << 32);
+	/* Where others reach up to the last address it is between them and memory */
+	below = iomem.window > iomem.all_end ? iomem.all_end : iomem.memory_end;
+	if (below < 0xffffffff)
+		below = 0xffffffff;
+	/* Memory that may be plugged in can be more than is there: then this is a VM with that */
+	if (firmware_memory_end() > below)
+		below = firmware_memory_end();
+	EXPECT_LT(iomem.window - below, 2 * (iomem.window_end - iomem.window + 1));
 }
 
 TEST_F(host, pf_has_power_management_and_sriov)

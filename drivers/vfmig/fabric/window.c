@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bridge's window: physical addresses for the BARs.  Nothing decodes them, and
+ * nothing may access them.
+ *
+ * The window lies as low as it can, above all memory that is there or may be plugged
+ * in, and above what else is there.  A high address is no better: the processor of a
+ * VM may claim more address bits than the host's has.
+ */
+#include <linux/acpi.h>
+#include <linux/ioport.h>
+#include <linux/log2.h>
+#include <linux/pci.h>
+
+#include <asm/processor.h>
+
+#include "fabric_priv.h"
+
+static resource_size_t vfmig_window_size(const struct vfmig_fabric_desc *desc)
+{
+	resource_size_t size = SZ_1M;
+
+	/* Room to align each of them to its size, VF BARs one PF's after the other's */
+	for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++)
+		size += 2ULL * desc->num_pfs *
+			(desc->pf.bar_size[i] + (u64)desc->vf.bar_size[i] * desc->total_vfs);
+	return roundup_pow_of_two(size);
+}
+
+static int vfmig_note_end(struct resource *res, void *arg)
+{
+	u64 *end = arg;
+
+	*end = max_t(u64, *end, res->end);
+	return 0;
+}
+
+/* The last byte of all that has @flags, at least 4 GiB - 1 */
+static u64 vfmig_resources_end(unsigned long flags)
+{
+	u64 end = SZ_4G - 1;
+
+	walk_iomem_res_desc(IORES_DESC_NONE, flags, 0, iomem_resource.end, &end, vfmig_note_end);
+	return end;
+}
+
+/*
+ * The last byte that the firmware keeps for memory, hot-pluggable memory included.  The
+ * kernel's own copy of this, max_possible_pfn, is not exported.
+ *
+ * ACPI 6.5, 5.2.16 System Resource Affinity Table
+ */
+static u64 vfmig_firmware_memory_end(void)
+{
+	struct acpi_table_header *srat;
+	u64 end = 0;
+	u32 pos = sizeof(struct acpi_table_srat);
+
+	if (ACPI_FAILURE(acpi_get_table(ACPI_SIG_SRAT, 1, &srat)))
+		return 0;
+
+	while (pos + sizeof(struct acpi_subtable_header) <= srat->length) {
+		struct acpi_subtable_header *entry = (void *)srat + pos;
+		struct acpi_srat_mem_affinity *mem = (void *)entry;
+
+		if (!entry->length || entry->length > srat->length - pos)
+			break;
+		if (entry->type == ACPI_SRAT_TYPE_MEMORY_AFFINITY &&
+		    entry->length >= sizeof(*mem) && mem->flags & ACPI_SRAT_MEM_ENABLED &&
+		    mem->length)
+			end = max(end, mem->base_address + mem->length - 1);
+		pos += entry->length;
+	}
+	acpi_put_table(srat);
+	return end;
+}
+
+/* AMD CPUs route the 12 GiB below 1 TiB to HyperTransport, where nobody may tread */
+static bool vfmig_window_is_usable(const struct resource *window)
+{
+	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
+	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON)
+		return true;
+	return window->end < 0xfd00000000ULL || window->start >= 0x10000000000ULL;
+}
+
+/* Claim the first @size bytes that are free above the byte @below */
+static int vfmig_window_claim_above(struct resource *window, u64 size, u64 below)
+{
+	u64 start = ALIGN(below + 1, size);
+
+	/* Ever larger steps: what is in the way may be large too */
+	for (u64 step = size; start >= SZ_4G && start <= iomem_resource.end - size + 1; step *= 2) {
+		window->start = start;
+		window->end = start + size - 1;
+		if (vfmig_window_is_usable(window) && !request_resource(&iomem_resource, window))
+			return 0;
+		start += step;
+	}
+	return -ENOSPC;
+}
+
+/**
+ * vfmig_window_claim() - find addresses for the BARs
+ * @fabric: the fabric, whose description and device are there
+ *
+ * Return: 0, or -ENOSPC if no address is free.
+ */
+int vfmig_window_claim(struct vfmig_fabric *fabric)
+{
+	u64 size = vfmig_window_size(&fabric->desc);
+	u64 memory = max(vfmig_resources_end(IORESOURCE_SYSTEM_RAM), vfmig_firmware_memory_end());
+	u64 all = max(vfmig_resources_end(IORESOURCE_MEM), memory);
+
+	fabric->window.name = dev_name(fabric->dev);
+	fabric->window.flags = IORESOURCE_MEM | IORESOURCE_MEM_64;
+
+	/* The addresses of another bridge may reach up to the last: then between the two */
+	if (!vfmig_window_claim_above(&fabric->window, size, all))
+		return 0;
+	return vfmig_window_claim_above(&fabric->window, size, memory);
+}
+
+void vfmig_window_release(struct vfmig_fabric *fabric)
+{
+	release_resource(&fabric->window);
+}
