@@ -227,6 +227,20 @@ static struct irq_chip vfmig_parent_chip = {
 	.irq_compose_msi_msg	= vfmig_irq_compose_msg,
 };
 
+/*
+ * Nothing backs the MSI-X table, so nobody may access it.  The PCI core and VFIO write
+ * messages past the irq_chip, but not to a virtual descriptor, which has no table entry.
+ * Masking reads the table back even so: it reads this word instead.
+ */
+static void vfmig_msi_hide_table(struct msi_desc *desc)
+{
+	static const u32 nothing;
+
+	desc->pci.msi_attrib.is_virtual = 1;
+	desc->pci.msi_attrib.can_mask = 0;
+	desc->pci.mask_base = (void __force __iomem *)&nothing;
+}
+
 static int vfmig_msi_alloc(struct irq_domain *domain, unsigned int virq, unsigned int nr_irqs,
 			   void *arg)
 {
@@ -238,6 +252,7 @@ static int vfmig_msi_alloc(struct irq_domain *domain, unsigned int virq, unsigne
 	if (!fn || nr_irqs != 1 || desc->msi_index >= fn->desc->msix_vectors)
 		return -EINVAL;
 
+	vfmig_msi_hide_table(desc);
 	vec = &fn->vectors[desc->msi_index];
 	irq_domain_set_info(domain, virq, fn->rid * VFMIG_MAX_VECTORS + vec->index,
 			    &vfmig_parent_chip, vec, handle_edge_irq, NULL, "edge");
