@@ -6,9 +6,12 @@
 #ifndef _VFMIG_FABRIC_COMPAT_H
 #define _VFMIG_FABRIC_COMPAT_H
 
+#include <linux/amd-iommu.h>
 #include <linux/irq.h>
 #include <linux/pci.h>
 #include <linux/version.h>
+
+#include <asm/cpufeature.h>
 
 /* 6.19: iommu_domain_ops.attach_dev is told the domain that was there before */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
@@ -99,6 +102,29 @@ static inline int vfmig_reserve_domain(int domain)
 
 static inline void vfmig_release_domain(int domain)
 {
+}
+#endif
+
+/*
+ * What KVM understands as "this vector is not posted", given what it hands to
+ * irq_set_vcpu_affinity(): on Intel success is enough, as KVM keeps the eventfd in any
+ * case.  On AMD it also goes by the data: before it was reworked in 6.17 it takes
+ * is_guest_mode back, and gives the guest up for an error; since then it takes an error,
+ * and warns of a success without ir_data, which is private to the AMD IOMMU driver.
+ */
+#ifdef VFMIG_HAS_PI_GUEST_MODE
+static inline int vfmig_decline_posting(void *vcpu_info)
+{
+	struct amd_iommu_pi_data *amd = vcpu_info;
+
+	if (boot_cpu_has(X86_FEATURE_SVM))
+		amd->is_guest_mode = false;
+	return 0;
+}
+#else
+static inline int vfmig_decline_posting(void *vcpu_info)
+{
+	return boot_cpu_has(X86_FEATURE_SVM) ? -EOPNOTSUPP : 0;
 }
 #endif
 

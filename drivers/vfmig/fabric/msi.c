@@ -217,6 +217,16 @@ static int vfmig_irq_retrigger(struct irq_data *d)
 	return 1;
 }
 
+/*
+ * KVM wants the vector posted to a vCPU, past the host, where the host's IOMMU can do
+ * that.  The handler has to run, so posting is declined.  @vcpu_info is NULL if KVM
+ * wants the vector back.
+ */
+static int vfmig_irq_set_vcpu_affinity(struct irq_data *d, void *vcpu_info)
+{
+	return vcpu_info ? vfmig_decline_posting(vcpu_info) : 0;
+}
+
 static struct irq_chip vfmig_parent_chip = {
 	.name			= "VFMIG",
 	.irq_ack		= vfmig_irq_noop,
@@ -224,6 +234,7 @@ static struct irq_chip vfmig_parent_chip = {
 	.irq_unmask		= vfmig_irq_noop,
 	.irq_retrigger		= vfmig_irq_retrigger,
 	.irq_set_affinity	= vfmig_irq_set_affinity,
+	.irq_set_vcpu_affinity	= vfmig_irq_set_vcpu_affinity,
 	.irq_compose_msi_msg	= vfmig_irq_compose_msg,
 };
 

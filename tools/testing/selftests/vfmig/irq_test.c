@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "kmod.h"
 #include "rig.h"
 
 #include "kselftest_harness.h"
@@ -254,6 +255,48 @@ TEST_F_TIMEOUT(irq, every_interrupt_wakes_its_waiter, 60)
 		nvme->io[1].stashed = 0;
 		nvme->io[2].stashed = 0;
 	}
+}
+
+#define POST_MODULE	"vfmig_test_irq"
+
+/* What the test module found out */
+static int post_result(const char *name, char *text, size_t size)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "/sys/module/" POST_MODULE "/parameters/%s", name);
+	return file_read(path, text, size);
+}
+
+/*
+ * Where the host's IOMMU can post interrupts, KVM asks for each vector.  The handler must
+ * go on to run, so the answer is no, in words that KVM understands.
+ */
+TEST_F(irq, posting_to_a_vcpu_is_declined_and_interrupts_still_come)
+{
+	struct rig *rig = &self->rig;
+	char path[PATH_SIZE], args[64], text[16];
+	int err;
+
+	if (!program_file("test_modules/" POST_MODULE ".ko", path, sizeof(path)))
+		SKIP(return, "the test module is not built: make KDIR=");
+	rig_start(rig);
+	snprintf(args, sizeof(args), "device=%s vector=1", rig->dev[0].bdf);
+	err = kmod_load(path, args);
+	if (err == -ENOEXEC)
+		SKIP(return, "the test module is built for another kernel");
+	ASSERT_EQ(err, 0);
+	EXPECT_EQ(post_result("understood", text, sizeof(text)), 0);
+	EXPECT_STREQ(text, "Y");
+	EXPECT_EQ(post_result("untouched", text, sizeof(text)), 0);
+	EXPECT_STREQ(text, "Y");
+	EXPECT_EQ(post_result("taken_back", text, sizeof(text)), 0);
+	EXPECT_STREQ(text, "0");
+	EXPECT_EQ(kmod_unload(POST_MODULE), 0);
+
+	event_count(rig->irq[1]);
+	write_blocks(rig, 8);
+	EXPECT_TRUE(event_wait(rig->irq[1]));
 }
 
 TEST_HARNESS_MAIN

@@ -4,18 +4,13 @@
  * without a trace.  The module is loaded again as it was at the end.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/vfmig.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "kmod.h"
 #include "pf.h"
 
 #include "kselftest_harness.h"
-
-#ifndef MODULE_INIT_COMPRESSED_FILE
-#define MODULE_INIT_COMPRESSED_FILE	4
-#endif
 
 #define PARAM_DIR	"/sys/module/" SIM_MODULE "/parameters"
 
@@ -41,23 +36,9 @@ static int command_output(const char *command, char *buf, size_t size)
 	return pclose(f) ? -ENOENT : 0;
 }
 
-static int load(const char *path, const char *args)
-{
-	size_t len = strlen(path);
-	int flags = len > 3 && !strcmp(path + len - 3, ".ko") ? 0 : MODULE_INIT_COMPRESSED_FILE;
-	int fd, err;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, args, flags) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
 static int unload(void)
 {
-	return syscall(SYS_delete_module, SIM_MODULE, O_NONBLOCK) ? -errno : 0;
+	return kmod_unload(SIM_MODULE);
 }
 
 static bool loaded(void)
@@ -102,7 +83,7 @@ FIXTURE_TEARDOWN(module)
 {
 	if (loaded())
 		unload();
-	EXPECT_EQ(load(self->path, self->args), 0);
+	EXPECT_EQ(kmod_load(self->path, self->args), 0);
 }
 
 TEST_F(module, invalid_parameters_are_refused)
@@ -114,7 +95,7 @@ TEST_F(module, invalid_parameters_are_refused)
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
-		EXPECT_EQ(load(self->path, wrong[i]), -EINVAL) TH_LOG("%s", wrong[i]);
+		EXPECT_EQ(kmod_load(self->path, wrong[i]), -EINVAL) TH_LOG("%s", wrong[i]);
 		EXPECT_FALSE(loaded());
 		EXPECT_EQ(count_pfs(), 0);
 		if (loaded())
@@ -125,7 +106,7 @@ TEST_F(module, invalid_parameters_are_refused)
 TEST_F_TIMEOUT(module, comes_and_goes, 60)
 {
 	for (int i = 0; i < 5; i++) {
-		ASSERT_EQ(load(self->path, i % 2 ? "num_pfs=3" : ""), 0);
+		ASSERT_EQ(kmod_load(self->path, i % 2 ? "num_pfs=3" : ""), 0);
 		EXPECT_EQ(count_pfs(), i % 2 ? 3 : 1);
 		ASSERT_EQ(unload(), 0);
 		EXPECT_EQ(count_pfs(), 0);
@@ -137,7 +118,7 @@ TEST_F(module, goes_with_its_vfs)
 {
 	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE];
 
-	ASSERT_EQ(load(self->path, "media_mb=1"), 0);
+	ASSERT_EQ(kmod_load(self->path, "media_mb=1"), 0);
 	ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
 	EXPECT_EQ(pf_attr(pfs[0], "media_mb"), 1);
 	ASSERT_EQ(pf_set_numvfs(pfs[0], 4), 0);
@@ -168,7 +149,7 @@ TEST_F_TIMEOUT(module, goes_while_vfs_are_asked_for, 90)
 		int status;
 		pid_t child;
 
-		ASSERT_EQ(load(self->path, "num_pfs=2 media_mb=1"), 0);
+		ASSERT_EQ(kmod_load(self->path, "num_pfs=2 media_mb=1"), 0);
 		ASSERT_EQ(pf_find(pfs, MAX_PFS), 2);
 		ASSERT_EQ(pf_set_numvfs(pfs[0], 8), 0);
 		child = fork();
@@ -189,7 +170,7 @@ TEST_F_TIMEOUT(module, goes_while_a_pf_is_removed, 60)
 	int status;
 	pid_t child;
 
-	ASSERT_EQ(load(self->path, "num_pfs=2 media_mb=1"), 0);
+	ASSERT_EQ(kmod_load(self->path, "num_pfs=2 media_mb=1"), 0);
 	ASSERT_EQ(pf_find(pfs, MAX_PFS), 2);
 	ASSERT_EQ(pf_set_numvfs(pfs[0], 4), 0);
 	child = fork();
@@ -210,7 +191,7 @@ TEST_F_TIMEOUT(module, vfs_spill_onto_further_buses, 120)
 	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE], name[64];
 	bool other_bus = false;
 
-	ASSERT_EQ(load(self->path, "num_pfs=8 media_mb=1"), 0);
+	ASSERT_EQ(kmod_load(self->path, "num_pfs=8 media_mb=1"), 0);
 	ASSERT_EQ(pf_find(pfs, MAX_PFS), 8);
 	for (int i = 0; i < 8; i++) {
 		/* The first and the last, which needs the most of the buses */

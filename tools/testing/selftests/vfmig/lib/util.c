@@ -120,6 +120,18 @@ bool file_exists(const char *path)
 	return !access(path, F_OK);
 }
 
+bool program_file(const char *name, char *path, size_t size)
+{
+	ssize_t len = readlink("/proc/self/exe", path, size - 1);
+	char *end;
+
+	must(len > 0);
+	path[len] = 0;
+	end = strrchr(path, '/') + 1;
+	snprintf(end, path + size - end, "%s", name);
+	return file_exists(path);
+}
+
 bool link_name(const char *path, char *buf, size_t size)
 {
 	char target[PATH_MAX];

@@ -74,6 +74,8 @@ int file_write(const char *path, const char *text);
 /* The number in a file, in any base that strtoull() knows, or @dflt */
 u64 file_u64(const char *path, u64 dflt);
 bool file_exists(const char *path);
+/* Path of a file beside the program; false if there is none */
+bool program_file(const char *name, char *path, size_t size);
 /* Last component of what the link @path points to; false if there is none */
 bool link_name(const char *path, char *buf, size_t size);
 

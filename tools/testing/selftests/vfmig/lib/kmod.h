@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Kernel modules, loaded and unloaded without modprobe */
+#ifndef VFMIG_TEST_KMOD_H
+#define VFMIG_TEST_KMOD_H
+
+/* 0 or -errno; the file may be compressed if the kernel can unpack it */
+int kmod_load(const char *path, const char *args);
+/* 0 or -errno, at once: -EWOULDBLOCK if the module is in use */
+int kmod_unload(const char *name);
+
+#endif /* VFMIG_TEST_KMOD_H */
