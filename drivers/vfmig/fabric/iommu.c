@@ -297,11 +297,29 @@ static struct iommu_device *vfmig_iommu_probe_device(struct device *dev)
 	return fn ? &fn->fabric->iommu : ERR_PTR(-ENODEV);
 }
 
+/*
+ * A write to these addresses is an interrupt, on x86, and never memory.  No interrupt of
+ * ours goes there, but a mapping that fails with any other IOMMU must fail with this one.
+ */
+#define VFMIG_MSI_START	0xfee00000
+#define VFMIG_MSI_SIZE	SZ_1M
+
+static void vfmig_iommu_get_resv_regions(struct device *dev, struct list_head *regions)
+{
+	struct iommu_resv_region *region;
+
+	region = iommu_alloc_resv_region(VFMIG_MSI_START, VFMIG_MSI_SIZE, 0, IOMMU_RESV_MSI,
+					 GFP_KERNEL);
+	if (region)
+		list_add_tail(&region->list, regions);
+}
+
 static const struct iommu_ops vfmig_iommu_ops = {
 	.owner			= THIS_MODULE,
 	.capable		= vfmig_iommu_capable,
 	.probe_device		= vfmig_iommu_probe_device,
 	.device_group		= generic_device_group,
+	.get_resv_regions	= vfmig_iommu_get_resv_regions,
 	.domain_alloc_paging	= vfmig_iommu_domain_alloc,
 	.VFMIG_ALLOC_FLAGS	= vfmig_iommu_domain_alloc_flags,
 	.default_domain		= &vfmig_blocked_domain,

@@ -120,6 +120,28 @@ TEST_F(iommu, dma_to_an_unmapped_address_is_a_fault)
 	write_blocks(rig, 8);
 }
 
+/* On x86 a write there is an interrupt, so no IOMMU lets memory be mapped there */
+#define MSI_WINDOW	0xfee00000ULL
+#define MSI_SIZE	MIB(1)
+
+TEST_F(iommu, the_msi_window_can_not_be_mapped)
+{
+	struct iommu *iommu = &self->rig.iommu[0];
+	u8 *mem = map_pages(MIB(2), 0);
+
+	ASSERT_NE(mem, MAP_FAILED);
+	EXPECT_LT(iommu_map(iommu, MSI_WINDOW, mem, PAGE, MAP_RW), 0);
+	EXPECT_LT(iommu_map(iommu, MSI_WINDOW + MSI_SIZE - PAGE, mem, PAGE, MAP_RW), 0);
+	EXPECT_LT(iommu_map(iommu, MSI_WINDOW - PAGE, mem, 2 * PAGE, MAP_RW), 0);
+	EXPECT_LT(iommu_map(iommu, MSI_WINDOW - PAGE, mem, MIB(2), MAP_RW), 0);
+
+	ASSERT_EQ(iommu_map(iommu, MSI_WINDOW - PAGE, mem, PAGE, MAP_RW), 0);
+	ASSERT_EQ(iommu_map(iommu, MSI_WINDOW + MSI_SIZE, mem, PAGE, MAP_RW), 0);
+	EXPECT_EQ(iommu_unmap(iommu, MSI_WINDOW - PAGE, PAGE), 0);
+	EXPECT_EQ(iommu_unmap(iommu, MSI_WINDOW + MSI_SIZE, PAGE), 0);
+	munmap(mem, MIB(2));
+}
+
 TEST_F(iommu, dma_honours_permissions)
 {
 	struct rig *rig = &self->rig;
