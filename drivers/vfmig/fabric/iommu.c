@@ -351,29 +351,38 @@ static int vfmig_iommu_set_fwspec(struct device *dev, struct fwnode_handle *fwno
 	return 0;
 }
 
-/* A function appears: before the IOMMU core, and before drivers, hear of it */
+/* Before the IOMMU core, and before drivers, hear of it */
+static int vfmig_function_prepare(struct vfmig_fn *fn, struct pci_dev *pdev)
+{
+	int ret;
+
+	vfmig_set_bars_not_mappable(pdev);
+	ret = vfmig_iommu_set_fwspec(&pdev->dev, fn->fabric->fwnode);
+	if (!ret && vfmig_fn_is_vf(fn))
+		ret = vfmig_set_driver_override(pdev, fn->fabric->desc.vf_driver);
+	return ret;
+}
+
+/* A notifier can't keep a device from being added, but a dead device gets no driver */
+static void vfmig_function_added(struct vfmig_fn *fn, struct pci_dev *pdev)
+{
+	int ret = vfmig_function_prepare(fn, pdev);
+
+	if (!ret)
+		return;
+	pci_err(pdev, "can't be used by any driver: %pe\n", ERR_PTR(ret));
+	guard(device)(&pdev->dev);
+	kill_device(&pdev->dev);
+}
+
 static int vfmig_bus_notify(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct pci_dev *pdev = to_pci_dev(data);
-	struct vfmig_fn *fn;
-	int ret;
+	struct vfmig_fn *fn = vfmig_fn_of(pdev);
 
-	if (action != BUS_NOTIFY_ADD_DEVICE)
+	if (!fn || action != BUS_NOTIFY_ADD_DEVICE)
 		return NOTIFY_DONE;
-	fn = vfmig_fn_of(pdev);
-	if (!fn)
-		return NOTIFY_DONE;
-
-	ret = vfmig_iommu_set_fwspec(&pdev->dev, fn->fabric->fwnode);
-	if (ret)
-		pci_err(pdev, "no IOMMU: %d\n", ret);
-
-	vfmig_set_bars_not_mappable(pdev);
-	if (vfmig_fn_is_vf(fn)) {
-		ret = vfmig_set_driver_override(pdev, fn->fabric->desc.vf_driver);
-		if (ret)
-			pci_err(pdev, "no driver_override: %d\n", ret);
-	}
+	vfmig_function_added(fn, pdev);
 	return NOTIFY_OK;
 }
 

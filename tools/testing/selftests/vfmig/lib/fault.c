@@ -82,28 +82,35 @@ static void __attribute__((constructor)) init_shared(void)
 	signal(SIGTERM, restore_and_end);
 }
 
+/* The next symbol of the kernel and its modules, which come in any order */
+static bool next_symbol(FILE *symbols, u64 *address, char symbol[256])
+{
+	char line[512];
+
+	while (fgets(line, sizeof(line), symbols))
+		if (sscanf(line, "%llx %*c %255s", address, symbol) == 2)
+			return true;
+	return false;
+}
+
 /* Where a function of the kernel is; nowhere if there is no such function */
 static void find_function(const char *name, u64 *start, u64 *end)
 {
-	char line[512], symbol[256];
-	FILE *symbols;
+	FILE *symbols = fopen("/proc/kallsyms", "r");
+	char symbol[256];
 	u64 address;
 
+	must(symbols);
 	*start = 0;
 	*end = 0;
-	symbols = fopen("/proc/kallsyms", "r");
-	must(symbols);
-	while (!*end && fgets(line, sizeof(line), symbols)) {
-		if (sscanf(line, "%llx %*c %255s", &address, symbol) != 2)
-			continue;
-		if (*start && address > *start)
-			*end = address;
-		else if (!strcmp(symbol, name))
+	while (!*start && next_symbol(symbols, &address, symbol))
+		if (!strcmp(symbol, name))
 			*start = address;
-	}
+	rewind(symbols);
+	while (*start && next_symbol(symbols, &address, symbol))
+		if (address > *start && (!*end || address < *end))
+			*end = address;
 	fclose(symbols);
-	if (!*end)
-		*start = 0;
 }
 
 static void save(void)
@@ -172,17 +179,31 @@ static void set_range(const char *what, u64 start, u64 end)
 	set_both(name, end);
 }
 
-void fault_below_us(unsigned int depth)
+static void fault_below(u64 start, u64 end, unsigned int depth)
 {
-	u64 start, end;
-
-	find_modules("vfmig_", &start, &end);
 	set_range("require", start, end);
 	set_both("stacktrace-depth", depth);
 	/* Of a stack of no depth nothing is in the range */
 	set_number(USERCOPY, "require-start", start);
 	set_number(USERCOPY, "require-end", end);
 	set_number(USERCOPY, "stacktrace-depth", 0);
+}
+
+void fault_below_us(unsigned int depth)
+{
+	u64 start, end;
+
+	find_modules("vfmig_", &start, &end);
+	fault_below(start, end, depth);
+}
+
+void fault_below_function(const char *name)
+{
+	u64 start, end;
+
+	find_function(name, &start, &end);
+	must(start);
+	fault_below(start, end, FAULT_DEEPEST);
 }
 
 void fault_copies_below_us(void)

@@ -19,6 +19,8 @@ const char *fault_init(void);
  */
 #define FAULT_DEEPEST	32
 void fault_below_us(unsigned int depth);
+/* From now on only those allocations count that are made below this function, not inlined */
+void fault_below_function(const char *name);
 /* From now on no allocations count, but copies between kernel and user, where we make them */
 void fault_copies_below_us(void);
 
