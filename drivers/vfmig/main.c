@@ -99,6 +99,7 @@ static int check_params(void)
 static struct vfmig_fabric *create_fabric(void)
 {
 	const struct vfmig_fabric_desc desc = {
+		.owner = THIS_MODULE,
 		.vendor = VFMIG_PCI_VENDOR_ID,
 		.num_pfs = num_pfs,
 		.total_vfs = VFMIG_MAX_VFS,

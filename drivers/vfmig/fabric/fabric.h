@@ -11,6 +11,7 @@
 #include <linux/types.h>
 
 struct iova_bitmap;
+struct module;
 struct range;
 struct vfmig_fabric;	/* a host bridge with its PFs and VFs */
 struct vfmig_fn;	/* one function, PF or VF */
@@ -44,14 +45,19 @@ struct vfmig_fn_desc {
 
 /**
  * struct vfmig_fabric_desc - what vfmig_fabric_create() is to make
+ * @owner: module of the PF driver and of the models.  It is pinned while a driver
+ *	other than its own and @vf_driver has a function, as such a driver may have
+ *	users that the module's exit would wait for.
  * @vendor: PCI vendor and subsystem vendor ID of all functions
  * @num_pfs: 1 to VFMIG_MAX_PFS
  * @total_vfs: TotalVFs of each PF, 1 to VFMIG_MAX_VFS
- * @vf_driver: driver_override that each VF gets at creation
+ * @vf_driver: driver_override that each VF gets at creation; pins @owner by itself
+ *	while somebody uses a VF
  * @pf: the PFs
  * @vf: the VFs
  */
 struct vfmig_fabric_desc {
+	struct module *owner;
 	u16 vendor;
 	unsigned int num_pfs;
 	unsigned int total_vfs;

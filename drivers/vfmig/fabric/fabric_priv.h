@@ -129,6 +129,8 @@ enum {
  * @log_lock: protects @log, and serialises changes of @logged
  * @log: the function's log of its writes, or NULL
  * @attachment: use of @domain; serialised by the IOMMU core's group mutex
+ * @pins: a driver from outside has it, and @fabric's owner is pinned; protected by
+ *	the device lock of its pci_dev
  * @dma_faults: counted since the function was made
  *
  * @vectors: MSI-X vectors, @desc->msix_vectors of them
@@ -166,6 +168,7 @@ struct vfmig_fn {
 	struct mutex log_lock; /* see above */
 	struct vfmig_log *log;
 	struct vfmig_attachment *attachment;
+	bool pins;
 	atomic64_t dma_faults;
 
 	struct vfmig_vector *vectors;

@@ -375,14 +375,55 @@ static void vfmig_function_added(struct vfmig_fn *fn, struct pci_dev *pdev)
 	kill_device(&pdev->dev);
 }
 
+/* The PF's own driver is of the module itself */
+static bool vfmig_driver_is_foreign(const struct vfmig_fabric_desc *desc,
+				    const struct device_driver *driver)
+{
+	return driver->owner != desc->owner && strcmp(driver->name, desc->vf_driver);
+}
+
+/*
+ * A driver from outside gets the function.  The device is locked.  If the module is on
+ * its way out, it can't be pinned, and takes the function away from the driver soon.
+ */
+static void vfmig_function_bind(struct vfmig_fn *fn, struct pci_dev *pdev)
+{
+	struct vfmig_fabric_desc *desc = &fn->fabric->desc;
+
+	if (vfmig_driver_is_foreign(desc, pdev->dev.driver))
+		fn->pins = try_module_get(desc->owner);
+}
+
+/* No driver has the function any more.  The device is locked. */
+static void vfmig_function_unbound(struct vfmig_fn *fn)
+{
+	if (fn->pins)
+		module_put(fn->fabric->desc.owner);
+	fn->pins = false;
+}
+
 static int vfmig_bus_notify(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct pci_dev *pdev = to_pci_dev(data);
 	struct vfmig_fn *fn = vfmig_fn_of(pdev);
 
-	if (!fn || action != BUS_NOTIFY_ADD_DEVICE)
+	if (!fn)
 		return NOTIFY_DONE;
-	vfmig_function_added(fn, pdev);
+
+	switch (action) {
+	case BUS_NOTIFY_ADD_DEVICE:
+		vfmig_function_added(fn, pdev);
+		break;
+	case BUS_NOTIFY_BIND_DRIVER:
+		vfmig_function_bind(fn, pdev);
+		break;
+	case BUS_NOTIFY_DRIVER_NOT_BOUND:
+	case BUS_NOTIFY_UNBOUND_DRIVER:
+		vfmig_function_unbound(fn);
+		break;
+	default:
+		return NOTIFY_DONE;
+	}
 	return NOTIFY_OK;
 }
 

@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <linux/vfmig.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 #include "kmod.h"
 #include "pf.h"
+#include "vfio_dev.h"
 
 #include "kselftest_harness.h"
 
@@ -128,16 +130,14 @@ TEST_F(module, goes_with_its_vfs)
 	EXPECT_FALSE(file_exists(pci_path(pfs[0], "vendor")));
 }
 
-/* Asks for VFs of a PF again and again, until there is no such PF */
+/* Asks for VFs of a PF again and again, until it has no driver to make them */
 static void ask_for_vfs(const char *pf)
 {
 	char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), "%s", pci_path(pf, "sriov_numvfs"));
-	while (file_exists(path)) {
-		file_write(path, "2");
+	while (file_write(path, "2") != -ENOENT)
 		file_write(path, "0");
-	}
 	_exit(0);
 }
 
@@ -183,6 +183,73 @@ TEST_F_TIMEOUT(module, goes_while_a_pf_is_removed, 60)
 	EXPECT_EQ(unload(), 0);
 	EXPECT_EQ(waitpid(child, &status, 0), child);
 	EXPECT_EQ(count_pfs(), 0);
+}
+
+#define STOCK_DRIVER	"vfio-pci"
+
+/* 0 or -errno; the function has a driver, or had none */
+static int rebind(const char *bdf, const char *override)
+{
+	char name[64];
+	int err;
+
+	if (pci_driver(bdf, name, sizeof(name))) {
+		err = file_write(pci_path(bdf, "driver/unbind"), bdf);
+		if (err)
+			return err;
+	}
+	err = file_write(pci_path(bdf, "driver_override"), override);
+	if (!err)
+		err = file_write("/sys/bus/pci/drivers_probe", bdf);
+	return err;
+}
+
+static bool has_driver(const char *bdf, const char *driver)
+{
+	char name[64];
+
+	return pci_driver(bdf, name, sizeof(name)) && !strcmp(name, driver);
+}
+
+/* Whoever has a VF or PF through another driver is not waited for */
+TEST_F_TIMEOUT(module, stays_while_another_driver_has_a_function, 60)
+{
+	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE];
+	struct iommu iommu;
+	struct vfio_dev dev;
+
+	if (system("modprobe " STOCK_DRIVER " 2>/dev/null"))
+		SKIP(return, "no driver " STOCK_DRIVER);
+	ASSERT_EQ(kmod_load(self->path, "num_pfs=2 media_mb=1"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 2);
+	ASSERT_EQ(pf_set_numvfs(pfs[0], 1), 0);
+	ASSERT_TRUE(pf_vf(pfs[0], 0, vf));
+
+	ASSERT_EQ(rebind(vf, STOCK_DRIVER), 0);
+	ASSERT_TRUE(has_driver(vf, STOCK_DRIVER));
+	EXPECT_EQ(unload(), -EWOULDBLOCK);
+	if (!iommu_init(&iommu, IOMMU_TYPE1)) {
+		ASSERT_EQ(vfio_open(&dev, &iommu, vf), 0);
+		EXPECT_EQ(unload(), -EWOULDBLOCK);
+		vfio_close(&dev);
+		iommu_exit(&iommu);
+	}
+	EXPECT_EQ(unload(), -EWOULDBLOCK);
+	EXPECT_TRUE(has_driver(vf, STOCK_DRIVER));
+
+	/* One that fails to bind has nothing */
+	EXPECT_NE(file_write("/sys/bus/pci/drivers/" STOCK_DRIVER "/bind", pfs[0]), 0);
+	ASSERT_EQ(rebind(vf, VF_DRIVER), 0);
+	ASSERT_TRUE(has_driver(vf, VF_DRIVER));
+
+	ASSERT_EQ(rebind(pfs[1], STOCK_DRIVER), 0);
+	ASSERT_TRUE(has_driver(pfs[1], STOCK_DRIVER));
+	EXPECT_EQ(unload(), -EWOULDBLOCK);
+	EXPECT_TRUE(has_driver(pfs[1], STOCK_DRIVER));
+	ASSERT_EQ(rebind(pfs[1], "\n"), 0);
+	ASSERT_TRUE(has_driver(pfs[1], SIM_MODULE));
+
+	EXPECT_EQ(unload(), 0);
 }
 
 /* The VFs of many PFs don't fit on one bus */
