@@ -5,7 +5,6 @@
  * an FLR of it resets the VFs, which the fabric sees to.
  */
 #include <linux/debugfs.h>
-#include <linux/kernfs.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -41,6 +40,9 @@ struct vfmig_pf {
 };
 
 static struct dentry *debugfs_root;
+
+/* The module's exit has begun: no PF gets VFs any more.  Read under a PF's device lock. */
+static bool pf_going;
 
 void vfmig_pf_debugfs_init(void)
 {
@@ -179,6 +181,8 @@ static int pf_sriov_configure(struct pci_dev *pdev, int nr)
 		return 0;
 	}
 
+	if (READ_ONCE(pf_going))
+		return -ENODEV;
 	ret = pf_create_vfs(pf, nr);
 	if (!ret)
 		ret = pci_enable_sriov(pdev, nr);
@@ -220,11 +224,10 @@ static void pf_remove(struct pci_dev *pdev)
 	pf_destroy_vfs(pf);
 }
 
-/* PFs, with a reference, and one to the directory in sysfs: a PF may be removed by hand */
+/* PFs, with a reference: one may be removed by hand meanwhile */
 struct vfmig_pf_list {
 	unsigned int nr;
 	struct device *dev[VFMIG_MAX_PFS];
-	struct kernfs_node *dir[VFMIG_MAX_PFS];
 };
 
 static int pf_collect(struct device *dev, void *data)
@@ -233,49 +236,52 @@ static int pf_collect(struct device *dev, void *data)
 
 	if (pfs->nr == VFMIG_MAX_PFS)
 		return -ENOSPC;
-	pfs->dev[pfs->nr] = get_device(dev);
-	pfs->dir[pfs->nr] = dev->kobj.sd;
-	kernfs_get(dev->kobj.sd);
-	pfs->nr++;
+	pfs->dev[pfs->nr++] = get_device(dev);
 	return 0;
 }
 
-/* Nobody is in the PCI core's file after it, or will be */
-static void pf_remove_numvfs(struct device *dev)
+static struct attribute *pf_find_attr(struct device *dev, const char *name)
 {
-	static const struct attribute attr = { .name = "sriov_numvfs" };
-
-	if (READ_ONCE(dev->kobj.sd))
-		sysfs_remove_file(&dev->kobj, &attr);
+	for (const struct attribute_group **group = dev->type->groups; *group; group++)
+		for (struct attribute **attr = (*group)->attrs; attr && *attr; attr++)
+			if (!strcmp((*attr)->name, name))
+				return *attr;
+	return NULL;
 }
 
 /*
- * The module goes: no VF is open, and none may come.
+ * Remove the VFs of a PF as a write to its sriov_numvfs does.
  *
- * VFs are removed with the PCI core's lock held, which comes before a PF's device lock,
- * but not for a write to sriov_numvfs: it takes both the other way round, while it is in
- * the file.  So these files go first, which waits for who is in them; and with no lock
- * held, nor the driver's list of devices, which an unbind by hand waits for.
+ * Which locks pci_disable_sriov() must be called with, or without, differs from kernel
+ * to kernel, and not by version.  The PCI core's own way to call it is right in each,
+ * and needs no lock of the caller's.
+ */
+static void pf_write_numvfs_0(struct device *dev)
+{
+	struct attribute *attr = pf_find_attr(dev, "sriov_numvfs");
+	ssize_t ret = -ENOENT;
+
+	if (attr)
+		ret = dev->kobj.ktype->sysfs_ops->store(&dev->kobj, attr, "0", 1);
+	if (ret < 0)
+		dev_warn(dev, "VFs not removed: %pe\n", ERR_PTR(ret));
+}
+
+/*
+ * The module goes: no VF is open, and none may come.  When all VFs are gone,
+ * pci_disable_sriov() in pf_remove() does nothing, and any order of locks is right.
  */
 void vfmig_pf_unregister_driver(void)
 {
 	struct vfmig_pf_list pfs = {};
-	int ret;
 
-	/* Removal by hand has this lock: the directories are there */
-	pci_lock_rescan_remove();
-	ret = driver_for_each_device(&vfmig_pf_driver.driver, NULL, &pfs, pf_collect);
-	pci_unlock_rescan_remove();
-	WARN_ON(ret);
+	WRITE_ONCE(pf_going, true);
+	WARN_ON(driver_for_each_device(&vfmig_pf_driver.driver, NULL, &pfs, pf_collect));
 	for (unsigned int i = 0; i < pfs.nr; i++) {
-		pf_remove_numvfs(pfs.dev[i]);
-		kernfs_put(pfs.dir[i]);
+		pf_write_numvfs_0(pfs.dev[i]);
 		put_device(pfs.dev[i]);
 	}
-
-	pci_lock_rescan_remove();
 	pci_unregister_driver(&vfmig_pf_driver);
-	pci_unlock_rescan_remove();
 }
 
 /**
