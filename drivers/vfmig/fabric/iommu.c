@@ -21,6 +21,7 @@
  */
 #include <linux/device/bus.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <uapi/linux/iommufd.h>
 
@@ -157,6 +158,7 @@ static void vfmig_domain_free(struct iommu_domain *domain)
 	vfmig_pt_destroy(&vdomain->pt);
 	mutex_destroy(&vdomain->lock);
 	kfree(vdomain);
+	/* vfmig_iommu_exit() waits for what is left to run of this function */
 	module_put(THIS_MODULE);
 }
 
@@ -440,6 +442,11 @@ int vfmig_iommu_init(void)
 void vfmig_iommu_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &vfmig_bus_nb);
+	/*
+	 * The task that freed the last domain dropped the last reference to the module,
+	 * and may still be in vfmig_domain_free().  It does not sleep before it is out.
+	 */
+	synchronize_rcu_tasks();
 }
 
 int vfmig_iommu_create(struct vfmig_fabric *fabric)

@@ -7,6 +7,7 @@
 #include <linux/vfmig.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "kmod.h"
 #include "pf.h"
@@ -250,6 +251,57 @@ TEST_F_TIMEOUT(module, stays_while_another_driver_has_a_function, 60)
 	ASSERT_TRUE(has_driver(pfs[1], SIM_MODULE));
 
 	EXPECT_EQ(unload(), 0);
+}
+
+#define FABRIC_MODULE	"vfmig_fabric"
+
+/* Unload the fabric as soon as nothing is left of it */
+static bool unload_fabric(void)
+{
+	return wait_until(!kmod_unload(FABRIC_MODULE));
+}
+
+/*
+ * iommufd keeps a domain when its device is gone.  The code that frees the last one is the
+ * module's, which can go from then on.
+ */
+TEST_F_TIMEOUT(module, goes_when_the_last_domain_is_being_freed, 90)
+{
+	for (int i = 0; i < 10; i++) {
+		char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE];
+		struct iommu iommu;
+		struct vfio_dev dev;
+		const char *why;
+		u32 hwpt_id;
+		pid_t child;
+		int status;
+
+		ASSERT_EQ(kmod_load(self->path, "media_mb=1"), 0);
+		ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
+		ASSERT_EQ(pf_set_numvfs(pfs[0], 1), 0);
+		ASSERT_TRUE(pf_vf(pfs[0], 0, vf));
+		why = iommu_init(&iommu, IOMMU_IOMMUFD);
+		if (why)
+			SKIP(return, "%s", why);
+		ASSERT_EQ(vfio_open(&dev, &iommu, vf), 0);
+		ASSERT_EQ(iommu_hwpt_alloc(&iommu, dev.dev_id, 0, &hwpt_id), 0);
+		vfio_close(&dev);
+		ASSERT_EQ(unload(), 0);
+		EXPECT_EQ(kmod_unload(FABRIC_MODULE), -EWOULDBLOCK);
+
+		child = fork();
+		ASSERT_GE(child, 0);
+		if (!child) {
+			/* The last one that has it open is to be the parent */
+			close(iommu.fd);
+			_exit(!unload_fabric());
+		}
+		sleep_ms(20 + i);
+		iommu_exit(&iommu);
+		EXPECT_EQ(waitpid(child, &status, 0), child);
+		EXPECT_EQ(status, 0);
+		ASSERT_EQ(system("modprobe " FABRIC_MODULE), 0);
+	}
 }
 
 /* The VFs of many PFs don't fit on one bus */
