@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where Linux 6.12 and 7.x differ for the fabric.  Nothing else may test a
- * kernel version or a VFMIG_HAS_ symbol (which come from Kbuild).
+ * What of the kernel's interfaces differs for the fabric.  Nothing else may test a
+ * VFMIG_HAS_ symbol; they come from Kbuild, which asks the headers.  A version in a
+ * comment is the first of Linus's tree: older stable and vendor kernels may have the
+ * change as well.
  */
 #ifndef _VFMIG_FABRIC_COMPAT_H
 #define _VFMIG_FABRIC_COMPAT_H
@@ -9,12 +11,11 @@
 #include <linux/amd-iommu.h>
 #include <linux/irq.h>
 #include <linux/pci.h>
-#include <linux/version.h>
 
 #include <asm/cpufeature.h>
 
-/* 6.19: iommu_domain_ops.attach_dev is told the domain that was there before */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+/* iommu_domain_ops.attach_dev is told the domain that was there before (6.19) */
+#ifdef VFMIG_HAS_ATTACH_OLD
 #define VFMIG_ATTACH_ARGS(_domain, _dev) \
 	struct iommu_domain *_domain, struct device *_dev, struct iommu_domain *old
 #else
@@ -23,8 +24,9 @@
 #endif
 
 /*
- * The iommu_ops function by which iommufd allocates a domain with flags; 6.12, where
- * only iommufd calls it, also names a parent for nesting.
+ * The iommu_ops function by which iommufd allocates a domain with flags.  Before
+ * domain_alloc_paging_flags, only iommufd calls it, and it also names a
+ * parent for nesting.
  */
 #ifdef VFMIG_HAS_ALLOC_PAGING_FLAGS
 #define VFMIG_ALLOC_FLAGS	domain_alloc_paging_flags
@@ -37,14 +39,14 @@
 	const struct iommu_user_data *_data
 #endif
 
-/* 6.13: the name of a symbol namespace became a string */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
-#define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS("IOMMUFD")
-#else
+/* MODULE_IMPORT_NS() makes a string of the namespace's name (until 6.12) or is given one */
+#ifdef VFMIG_HAS_TOKEN_NAMESPACE
 #define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS(IOMMUFD)
+#else
+#define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS("IOMMUFD")
 #endif
 
-/* 7.x and later 6.12.y: the override moved from struct pci_dev to the driver core */
+/* The driver override moved from struct pci_dev to the driver core (7.x, late 6.12.y) */
 #ifdef VFMIG_HAS_DEVICE_OVERRIDE
 static inline int vfmig_set_driver_override(struct pci_dev *pdev, const char *driver)
 {
@@ -57,7 +59,7 @@ static inline int vfmig_set_driver_override(struct pci_dev *pdev, const char *dr
 }
 #endif
 
-/* 7.x: keep vfio from mapping BARs that nothing backs */
+/* Keeps VFIO from mapping BARs that nothing backs, where VFIO asks (7.x) */
 #ifdef VFMIG_HAS_NON_MAPPABLE_BARS
 static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
 {
@@ -69,7 +71,7 @@ static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
 }
 #endif
 
-/* 6.12: an affinity change waits for the next interrupt unless told not to */
+/* An affinity change waits for the next interrupt unless told not to (6.12) */
 #ifdef VFMIG_HAS_IRQ_MOVE_PCNTXT
 static inline void vfmig_irq_set_move_anytime(unsigned int virq)
 {
@@ -81,7 +83,7 @@ static inline void vfmig_irq_set_move_anytime(unsigned int virq)
 }
 #endif
 
-/* 6.18: PCI domains that no firmware knows of are reserved with the PCI core */
+/* PCI domains that no firmware knows of are reserved with the PCI core (6.18) */
 #ifdef VFMIG_HAS_EMUL_DOMAIN
 static inline int vfmig_reserve_domain(int domain)
 {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Differences between Linux 6.12 and newer ones, as far as the model meets them */
+/* What of the kernel's interfaces differs for the model; Kbuild asks the headers */
 #ifndef _VFMIG_NVME_COMPAT_H
 #define _VFMIG_NVME_COMPAT_H
 
 #include <linux/hrtimer.h>
-#include <linux/version.h>
 
-/* 6.13: hrtimer_init() became hrtimer_setup() and takes the function */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+/* hrtimer_setup() takes the function too, and took the place of hrtimer_init() (6.13) */
+#ifdef VFMIG_HAS_HRTIMER_SETUP
 static inline void vfmig_hrtimer_setup(struct hrtimer *timer,
 				       enum hrtimer_restart (*function)(struct hrtimer *timer))
 {

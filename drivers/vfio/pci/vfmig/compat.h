@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between the kernels that the variant driver is built against.
+ * What of the kernel's interfaces differs for the variant driver.  Kbuild asks the
+ * headers for the VFMIG_HAS_ symbols.
  */
 #ifndef _VFMIG_VFIO_COMPAT_H
 #define _VFMIG_VFIO_COMPAT_H
 
-#include <linux/version.h>
 #include <linux/vfio_pci_core.h>
 
-/*
- * vfio_device_ops.get_region_info_caps (6.19) takes region info out of the
- * ioctl, .match_token_uuid (6.17) the VF token out of the device name.
- */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
-#define VFMIG_COMPAT_DEVICE_OPS						\
-	.get_region_info_caps = vfio_pci_ioctl_get_region_info,		\
-	.match_token_uuid = vfio_pci_core_match_token_uuid,
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
-#define VFMIG_COMPAT_DEVICE_OPS						\
+/* vfio_device_ops.get_region_info_caps takes region info out of the ioctl (6.19) */
+#ifdef VFMIG_HAS_REGION_INFO_CAPS
+#define VFMIG_COMPAT_REGION_INFO_OP					\
+	.get_region_info_caps = vfio_pci_ioctl_get_region_info,
+#else
+#define VFMIG_COMPAT_REGION_INFO_OP
+#endif
+
+/* .match_token_uuid takes the VF token out of the device name (6.17) */
+#ifdef VFMIG_HAS_MATCH_TOKEN_UUID
+#define VFMIG_COMPAT_MATCH_TOKEN_OP					\
 	.match_token_uuid = vfio_pci_core_match_token_uuid,
 #else
-#define VFMIG_COMPAT_DEVICE_OPS
+#define VFMIG_COMPAT_MATCH_TOKEN_OP
 #endif
 
 /*

@@ -92,7 +92,8 @@ static const struct vfio_device_ops vfmig_device_ops = {
 	.unbind_iommufd = vfio_iommufd_physical_unbind,
 	.attach_ioas = vfio_iommufd_physical_attach_ioas,
 	.detach_ioas = vfio_iommufd_physical_detach_ioas,
-	VFMIG_COMPAT_DEVICE_OPS
+	VFMIG_COMPAT_REGION_INFO_OP
+	VFMIG_COMPAT_MATCH_TOKEN_OP
 };
 
 static int vfmig_probe(struct pci_dev *pdev, const struct pci_device_id *id)
