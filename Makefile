@@ -4,11 +4,8 @@
 # machine up, run the tests and run the demonstration.  "make help" lists what
 # there is.  What is built stays in the tree, results go to build/.
 
-# Which kernel to build for and to test on (see scripts/kernel)
+# Which kernel to build for and to test on (scripts/lib.sh knows the names)
 KERNEL ?= distro
-ifeq ($(filter $(KERNEL),distro mainline debug),)
-$(error KERNEL=$(KERNEL): there are distro, mainline and debug)
-endif
 export KERNEL
 
 # The kernel build directory: with KERNEL=distro the running kernel's headers if it
@@ -85,8 +82,8 @@ help:
 	@echo '  htmldocs         Documentation/ as HTML (needs python3-sphinx)'
 	@echo ''
 	@echo 'Variables:'
-	@echo '  KERNEL=distro    build for this kernel and test on it: distro (the default),'
-	@echo '                   mainline or debug; scripts/kernel builds the latter two'
+	@echo '  KERNEL=distro    build for this kernel and test on it: distro (the default), or'
+	@echo '                   one that scripts/kernel builds (scripts/kernel --help)'
 	@echo '  KDIR=DIR         build for the kernel that this is the build directory of'
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'

@@ -9,6 +9,10 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=$TOP/build
 export TOP BUILD
 
+# What KERNEL may name: the distribution's kernel, and those that scripts/kernel builds
+BUILT_KERNELS=(mainline debug iov-lock)
+KERNELS=(distro "${BUILT_KERNELS[@]}")
+
 # Oldest kernel that the modules build for
 MIN_KERNEL=6.12
 
@@ -41,14 +45,20 @@ version_at_least()
 	[ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
 }
 
+# is_kernel NAME: one of KERNELS?
+is_kernel()
+{
+	case " ${KERNELS[*]} " in
+	*" $1 "*)	return 0 ;;
+	*)		return 1 ;;
+	esac
+}
+
 # KERNEL, the kernel to test on, is distro unless it is set
 check_kernel_name()
 {
 	export KERNEL=${KERNEL:-distro}
-	case $KERNEL in
-	distro | mainline | debug)	;;
-	*)	die "KERNEL=$KERNEL: there are distro, mainline and debug" ;;
-	esac
+	is_kernel "$KERNEL" || die "KERNEL=$KERNEL: there are ${KERNELS[*]}"
 }
 
 # From here on KDIR, VM_IMAGE and VM_MODULES say where the kernel is that KERNEL

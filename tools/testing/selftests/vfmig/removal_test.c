@@ -85,10 +85,18 @@ static bool kernel_warns_of_unbind(void)
 FIXTURE_SETUP(removal)
 {
 	struct pf_vfs vfs = { .count = 1 };
+	char pf[BDF_SIZE];
 	const char *why;
 
 	if (variant->how == BY_UNBIND && kernel_warns_of_unbind())
 		SKIP(return, "the PCI core itself warns when a PF with VFs is unbound");
+	if (variant->how == BY_REMOVE) {
+		why = pf_require(&(struct pf_vfs){}, pf);
+		if (!why)
+			why = pf_stays(pf);
+		if (why)
+			SKIP(return, "%s", why);
+	}
 	why = rig_open(&self->rig, &vfs, variant->mode, 1);
 	if (why)
 		SKIP(return, "%s", why);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfmig.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static struct {
 	pid_t owner;
 	char pf[BDF_SIZE];
 	struct pf_vfs have;	/* count is 0 if there are none */
+	bool removal_tried, removal_hangs;
 	bool attrs_saved;
 	u64 attrs[NUM_ATTRS];
 } *shared;
@@ -113,6 +115,56 @@ unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max)
 	closedir(dir);
 	qsort(bdf, n, BDF_SIZE, compare_bdf);
 	return n;
+}
+
+struct vf_remover {
+	const char *pf;
+	bool done;
+};
+
+static void *remove_vfs_thread(void *arg)
+{
+	struct vf_remover *r = arg;
+
+	must(!pf_set_numvfs(r->pf, 0));
+	__atomic_store_n(&r->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/*
+ * When VFs go, the PCI core waits for a second after the last one.  Does a rescan, which
+ * takes the lock, wait for the end of that?  If not, the lock is taken for the VFs alone,
+ * inside of what a PF's driver calls.
+ */
+static bool core_locks_in_disable(const char *pf)
+{
+	struct vf_remover r = { .pf = pf };
+	char path[PATH_SIZE], vf[BDF_SIZE];
+	pthread_t thread;
+	bool done;
+
+	must(!pf_set_numvfs(pf, 1));
+	must(pf_vf(pf, 0, vf));
+	must(!pthread_create(&thread, NULL, remove_vfs_thread, &r));
+	must(wait_until(!file_exists(pci_path(vf, "vendor"))));
+	snprintf(path, sizeof(path), "/sys/class/pci_bus/%.7s/rescan", pf);
+	must(!file_write(path, "1"));
+	/* Who gives the lock away has little left to do */
+	sleep_ms(200);
+	done = __atomic_load_n(&r.done, __ATOMIC_ACQUIRE);
+	pthread_join(thread, NULL);
+	return !done;
+}
+
+const char *pf_stays(const char *pf)
+{
+	if (!shared->removal_tried) {
+		shared->removal_hangs = core_locks_in_disable(pf);
+		shared->removal_tried = true;
+	}
+	if (shared->removal_hangs)
+		return "the PCI core waits for its own lock when a PF with VFs is removed";
+	return NULL;
 }
 
 int pf_set_numvfs(const char *pf, unsigned int count)

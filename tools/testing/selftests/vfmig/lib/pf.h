@@ -50,6 +50,13 @@ const char *pf_require(const struct pf_vfs *want, char *pf);
 /* Forget that VFs are there: after a test that removed them behind our back */
 void pf_vfs_gone(void);
 
+/*
+ * Why a PF that has VFs can't be removed by hand on this kernel, or NULL: whoever tries
+ * hangs, and with him all that needs the PCI core's lock.  Finds out by a VF of @pf, which
+ * has none before and after.
+ */
+const char *pf_stays(const char *pf);
+
 /* 0 or -errno */
 int pf_set_numvfs(const char *pf, unsigned int count);
 unsigned int pf_numvfs(const char *pf);
