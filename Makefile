@@ -25,8 +25,30 @@ all: modules
 
 # Only what builds cleans: a newer header package is no reason to install nothing
 modules: clean-stale
-modules modules_install: kdir
+modules: kdir
 	+$(KBUILD) $@
+
+# Not with the kernel's own call of depmod: it wants the System.map of the kernel's build
+# directory, which no distribution's headers have, and leaves depmod out with a warning.
+modules_install: kdir
+	+$(KBUILD) cmd_depmod= $(no_signing) $@
+	@$(call depmod,$(INSTALL_MOD_PATH),$(shell cat $(KDIR)/include/config/kernel.release))
+
+# A distribution's kernel says that all modules are signed, and its headers have no key:
+# sign-file would report a page of errors for each module
+no_signing = $(if $(wildcard $(KDIR)/certs/signing_key.x509),,CONFIG_MODULE_SIG_ALL=)
+
+# depmod ROOT RELEASE: so that modprobe finds what was installed.  A ROOT that is filled for
+# another machine has no kernel, so there is nothing to make an index of.
+depmod = PATH=$$PATH:/usr/sbin:/sbin; \
+	if ! [ -e "$(1)/lib/modules/$(2)/modules.builtin" ]; then \
+		echo "no kernel $(2) in $(or $(1),/): run 'depmod $(2)' where it is"; \
+	elif ! command -v depmod >/dev/null; then \
+		echo "no depmod here: install kmod, then run 'depmod $(2)'" >&2; exit 1; \
+	else \
+		echo "  DEPMOD  $(1)/lib/modules/$(2)"; \
+		depmod $(if $(1),-b "$(1)") "$(2)"; \
+	fi
 
 clean: clean-modules
 	+@$(MAKE) -s -C $(TESTS) clean
@@ -68,7 +90,7 @@ htmldocs:
 help:
 	@echo 'The modules:'
 	@echo '  all              build them (default)'
-	@echo '  modules_install  install them, as for any external module'
+	@echo '  modules_install  install them, as for any external module, for modprobe to find'
 	@echo '  clean            remove what was built'
 	@echo '  distclean        also remove build/: logs, results, what setup unpacked;'
 	@echo '                   the cache (see scripts/kernel) stays'
