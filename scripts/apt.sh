@@ -38,14 +38,14 @@ lock_cache()
 	flock -n 8 || { note "waiting for another one that works in $cache"; flock 8; }
 }
 
-# check_disk MIB: is there so much for what comes into the cache?
+# check_disk MIB [DIR]: is there so much for what comes into the cache, or into DIR?
 check_disk()
 {
-	local free
+	local free dir=${2:-$cache} hint=
 
-	free=$(df -Pm "$cache" | awk 'NR == 2 { print $4 }')
-	[ "$free" -ge "$1" ] ||
-		die "$cache has $free MiB free, $1 are needed (VFMIG_CACHE names another place)"
+	free=$(df -Pm "$dir" | awk 'NR == 2 { print $4 }')
+	[[ $dir/ != "$cache"/* ]] || hint=" (VFMIG_CACHE names another place)"
+	[ "$free" -ge "$1" ] || die "$dir has $free MiB free, $1 are needed$hint"
 }
 
 # unpack_to DIR FUNCTION: FUNCTION fills the directory that it is given, which is DIR

@@ -35,6 +35,12 @@ def unload() -> None:
     run("modprobe", "-r", SIM)
 
 
+def built_in() -> bool:
+    """Part of the kernel?  What was loaded has a state."""
+    module = Path("/sys/module") / SIM
+    return module.exists() and not (module / "initstate").exists()
+
+
 def pfs() -> list[Path]:
     return sorted(path for path in Path("/sys/bus/pci/devices").iterdir()
                   if (path / "vendor").read_text().strip() == VENDOR
@@ -114,6 +120,9 @@ def main() -> int:
     print(f"TAP version 13\n1..{len(tests)}", flush=True)
     subprocess.run(["modprobe", "-r", SIM], check=False, stderr=subprocess.DEVNULL)
     for number, (name, times, begin, end) in enumerate(tests, 1):
+        if begin is load and built_in():
+            print(f"ok {number} {name} # SKIP {SIM} is built into the kernel", flush=True)
+            continue
         if begin is not load:
             load()
         found = list(repeat(times, begin, end))
@@ -121,7 +130,8 @@ def main() -> int:
             print(f"# left behind: {text}")
         print(f"{'not ' if found else ''}ok {number} {name}", flush=True)
         failed |= bool(found)
-    unload()
+    if not built_in():
+        unload()
     return 1 if failed else 0
 
 

@@ -10,7 +10,7 @@ BUILD=$TOP/build
 export TOP BUILD
 
 # What KERNEL may name: the distribution's kernel, and those that scripts/kernel builds
-BUILT_KERNELS=(mainline debug iov-lock)
+BUILT_KERNELS=(mainline debug builtin iov-lock)
 KERNELS=(distro "${BUILT_KERNELS[@]}")
 
 # Oldest kernel that the modules build for
@@ -92,6 +92,12 @@ kernel_slowness()
 	else
 		echo 1
 	fi
+}
+
+# Are our drivers built into the kernel that $1 is the build directory of?
+kernel_has_drivers()
+{
+	grep -qs '^CONFIG_VFMIG_SIM=y' "$1/include/config/auto.conf"
 }
 
 # Where the headers of kernel release $1 are, if they are complete enough
@@ -267,6 +273,10 @@ build_modules()
 	local release log=$BUILD/build.log
 
 	release=$(vm_release) || die "no kernel from $MIN_KERNEL on: run scripts/setup"
+	if kernel_has_drivers "$(vm_kdir "$release")"; then
+		say "Linux $release has the drivers built in"
+		return
+	fi
 	say "building the modules for Linux $release"
 	if ! env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL \
 		make -C "$TOP" -j"$(nproc)" KDIR="$(vm_kdir "$release")" "$@" modules >"$log" 2>&1; then

@@ -87,4 +87,6 @@ def make_vfs(count: int, media_mb: int) -> list[Vf]:
 def remove_vfs() -> None:
     for pf in find_pfs():
         (pf / "sriov_numvfs").write_text("0")
-    modprobe("-r", "vfmig_sim")
+    # Only what was loaded has a state, and can be unloaded
+    if Path("/sys/module/vfmig_sim/initstate").exists():
+        modprobe("-r", "vfmig_sim")

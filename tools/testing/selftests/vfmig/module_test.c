@@ -63,6 +63,8 @@ FIXTURE_SETUP(module)
 
 	if (geteuid())
 		SKIP(return, "needs root");
+	if (sim_built_in())
+		SKIP(return, SIM_MODULE " is built into the kernel");
 	if (command_output("modinfo -n " SIM_MODULE " 2>/dev/null", self->path,
 			   sizeof(self->path)))
 		SKIP(return, "modinfo does not find " SIM_MODULE);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pf.h"
+
 #define DEBUGFS		"/sys/kernel/debug/"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define MOST_ROUNDS	1000
@@ -264,6 +266,9 @@ const char *fault_init(void)
 	if (!file_exists(setting_path("failslab/require-start")))
 		return "this kernel can't tell whose memory to refuse (no require-start)";
 
+	/* Then they have no address range of their own */
+	if (sim_built_in())
+		return "our drivers are built in: this kernel can't tell whose memory to refuse";
 	if (!file_exists("/sys/module/vfmig_vfio_pci"))
 		return "vfmig_sim is not loaded";
 

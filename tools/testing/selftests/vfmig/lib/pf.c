@@ -90,6 +90,13 @@ bool pci_driver(const char *bdf, char *name, size_t size)
 	return link_name(pci_path(bdf, "driver"), name, size);
 }
 
+/* A module that was loaded has a state, and a parameter makes the folder anyway */
+bool sim_built_in(void)
+{
+	return file_exists("/sys/module/" SIM_MODULE) &&
+	       !file_exists("/sys/module/" SIM_MODULE "/initstate");
+}
+
 static int compare_bdf(const void *a, const void *b)
 {
 	return strcmp(a, b);

@@ -24,6 +24,9 @@ void bdf_copy(char *to, const char *from);
 #define VF_DRIVER	"vfmig_vfio_pci"
 #define SIM_MODULE	"vfmig_sim"
 
+/* Is it part of the kernel, which nothing unloads? */
+bool sim_built_in(void);
+
 /* Fills @bdf with the PFs in the order of their addresses, returns how many */
 unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max);
 
