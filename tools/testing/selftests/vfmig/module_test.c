@@ -271,9 +271,9 @@ static bool unload_fabric(void)
  * iommufd keeps a domain when its device is gone.  The code that frees the last one is the
  * module's, which can go from then on.
  */
-TEST_F_TIMEOUT(module, goes_when_the_last_domain_is_being_freed, 90)
+TEST_F_TIMEOUT(module, goes_when_the_last_domain_is_being_freed, 180)
 {
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 3; i++) {
 		char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE];
 		struct iommu iommu;
 		struct vfio_dev dev;
