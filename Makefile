@@ -77,7 +77,7 @@ clean-stale: kdir
 	[ "$$for_kernel" = "$$(cat build/modules-kdir 2>/dev/null)" ] || { \
 		$(MAKE) -s clean-modules && echo "$$for_kernel" >build/modules-kdir; }
 
-setup run check bench:
+setup run check bench deb:
 	+@scripts/$@ $(ARGS)
 
 htmldocs:
@@ -101,6 +101,8 @@ help:
 	@echo '  bench            how fast device memory moves, and what tracking costs'
 	@echo '  setup            only install what these two need'
 	@echo ''
+	@echo '  deb              Debian packages, in build/deb/'
+	@echo ''
 	@echo '  htmldocs         Documentation/ as HTML (needs python3-sphinx)'
 	@echo ''
 	@echo 'Variables:'
@@ -112,4 +114,4 @@ help:
 	@echo '  ARGS="..."       options for run, check and bench (see scripts/run --help)'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
-	setup run check bench htmldocs help
+	setup run check bench deb htmldocs help

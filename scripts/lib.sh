@@ -39,6 +39,14 @@ usage()
 	sed -n '/^# Usage:/,/^[^#]/s/^# \{0,1\}//p' "$0"
 }
 
+# copy_source DIR: the checkout without what was built in it; no git is needed
+copy_source()
+{
+	mkdir -p "$1" || return
+	tar -c -C "$TOP" --exclude=./build --exclude=./.git --exclude=__pycache__ \
+		-X "$TOP/.gitignore" . | tar -x -C "$1" && make -s -C "$1" clean
+}
+
 # version_at_least A B: is version A the same as B or newer?
 version_at_least()
 {
