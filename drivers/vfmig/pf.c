@@ -269,7 +269,10 @@ static void pf_write_numvfs_0(struct device *dev)
 
 /*
  * The module goes: no VF is open, and none may come.  When all VFs are gone,
- * pci_disable_sriov() in pf_remove() does nothing, and any order of locks is right.
+ * pci_disable_sriov() in pf_remove() does nothing, whatever locks are held.
+ *
+ * A write to sriov_numvfs takes the PF's device lock, then the lock of rescans; removal of
+ * the PF by hand takes them the other way round.  The PCI core has that in itself.
  */
 void vfmig_pf_unregister_driver(void)
 {

@@ -111,8 +111,8 @@ static inline void vfmig_release_domain(int domain)
  * What KVM understands as "this vector is not posted", given what it hands to
  * irq_set_vcpu_affinity(): on Intel success is enough, as KVM keeps the eventfd in any
  * case.  On AMD it also goes by the data: before it was reworked in 6.17 it takes
- * is_guest_mode back, and gives the guest up for an error; since then it takes an error,
- * and warns of a success without ir_data, which is private to the AMD IOMMU driver.
+ * is_guest_mode back, and keeps the producer in spite of an error; since then it takes
+ * an error, and warns of a success without ir_data, which is private to the AMD IOMMU driver.
  */
 #ifdef VFMIG_HAS_PI_GUEST_MODE
 static inline int vfmig_decline_posting(void *vcpu_info)
