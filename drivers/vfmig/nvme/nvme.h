@@ -28,6 +28,8 @@
 #include <linux/vfmig.h>
 #include <linux/workqueue.h>
 
+#include <asm/byteorder.h>
+
 #include "../sim.h"
 #include "media.h"
 

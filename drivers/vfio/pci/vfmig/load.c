@@ -23,6 +23,8 @@
 #include <linux/slab.h>
 #include <linux/uio.h>
 
+#include <asm/byteorder.h>
+
 #include "device.h"
 #include "load.h"
 #include "stream.h"

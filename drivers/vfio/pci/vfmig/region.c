@@ -11,6 +11,8 @@
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
+#include <asm/byteorder.h>
+
 #include "device.h"
 
 static bool vfmig_region_is_bar(loff_t pos)

@@ -18,6 +18,8 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include <asm/byteorder.h>
+
 #include "compat.h"
 #include "device.h"
 #include "save.h"

@@ -6,6 +6,8 @@
 #include <linux/crc32c.h>
 #include <linux/string.h>
 
+#include <asm/byteorder.h>
+
 #include "stream.h"
 
 /* CRC32C without its initial value and final xor, to be continued */
