@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Usage: awk -f probe.awk -v include=DIR PROBE...
+# Usage: awk -f probe.awk -v headers=DIR PROBE...
 #
 # Prints -DSYMBOL for each PROBE that finds its declaration, then -DVFMIG_PROBED;
 # or one line that doesn't begin with -D if a header is missing, whose name would
@@ -40,7 +40,7 @@ function fail(message)
 
 function read_header(name,	file, line, more, ret, n, j, piece)
 {
-	file = include "/" name
+	file = headers "/" name
 	in_comment = 0
 	declaration = ""
 	while ((ret = (getline line < file)) > 0) {
