@@ -3,7 +3,7 @@
 #ifndef VFMIG_TEST_KMOD_H
 #define VFMIG_TEST_KMOD_H
 
-/* 0 or -errno; the file may be compressed if the kernel can unpack it */
+/* 0 or -errno; the file may be compressed if xz, zstd or gzip is there to unpack it */
 int kmod_load(const char *path, const char *args);
 /* 0 or -errno, at once: -EWOULDBLOCK if the module is in use */
 int kmod_unload(const char *name);
