@@ -152,9 +152,9 @@ static void read_iomem(struct iomem *iomem, const char *window)
  */
 TEST_F(host, the_window_is_the_first_that_is_free_above_memory)
 {
+	u64 below, firmware = firmware_memory_end();
 	struct iomem iomem;
 	char window[16];
-	u64 below;
 
 	snprintf(window, sizeof(window), "vfmig-%.4s", self->pf);
 	read_iomem(&iomem, window);
@@ -166,8 +166,8 @@ TEST_F(host, the_window_is_the_first_that_is_free_above_memory)
 	if (below < 0xffffffff)
 		below = 0xffffffff;
 	/* Memory that may be plugged in can be more than is there: then this is a VM with that */
-	if (firmware_memory_end() > below)
-		below = firmware_memory_end();
+	if (firmware > below)
+		below = firmware;
 	EXPECT_LT(iomem.window - below, 2 * (iomem.window_end - iomem.window + 1));
 }
 

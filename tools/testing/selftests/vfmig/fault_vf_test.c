@@ -8,8 +8,6 @@
 
 #include "kselftest_harness.h"
 
-#define STOCK_DRIVER	"vfio-pci"
-
 FIXTURE(appearing)
 {
 	char pf[BDF_SIZE];

@@ -192,8 +192,6 @@ TEST_F_TIMEOUT(module, goes_while_a_pf_is_removed, 60)
 	EXPECT_EQ(count_pfs(), 0);
 }
 
-#define STOCK_DRIVER	"vfio-pci"
-
 /* 0 or -errno; the function has a driver, or had none */
 static int rebind(const char *bdf, const char *override)
 {

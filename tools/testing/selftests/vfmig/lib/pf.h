@@ -20,8 +20,9 @@
 /* @to has BDF_SIZE bytes */
 void bdf_copy(char *to, const char *from);
 
-/* Name of the variant driver and of the module with the PF driver */
+/* Name of the variant driver, of one that takes any function, of the PF driver's module */
 #define VF_DRIVER	"vfmig_vfio_pci"
+#define STOCK_DRIVER	"vfio-pci"
 #define SIM_MODULE	"vfmig_sim"
 
 /* Is it part of the kernel, which nothing unloads? */
