@@ -129,20 +129,15 @@ def live(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
     """Over TCP to another QEMU, where the guest runs afterwards."""
     destination = tour.destination()
     source = tour.guest.qemu
-    there = destination.agent_socket()
-    try:
-        for qemu in (source, destination):
-            mode.apply(qemu)
-        uri = destination.listen()
-        timeline.start(tour.guest)
-        source.qmp.command("migrate", uri=uri)
-        wait_end(tour, source, result)
-        wait_running(destination)
-    except Failure:
-        there.close()
-        raise
+    for qemu in (source, destination):
+        mode.apply(qemu)
+    uri = destination.listen()
+    timeline.start(tour.guest)
+    source.qmp.command("migrate", uri=uri)
+    wait_end(tour, source, result)
+    wait_running(destination)
     take_figures(source, mode, result, timeline)
-    tour.guest.move(destination, there)
+    tour.guest.move(destination)
     tour.arrived()
     timeline.arrive(tour.guest)
     source.quit()
@@ -193,16 +188,12 @@ def snapshot(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None
     source.quit()
     destination = tour.destination()
     mode.apply(destination)
-    there = destination.agent_socket()
     try:
         destination.qmp.command("migrate-incoming", uri=f"file:{file}")
         wait_running(destination)
-    except Failure:
-        there.close()
-        raise
     finally:
         file.unlink()
-    tour.guest.move(destination, there)
+    tour.guest.move(destination)
     tour.arrived()
     timeline.arrive(tour.guest)
 

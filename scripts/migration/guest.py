@@ -3,8 +3,8 @@
 
 import json
 import re
-import socket
 import time
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from .qemu import Qemu
 TIMEOUT = patience(180)
 # How often to look whether a guest that says nothing is still there
 WATCH = 5
+
+# What zlib is told of gzip's format: 16, and the largest window
+GZIP = 16 + zlib.MAX_WBITS
 
 # Warnings that an emulated processor's slow clock makes the guest's kernel write
 CLOCK_NOISE = ("hrtimer: interrupt took", "clocksource: ", "sched_clock: ")
@@ -48,28 +51,29 @@ class Guest:
     """The guest, wherever it runs: move() says where that is now."""
 
     def __init__(self, qemu: Qemu):
+        """Waits until the guest is up."""
         self._next = 0
-        self._attach(qemu, qemu.agent_socket())
+        self.move(qemu)
+        try:
+            line = self._line(time.monotonic() + TIMEOUT)
+        except OSError as error:
+            raise Failure(f"the guest does not boot: {error}; {qemu.post_mortem()}") from error
+        if line != "ready":
+            raise Failure(f"the guest's first word is '{line}'")
 
-    def _attach(self, qemu: Qemu, sock: socket.socket) -> None:
+    def move(self, qemu: Qemu) -> None:
+        """The guest runs in qemu now."""
         self.qemu = qemu
-        self._socket = sock
         self._received = b""
-
-    def move(self, qemu: Qemu, sock: socket.socket) -> None:
-        """The guest runs in qemu now; sock is qemu.agent_socket(), connected before
-        the guest came: one that writes to a port nobody listens on would wait."""
-        self._socket.close()
-        self._attach(qemu, sock)
 
     def _receive(self, deadline: float) -> None:
         """More of what the guest says."""
-        self._socket.settimeout(WATCH)
+        self.qemu.agent.settimeout(WATCH)
         while True:
             if time.monotonic() > deadline:
                 raise TimeoutError("timed out")
             try:
-                data = self._socket.recv(1 << 16)
+                data = self.qemu.agent.recv(1 << 16)
                 break
             except TimeoutError:
                 self.qemu.running()
@@ -81,7 +85,7 @@ class Guest:
         while b"\n" not in self._received:
             self._receive(deadline)
         line, self._received = self._received.split(b"\n", 1)
-        return line.decode()
+        return line.decode(errors="replace")
 
     def _bytes(self, number: int, deadline: float) -> bytes:
         while len(self._received) < number:
@@ -94,14 +98,14 @@ class Guest:
         self._next += 1
         deadline = time.monotonic() + timeout
         try:
-            self._socket.settimeout(timeout)
-            self._socket.sendall(f"{self._next} {command}\n".encode())
+            self.qemu.agent.settimeout(timeout)
+            self.qemu.agent.sendall(f"{self._next} {command}\n".encode())
             while True:
                 header = self._line(deadline).split()
-                output = self._bytes(int(header[2]), deadline).decode(errors="replace")
+                answer = self._bytes(int(header[2]), deadline)
                 if int(header[0]) == self._next:
-                    return int(header[1]), output
-        except (OSError, ValueError, IndexError) as error:
+                    return int(header[1]), zlib.decompress(answer, GZIP).decode(errors="replace")
+        except (OSError, ValueError, IndexError, zlib.error) as error:
             raise Failure(f"the guest does not answer to '{command}': {error}; "
                           f"{self.qemu.post_mortem()}") from error
 

@@ -17,12 +17,15 @@ from .combination import Combination, Emulator
 from .trace import EVENTS
 
 MACHINE = "hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
-CMDLINE = ("console=hvc0 loglevel=4 mitigations=off nokaslr no_timer_check tsc=reliable "
+CMDLINE = ("console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check tsc=reliable "
            "workqueue.cpu_intensive_thresh_us=0 panic=-1")
-# For the guest's virtio devices: ports, not memory, to notify them by.  KVM from 6.14 on gives
-# up a guest that first touches a device's memory while its VMCB has the type of an exception,
-# and TCG leaves there that of one which is over.
-PORTS = "disable-modern=on,disable-legacy=off"
+# The guest's only virtio device of its own.
+# - Ports, not memory, to notify it by: KVM from 6.14 on gives up a guest that first touches a
+#   device's memory while its VMCB has the type of an exception, and TCG leaves there that of
+#   one which is over.
+# - The largest queue that virtio has: QEMU 10.0.13 gives every virtio device queues of that
+#   size, whatever it is asked for, and other QEMUs refuse a queue larger than their own.
+DISK = "virtio-blk-pci,addr=02.0,disable-modern=on,disable-legacy=off,queue-size=1024"
 TIMEOUT = patience(180)
 
 
@@ -115,7 +118,9 @@ class Qmp:
 
 
 class Qemu:
-    """One QEMU with a guest and VFs; incoming waits for a guest instead of booting it."""
+    """One QEMU with a guest and VFs; incoming waits for a guest instead of booting it.
+    agent is the guest's agent's port, connected before the guest runs: what is written to a
+    port that nobody listens on is lost."""
 
     def __init__(self, name: str, image: Path, logs: Path, run: Path, vfs: list,
                  emulator: Emulator, combination: Combination, *,
@@ -125,8 +130,8 @@ class Qemu:
         self.trace = logs / f"{name}.trace"
         self._log = logs / f"{name}.log"
         console = logs / f"{name}.console"
-        self._qmp_path = run / f"{name}.qmp"
-        self._agent_path = run / f"{name}.agent"
+        qmp_path = run / f"{name}.qmp"
+        agent_path = run / f"{name}.agent"
         arguments = [
             emulator.program, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", str(memory),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
@@ -134,13 +139,13 @@ class Qemu:
             "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initramfs.img"),
             "-append", CMDLINE,
             "-drive", f"if=none,id=root,format=raw,readonly=on,file={image / 'root.img'}",
-            "-device", f"virtio-blk-pci,drive=root,addr=02.0,{PORTS}",
-            "-device", f"virtio-serial-pci,addr=03.0,{PORTS}",
+            "-device", f"{DISK},drive=root",
+            # Not virtio's: its queues have a size that nobody can choose
             "-chardev", f"file,id=console,path={console}",
-            "-device", "virtconsole,chardev=console",
-            "-chardev", f"socket,id=agent,server=on,wait=off,path={self._agent_path}",
-            "-device", "virtserialport,chardev=agent,name=agent",
-            "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
+            "-device", "isa-serial,index=0,chardev=console",
+            "-chardev", f"socket,id=agent,server=on,wait=off,path={agent_path}",
+            "-device", "isa-serial,index=1,chardev=agent",
+            "-qmp", f"unix:{qmp_path},server=on,wait=off",
             "-msg", "timestamp=on", "-D", str(self.trace),
         ]
         for event in EVENTS:
@@ -157,7 +162,8 @@ class Qemu:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
         try:
-            self.qmp = Qmp(connect(self._qmp_path, self.process, self._log), console)
+            self.qmp = Qmp(connect(qmp_path, self.process, self._log), console)
+            self.agent = connect(agent_path, self.process, self._log)
             self._place_cpus()
             if not incoming:
                 self.qmp.command("cont")
@@ -176,9 +182,6 @@ class Qemu:
             return
         for cpu in self.qmp.command("query-cpus-fast"):
             os.sched_setaffinity(cpu["thread-id"], cpus)
-
-    def agent_socket(self) -> socket.socket:
-        return connect(self._agent_path, self.process, self._log)
 
     def log_tail(self) -> str:
         return tail(self._log)
@@ -246,6 +249,7 @@ class Qemu:
         except subprocess.TimeoutExpired:
             self.kill()
         self.qmp.close()
+        self.agent.close()
 
     def kill(self, timeout: Optional[float] = 10) -> None:
         self.process.kill()
