@@ -102,17 +102,17 @@ static bool vfmig_domain_has_bus(int domain)
 /* From the top: firmware and hypervisors number theirs from 0 or 1 */
 static int vfmig_domain_claim(struct vfmig_fabric *fabric)
 {
-	int domain;
+	int domain, ret = -ENOSPC;
 
 	pci_lock_rescan_remove();
-	for (domain = VFMIG_MAX_DOMAIN; domain >= 0; domain--)
-		if (!vfmig_domain_has_bus(domain) && !vfmig_reserve_domain(domain))
-			break;
+	for (domain = VFMIG_MAX_DOMAIN; domain >= 0 && ret == -ENOSPC; domain--) {
+		if (vfmig_domain_has_bus(domain))
+			continue;
+		ret = vfmig_reserve_domain(domain);
+		fabric->sysdata.domain = domain;
+	}
 	pci_unlock_rescan_remove();
-	if (domain < 0)
-		return -ENOSPC;
-	fabric->sysdata.domain = domain;
-	return 0;
+	return ret;
 }
 
 static void vfmig_fns_destroy(struct vfmig_fabric *fabric)

@@ -83,7 +83,10 @@ static inline void vfmig_irq_set_move_anytime(unsigned int virq)
 }
 #endif
 
-/* PCI domains that no firmware knows of are reserved with the PCI core (6.18) */
+/*
+ * PCI domains that no firmware knows of are reserved with the PCI core (6.18).  -ENOSPC
+ * if somebody has it.
+ */
 #ifdef VFMIG_HAS_EMUL_DOMAIN
 static inline int vfmig_reserve_domain(int domain)
 {
