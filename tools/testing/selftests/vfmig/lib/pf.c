@@ -126,7 +126,7 @@ unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max)
 
 struct vf_remover {
 	const char *pf;
-	bool done;
+	u64 end_ms;
 };
 
 static void *remove_vfs_thread(void *arg)
@@ -134,33 +134,32 @@ static void *remove_vfs_thread(void *arg)
 	struct vf_remover *r = arg;
 
 	must(!pf_set_numvfs(r->pf, 0));
-	__atomic_store_n(&r->done, true, __ATOMIC_RELEASE);
+	r->end_ms = now_ms();
 	return NULL;
 }
 
 /*
  * When VFs go, the PCI core waits for a second after the last one.  Does a rescan, which
- * takes the lock, wait for the end of that?  If not, the lock is taken for the VFs alone,
- * inside of what a PF's driver calls.
+ * takes the lock, come to its end with that?  If it does when the VFs are gone, the lock is
+ * taken for the VFs alone, inside of what a PF's driver calls.
  */
 static bool core_locks_in_disable(const char *pf)
 {
 	struct vf_remover r = { .pf = pf };
 	char path[PATH_SIZE], vf[BDF_SIZE];
 	pthread_t thread;
-	bool done;
+	u64 begin_ms, rescan_ms;
 
 	must(!pf_set_numvfs(pf, 1));
 	must(pf_vf(pf, 0, vf));
 	must(!pthread_create(&thread, NULL, remove_vfs_thread, &r));
 	must(wait_until(!file_exists(pci_path(vf, "vendor"))));
+	begin_ms = now_ms();
 	snprintf(path, sizeof(path), "/sys/class/pci_bus/%.7s/rescan", pf);
 	must(!file_write(path, "1"));
-	/* Who gives the lock away has little left to do */
-	sleep_ms(200);
-	done = __atomic_load_n(&r.done, __ATOMIC_ACQUIRE);
+	rescan_ms = now_ms();
 	pthread_join(thread, NULL);
-	return !done;
+	return r.end_ms > rescan_ms && r.end_ms - rescan_ms > rescan_ms - begin_ms;
 }
 
 const char *pf_stays(const char *pf)
