@@ -149,7 +149,7 @@ module_init(vfmig_sim_init);
 
 static void __exit vfmig_sim_exit(void)
 {
-	vfmig_pf_unregister_driver();
+	vfmig_pf_unregister_driver(fabric);
 	vfmig_fabric_destroy(fabric);
 	vfmig_pf_debugfs_exit();
 	vfmig_model->exit();

@@ -268,17 +268,18 @@ static void pf_write_numvfs_0(struct device *dev)
 }
 
 /*
- * The module goes: no VF is open, and none may come.  When all VFs are gone,
- * pci_disable_sriov() in pf_remove() does nothing, whatever locks are held.
+ * The module goes: no VF is open, and none may come, or get a driver.  When all VFs are
+ * gone, pci_disable_sriov() in pf_remove() does nothing, whatever locks are held.
  *
  * A write to sriov_numvfs takes the PF's device lock, then the lock of rescans; removal of
  * the PF by hand takes them the other way round.  The PCI core has that in itself.
  */
-void vfmig_pf_unregister_driver(void)
+void vfmig_pf_unregister_driver(struct vfmig_fabric *fabric)
 {
 	struct vfmig_pf_list pfs = {};
 
 	WRITE_ONCE(pf_going, true);
+	vfmig_fabric_retire(fabric);
 	WARN_ON(driver_for_each_device(&vfmig_pf_driver.driver, NULL, &pfs, pf_collect));
 	for (unsigned int i = 0; i < pfs.nr; i++) {
 		pf_write_numvfs_0(pfs.dev[i]);

@@ -75,7 +75,7 @@ struct dentry;
 
 void vfmig_pf_debugfs_init(void);
 void vfmig_pf_debugfs_exit(void);
-void vfmig_pf_unregister_driver(void);
+void vfmig_pf_unregister_driver(struct vfmig_fabric *fabric);
 void *vfmig_pf_find(struct pci_dev *pdev, unsigned int index);
 
 /* nvme/ */

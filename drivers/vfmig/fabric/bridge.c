@@ -338,6 +338,23 @@ err_free:
 }
 EXPORT_SYMBOL_GPL(vfmig_fabric_create);
 
+static int vfmig_retire_device(struct device *dev, void *fabric)
+{
+	struct vfmig_fn *fn = vfmig_fn_of(to_pci_dev(dev));
+
+	if (fn && fn->fabric == fabric) {
+		guard(device)(dev);
+		kill_device(dev);
+	}
+	return 0;
+}
+
+void vfmig_fabric_retire(struct vfmig_fabric *fabric)
+{
+	bus_for_each_dev(&pci_bus_type, NULL, fabric, vfmig_retire_device);
+}
+EXPORT_SYMBOL_GPL(vfmig_fabric_retire);
+
 void vfmig_fabric_destroy(struct vfmig_fabric *fabric)
 {
 	vfmig_bridge_destroy(fabric);

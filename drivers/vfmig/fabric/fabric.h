@@ -96,6 +96,16 @@ struct vfmig_fn_ops {
 struct vfmig_fabric *vfmig_fabric_create(const struct vfmig_fabric_desc *desc);
 
 /**
+ * vfmig_fabric_retire() - let no driver have a function any more
+ * @fabric: from vfmig_fabric_create()
+ *
+ * For the owner's exit, from which on a driver that gets a function can't pin the owner.
+ * The drivers that have functions keep them.  No VF may be made any more.  May sleep;
+ * takes the device locks of the functions.
+ */
+void vfmig_fabric_retire(struct vfmig_fabric *fabric);
+
+/**
  * vfmig_fabric_destroy() - remove it all
  * @fabric: from vfmig_fabric_create()
  *

@@ -192,30 +192,6 @@ TEST_F_TIMEOUT(module, goes_while_a_pf_is_removed, 60)
 	EXPECT_EQ(count_pfs(), 0);
 }
 
-/* 0 or -errno; the function has a driver, or had none */
-static int rebind(const char *bdf, const char *override)
-{
-	char name[64];
-	int err;
-
-	if (pci_driver(bdf, name, sizeof(name))) {
-		err = file_write(pci_path(bdf, "driver/unbind"), bdf);
-		if (err)
-			return err;
-	}
-	err = file_write(pci_path(bdf, "driver_override"), override);
-	if (!err)
-		err = file_write("/sys/bus/pci/drivers_probe", bdf);
-	return err;
-}
-
-static bool has_driver(const char *bdf, const char *driver)
-{
-	char name[64];
-
-	return pci_driver(bdf, name, sizeof(name)) && !strcmp(name, driver);
-}
-
 /* Whoever has a VF or PF through another driver is not waited for */
 TEST_F_TIMEOUT(module, stays_while_another_driver_has_a_function, 60)
 {
@@ -230,8 +206,8 @@ TEST_F_TIMEOUT(module, stays_while_another_driver_has_a_function, 60)
 	ASSERT_EQ(pf_set_numvfs(pfs[0], 1), 0);
 	ASSERT_TRUE(pf_vf(pfs[0], 0, vf));
 
-	ASSERT_EQ(rebind(vf, STOCK_DRIVER), 0);
-	ASSERT_TRUE(has_driver(vf, STOCK_DRIVER));
+	ASSERT_EQ(pci_rebind(vf, STOCK_DRIVER), 0);
+	ASSERT_TRUE(pci_has_driver(vf, STOCK_DRIVER));
 	EXPECT_EQ(unload(), -EWOULDBLOCK);
 	if (!iommu_init(&iommu, IOMMU_TYPE1)) {
 		ASSERT_EQ(vfio_open(&dev, &iommu, vf), 0);
@@ -240,21 +216,99 @@ TEST_F_TIMEOUT(module, stays_while_another_driver_has_a_function, 60)
 		iommu_exit(&iommu);
 	}
 	EXPECT_EQ(unload(), -EWOULDBLOCK);
-	EXPECT_TRUE(has_driver(vf, STOCK_DRIVER));
+	EXPECT_TRUE(pci_has_driver(vf, STOCK_DRIVER));
 
-	/* One that fails to bind has nothing */
-	EXPECT_NE(file_write("/sys/bus/pci/drivers/" STOCK_DRIVER "/bind", pfs[0]), 0);
-	ASSERT_EQ(rebind(vf, VF_DRIVER), 0);
-	ASSERT_TRUE(has_driver(vf, VF_DRIVER));
+	ASSERT_EQ(pci_rebind(vf, VF_DRIVER), 0);
+	ASSERT_TRUE(pci_has_driver(vf, VF_DRIVER));
 
-	ASSERT_EQ(rebind(pfs[1], STOCK_DRIVER), 0);
-	ASSERT_TRUE(has_driver(pfs[1], STOCK_DRIVER));
+	ASSERT_EQ(pci_rebind(pfs[1], STOCK_DRIVER), 0);
+	ASSERT_TRUE(pci_has_driver(pfs[1], STOCK_DRIVER));
 	EXPECT_EQ(unload(), -EWOULDBLOCK);
-	EXPECT_TRUE(has_driver(pfs[1], STOCK_DRIVER));
-	ASSERT_EQ(rebind(pfs[1], "\n"), 0);
-	ASSERT_TRUE(has_driver(pfs[1], SIM_MODULE));
+	EXPECT_TRUE(pci_has_driver(pfs[1], STOCK_DRIVER));
+	ASSERT_EQ(pci_rebind(pfs[1], "\n"), 0);
+	ASSERT_TRUE(pci_has_driver(pfs[1], SIM_MODULE));
 
 	EXPECT_EQ(unload(), 0);
+}
+
+#define PROBE_MODULE	"vfmig_test_probe"
+
+/* A driver whose probe fails has nothing */
+TEST_F(module, goes_when_a_driver_failed_to_take_a_function)
+{
+	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE], path[PATH_SIZE];
+	int err;
+
+	if (!program_file("test_modules/" PROBE_MODULE ".ko", path, sizeof(path)))
+		SKIP(return, "the test module is not built: make KDIR=");
+	err = kmod_load(path, "");
+	if (err == -ENOEXEC)
+		SKIP(return, "the test module is built for another kernel");
+	ASSERT_EQ(err, 0);
+	ASSERT_EQ(kmod_load(self->path, "media_mb=1"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
+	ASSERT_EQ(pf_set_numvfs(pfs[0], 1), 0);
+	ASSERT_TRUE(pf_vf(pfs[0], 0, vf));
+
+	pci_rebind(vf, PROBE_MODULE);
+	EXPECT_EQ(file_u64("/sys/module/" PROBE_MODULE "/parameters/probed", 0), 1);
+	EXPECT_FALSE(pci_has_driver(vf, PROBE_MODULE));
+	EXPECT_EQ(unload(), 0);
+	EXPECT_EQ(kmod_unload(PROBE_MODULE), 0);
+}
+
+/* Asks for @vf for another driver until it is gone, and has it open for a while if it can */
+static void ask_for_driver(const char *vf)
+{
+	char bind[] = "/sys/bus/pci/drivers/" STOCK_DRIVER "/bind", path[PATH_SIZE];
+	struct iommu iommu;
+	struct vfio_dev dev;
+
+	snprintf(path, sizeof(path), "%s", pci_path(vf, "vendor"));
+	while (file_exists(path)) {
+		if (file_write(bind, vf))
+			continue;
+		if (!iommu_init(&iommu, IOMMU_TYPE1) && !vfio_open(&dev, &iommu, vf))
+			sleep_ms(5000);
+		_exit(1);
+	}
+	_exit(0);
+}
+
+/*
+ * It takes a second until the VFs of one PF are gone.  A driver that gets one of another
+ * meanwhile can't pin the module, which would wait for it.
+ */
+TEST_F_TIMEOUT(module, gives_nothing_away_while_it_goes, 60)
+{
+	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE];
+	int status;
+	pid_t child;
+
+	if (system("modprobe " STOCK_DRIVER " 2>/dev/null"))
+		SKIP(return, "no driver " STOCK_DRIVER);
+	ASSERT_EQ(kmod_load(self->path, "num_pfs=2 media_mb=1"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 2);
+	ASSERT_EQ(pf_set_numvfs(pfs[0], 1), 0);
+	ASSERT_EQ(pf_set_numvfs(pfs[1], 1), 0);
+	ASSERT_TRUE(pf_vf(pfs[1], 0, vf));
+	ASSERT_EQ(file_write(pci_path(vf, "driver/unbind"), vf), 0);
+	ASSERT_EQ(file_write(pci_path(vf, "driver_override"), "none"), 0);
+	/* The other driver takes it from the first moment of the exit on, not before */
+	child = fork();
+	ASSERT_GE(child, 0);
+	if (!child) {
+		char refs[] = "/sys/module/" SIM_MODULE "/initstate", state[16];
+
+		while (!file_read(refs, state, sizeof(state)) && !strcmp(state, "live"))
+			;
+		file_write(pci_path(vf, "driver_override"), STOCK_DRIVER);
+		ask_for_driver(vf);
+	}
+	sleep_ms(200);
+	EXPECT_EQ(unload(), 0);
+	EXPECT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0);
 }
 
 #define FABRIC_MODULE	"vfmig_fabric"

@@ -90,6 +90,29 @@ bool pci_driver(const char *bdf, char *name, size_t size)
 	return link_name(pci_path(bdf, "driver"), name, size);
 }
 
+bool pci_has_driver(const char *bdf, const char *driver)
+{
+	char name[64];
+
+	return pci_driver(bdf, name, sizeof(name)) && !strcmp(name, driver);
+}
+
+int pci_rebind(const char *bdf, const char *override)
+{
+	char name[64];
+	int err;
+
+	if (pci_driver(bdf, name, sizeof(name))) {
+		err = file_write(pci_path(bdf, "driver/unbind"), bdf);
+		if (err)
+			return err;
+	}
+	err = file_write(pci_path(bdf, "driver_override"), override);
+	if (!err)
+		err = file_write("/sys/bus/pci/drivers_probe", bdf);
+	return err;
+}
+
 /* A module that was loaded has a state, and a parameter makes the folder anyway */
 bool sim_built_in(void)
 {

@@ -78,5 +78,12 @@ u64 vf_media_allocated(const char *bdf);
 
 /* Name of the driver of a function; false if it has none */
 bool pci_driver(const char *bdf, char *name, size_t size);
+bool pci_has_driver(const char *bdf, const char *driver);
+
+/*
+ * Has the driver @override, and no other, probe a function, which may have one; "\n" for
+ * any that wants it.  0 or -errno; pci_has_driver() tells whether it took it.
+ */
+int pci_rebind(const char *bdf, const char *override);
 
 #endif /* VFMIG_TEST_PF_H */
