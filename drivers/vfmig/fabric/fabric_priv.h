@@ -131,6 +131,7 @@ enum {
  * @attachment: use of @domain; serialised by the IOMMU core's group mutex
  * @pins: a driver from outside has it, and @fabric's owner is pinned; protected by
  *	the device lock of its pci_dev
+ * @bars_hidden: vfmig_hide_bars() is to be undone; while its pci_dev comes and goes
  * @dma_faults: counted since the function was made
  *
  * @vectors: MSI-X vectors, @desc->msix_vectors of them
@@ -169,6 +170,7 @@ struct vfmig_fn {
 	struct vfmig_log *log;
 	struct vfmig_attachment *attachment;
 	bool pins;
+	bool bars_hidden;
 	atomic64_t dma_faults;
 
 	struct vfmig_vector *vectors;

@@ -358,7 +358,10 @@ static int vfmig_function_prepare(struct vfmig_fn *fn, struct pci_dev *pdev)
 {
 	int ret;
 
-	vfmig_set_bars_not_mappable(pdev);
+	ret = vfmig_hide_bars(pdev);
+	if (ret)
+		return ret;
+	fn->bars_hidden = true;
 	ret = vfmig_iommu_set_fwspec(&pdev->dev, fn->fabric->fwnode);
 	if (!ret && vfmig_fn_is_vf(fn))
 		ret = vfmig_set_driver_override(pdev, fn->fabric->desc.vf_driver);
@@ -375,6 +378,14 @@ static void vfmig_function_added(struct vfmig_fn *fn, struct pci_dev *pdev)
 	pci_err(pdev, "can't be used by any driver: %pe\n", ERR_PTR(ret));
 	guard(device)(&pdev->dev);
 	kill_device(&pdev->dev);
+}
+
+/* Before the PCI core frees what its BARs are taken from */
+static void vfmig_function_removed(struct vfmig_fn *fn, struct pci_dev *pdev)
+{
+	if (fn->bars_hidden)
+		vfmig_unhide_bars(pdev);
+	fn->bars_hidden = false;
 }
 
 /* The PF's own driver is of the module itself */
@@ -416,6 +427,9 @@ static int vfmig_bus_notify(struct notifier_block *nb, unsigned long action, voi
 	switch (action) {
 	case BUS_NOTIFY_ADD_DEVICE:
 		vfmig_function_added(fn, pdev);
+		break;
+	case BUS_NOTIFY_REMOVED_DEVICE:
+		vfmig_function_removed(fn, pdev);
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
 		vfmig_function_bind(fn, pdev);

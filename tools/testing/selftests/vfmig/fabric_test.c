@@ -266,6 +266,36 @@ TEST_F(host, vf_is_bound_through_driver_override)
 	EXPECT_TRUE(pci_driver(self->vf, name, sizeof(name)));
 }
 
+/* Nothing decodes the addresses of the BARs, so nobody may get to them */
+TEST_F(host, no_other_way_leads_to_the_bars)
+{
+	struct vfio_region_info info;
+	struct iommu iommu;
+	struct vfio_dev dev;
+	u32 value;
+	int fd;
+
+	fd = open(pci_path(self->vf, "resource0"), O_RDWR);
+	if (fd >= 0) {
+		EXPECT_EQ(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0), MAP_FAILED);
+		close(fd);
+	}
+
+	if (system("modprobe " STOCK_DRIVER " 2>/dev/null"))
+		SKIP(return, "no driver " STOCK_DRIVER);
+	if (iommu_init(&iommu, IOMMU_TYPE1))
+		SKIP(return, "no type1");
+	ASSERT_EQ(pci_rebind(self->vf, STOCK_DRIVER), 0);
+	ASSERT_EQ(vfio_open(&dev, &iommu, self->vf), 0);
+	vfio_region_info(&dev, VFIO_PCI_BAR0_REGION_INDEX, &info);
+	EXPECT_EQ(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, dev.fd, info.offset), MAP_FAILED);
+	EXPECT_LT(pread(dev.fd, &value, sizeof(value), info.offset), 0);
+	vfio_close(&dev);
+	iommu_exit(&iommu);
+	EXPECT_EQ(pci_rebind(self->vf, VF_DRIVER), 0);
+	EXPECT_TRUE(pci_has_driver(self->vf, VF_DRIVER));
+}
+
 /* A device of somebody else with no driver and no override, to try ours on */
 static bool find_idle_device(char *bdf, const char *pf)
 {
