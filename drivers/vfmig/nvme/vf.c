@@ -439,6 +439,7 @@ static int vfmig_nvme_log_start(void *vf, const struct range *ranges, unsigned i
 {
 	struct vfmig_nvme *ctrl = vf;
 
+	*page_size = PAGE_SIZE;
 	return vfmig_fn_log_start(ctrl->fn, ranges, count);
 }
 

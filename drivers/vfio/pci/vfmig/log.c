@@ -7,6 +7,8 @@
 #include <linux/interval_tree.h>
 #include <linux/iova_bitmap.h>
 #include <linux/log2.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/range.h>
 #include <linux/rbtree.h>
 #include <linux/sizes.h>
@@ -15,30 +17,37 @@
 
 #include "device.h"
 
-/* The @count ranges of @tree, which VFIO made of what the user gave and checked, in order */
-static struct range *vfmig_log_ranges(struct rb_root_cached *tree, u32 count)
+/*
+ * The ranges of @tree, which VFIO made of what the user gave and checked, in order, and of
+ * whole pages of @page_size.  At most @count: those that share a page become one.
+ */
+static struct range *vfmig_log_ranges(struct rb_root_cached *tree, u64 page_size, u32 *count)
 {
 	struct range *ranges;
-	unsigned int i = 0;
+	unsigned int n = 0;
 
-	ranges = kcalloc(count, sizeof(*ranges), GFP_KERNEL_ACCOUNT);
+	ranges = kcalloc(*count, sizeof(*ranges), GFP_KERNEL_ACCOUNT);
 	if (!ranges)
 		return ERR_PTR(-ENOMEM);
 
-	for (struct rb_node *rb = rb_first_cached(tree); rb; rb = rb_next(rb), i++) {
+	for (struct rb_node *rb = rb_first_cached(tree); rb; rb = rb_next(rb)) {
 		struct interval_tree_node *node = rb_entry(rb, struct interval_tree_node, rb);
+		u64 start = round_down(node->start, page_size);
 
-		ranges[i].start = node->start;
-		ranges[i].end = node->last;
 		/* Nobody asked for a length: of a range of none the end is before the start */
 		if (node->last + 1 == node->start) {
 			kfree(ranges);
 			return ERR_PTR(-EINVAL);
 		}
+		if (!n || start > ranges[n - 1].end)
+			ranges[n++].start = start;
+		ranges[n - 1].end = node->last | (page_size - 1);
 	}
+	*count = n;
 	return ranges;
 }
 
+/* @page_size is what the user would like; a device does what it can, and says what that is */
 static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree, u32 count,
 			   u64 *page_size)
 {
@@ -46,9 +55,10 @@ static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree
 	struct range *ranges;
 	int ret;
 
-	if (*page_size < SZ_4K || !is_power_of_2(*page_size))
+	if (!is_power_of_2(*page_size))
 		return -EINVAL;
-	ranges = vfmig_log_ranges(tree, count);
+	*page_size = max(*page_size, SZ_4K);
+	ranges = vfmig_log_ranges(tree, *page_size, &count);
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
 	ret = vfdev->ops->log_start(vfdev->vf, ranges, count, page_size);
