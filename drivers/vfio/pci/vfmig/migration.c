@@ -8,7 +8,11 @@
  * for.  So it leaves a note, and who holds @state_mutex does the work before
  * letting go of it.
  */
+#include <linux/cleanup.h>
+#include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/minmax.h>
+#include <linux/sizes.h>
 #include <linux/vfio.h>
 
 #include "device.h"
@@ -259,15 +263,32 @@ static int vfmig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state 
 	return 0;
 }
 
+/*
+ * QEMU asks a device that runs once, when a migration begins, and makes its buffer of the
+ * answer, of at most 1 MiB.  A VF whose memory nobody wrote yet would be read in pieces of
+ * its state's size ever after, whatever the guest writes meanwhile.
+ */
+#define VFMIG_RUNNING_SIZE_MIN	SZ_1M
+
+static u64 vfmig_data_size(struct vfmig_device *vfdev)
+{
+	u64 size;
+
+	if (vfdev->save)
+		return vfmig_save_unread(vfdev->save);
+	size = vfmig_save_estimate(vfdev);
+	if (vfdev->state == VFIO_DEVICE_STATE_RUNNING ||
+	    vfdev->state == VFIO_DEVICE_STATE_RUNNING_P2P)
+		size = max(size, VFMIG_RUNNING_SIZE_MIN);
+	return size;
+}
+
 static int vfmig_get_data_size(struct vfio_device *vdev, unsigned long *stop_copy_length)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
 	mutex_lock(&vfdev->state_mutex);
-	if (vfdev->save)
-		*stop_copy_length = vfmig_save_unread(vfdev->save);
-	else
-		*stop_copy_length = vfmig_save_estimate(vfdev);
+	*stop_copy_length = vfmig_data_size(vfdev);
 	vfmig_state_unlock(vfdev);
 	/* VMMs take 0 for a driver that doesn't know, at the end of the stream too */
 	*stop_copy_length = max(*stop_copy_length, 1UL);

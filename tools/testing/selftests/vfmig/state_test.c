@@ -89,7 +89,7 @@ FIXTURE_VARIANT_ADD(state, iommufd)
 
 FIXTURE_SETUP(state)
 {
-	struct pf_vfs vfs = { .count = 2 };
+	struct pf_vfs vfs = { .count = 2, .media_mb = 2 };
 	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
 	u64 flags;
 
@@ -349,11 +349,14 @@ TEST_F(arcs, data_size_is_never_0)
 	int fd;
 
 	ASSERT_EQ(mig_size(dev, &before), 0);
-	EXPECT_EQ(before, self->stream.len);
+	EXPECT_EQ(before, RUNNING_SIZE);
 	walk_to(dev, variant->from, &fd);
 	ASSERT_EQ(mig_size(dev, &size), 0);
-	if (variant->from != RESUMING)
+	if (variant->from == RUNNING || variant->from == RUNNING_P2P) {
 		EXPECT_EQ(size, before);
+	} else if (variant->from != RESUMING) {
+		EXPECT_EQ(size, self->stream.len);
+	}
 	EXPECT_GT(size, 0);
 	close(fd);
 }
@@ -427,23 +430,55 @@ TEST_F(state, writing_fd_is_for_writing_in_order)
 	close(fd);
 }
 
+/* MIG_DATA_SIZE of the device when it stands still; it runs again afterwards */
+static u64 stopped_size(struct vfio_dev *dev)
+{
+	u64 size;
+
+	must(!mig_set(dev, STOP, NULL));
+	must(!mig_size(dev, &size));
+	must(!mig_set(dev, RUNNING, NULL));
+	return size;
+}
+
 TEST_F(state, data_size_follows_the_medium)
 {
 	struct rig *rig = &self->rig;
+	u64 empty, full, size;
 	u8 *buf;
-	u64 empty, full, again;
 
 	rig_start(rig);
-	buf = arena_alloc(&rig->mem, 16 * PAGE);
-	ASSERT_EQ(mig_size(&rig->dev[0], &empty), 0);
-	fill_pattern(buf, 16 * PAGE, 3);
+	buf = arena_alloc(&rig->mem, KIB(256));
+	empty = stopped_size(&rig->dev[0]);
+	fill_pattern(buf, KIB(256), 3);
 	nvme_write_bytes(&rig->nvme, 0, buf, 16 * PAGE);
-	ASSERT_EQ(mig_size(&rig->dev[0], &full), 0);
+	full = stopped_size(&rig->dev[0]);
 	EXPECT_GE(full, empty + 16 * PAGE);
 	EXPECT_LT(full, empty + 17 * PAGE);
+
+	/* While it runs too, from where a VMM's buffer is no larger for it */
+	for (u64 i = 0; i < 8; i++)
+		nvme_write_bytes(&rig->nvme, i * KIB(256), buf, KIB(256));
+	ASSERT_EQ(mig_size(&rig->dev[0], &size), 0);
+	EXPECT_EQ(size, stopped_size(&rig->dev[0]));
+	EXPECT_GE(size, MIB(2));
+
 	nvme_deallocate_all(&rig->nvme);
-	ASSERT_EQ(mig_size(&rig->dev[0], &again), 0);
-	EXPECT_LT(again, full);
+	EXPECT_LT(stopped_size(&rig->dev[0]), full);
+}
+
+/* QEMU asks once and makes its buffer of the answer */
+TEST_F(state, data_size_of_a_fresh_device_that_runs_is_worth_a_buffer)
+{
+	struct vfio_dev *dev = &self->rig.dev[0];
+	u64 size;
+
+	ASSERT_EQ(mig_size(dev, &size), 0);
+	EXPECT_EQ(size, RUNNING_SIZE);
+	ASSERT_EQ(mig_set(dev, RUNNING_P2P, NULL), 0);
+	ASSERT_EQ(mig_size(dev, &size), 0);
+	EXPECT_EQ(size, RUNNING_SIZE);
+	EXPECT_LT(stopped_size(dev), 16 * PAGE);
 }
 
 TEST_HARNESS_MAIN

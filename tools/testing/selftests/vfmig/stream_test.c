@@ -117,6 +117,7 @@ TEST_F(stream, data_size_counts_down_as_it_is_read)
 	ssize_t n;
 	int fd;
 
+	ASSERT_EQ(mig_set(dev, STOP, NULL), 0);
 	ASSERT_EQ(mig_size(dev, &size), 0);
 	EXPECT_EQ(size, self->blob.len);
 	ASSERT_EQ(mig_set(dev, STOP_COPY, &fd), 0);

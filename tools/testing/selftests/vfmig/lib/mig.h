@@ -26,7 +26,8 @@ int mig_flags(struct vfio_dev *dev, u64 *flags);
 int mig_set(struct vfio_dev *dev, u32 state, int *data_fd);
 /* The state or -errno */
 int mig_get(struct vfio_dev *dev);
-/* VFIO_DEVICE_FEATURE_MIG_DATA_SIZE; 0 or -errno */
+/* VFIO_DEVICE_FEATURE_MIG_DATA_SIZE; 0 or -errno.  The least that a device which runs says. */
+#define RUNNING_SIZE	MIB(1)
 int mig_size(struct vfio_dev *dev, u64 *size);
 const char *mig_name(u32 state);
 
