@@ -29,9 +29,11 @@ struct vfmig_load;
  * @load: the data fd of RESUMING, with our own reference, or NULL
  * @refusals: limits what the log says of refused streams
  * @save_lock: lets mem_dirty(), in atomic context, look at @save
- * @reset_lock: protects @deferred_reset, and orders it with @state_mutex
+ * @reset_lock: protects all below, and orders @deferred_reset with @state_mutex
  * @deferred_reset: the VF was reset while somebody held @state_mutex, who does
  *	in vfmig_state_unlock() what there is to do
+ * @resets: how many resets the PF driver has told of
+ * @resets_before: @resets when the PCI core's last reset of the VF began
  */
 struct vfmig_device {
 	struct vfio_pci_core_device core;
@@ -48,8 +50,10 @@ struct vfmig_device {
 
 	spinlock_t save_lock;		/* save, for mem_dirty() */
 
-	spinlock_t reset_lock;		/* deferred_reset */
+	spinlock_t reset_lock;		/* all below */
 	bool deferred_reset;
+	unsigned int resets;
+	unsigned int resets_before;
 };
 
 static inline struct vfmig_device *vfmig_device_of(struct vfio_device *vdev)
@@ -70,7 +74,8 @@ long vfmig_region_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned lon
 void vfmig_migration_init(struct vfmig_device *vfdev);
 int vfmig_migration_open(struct vfmig_device *vfdev);
 void vfmig_migration_close(struct vfmig_device *vfdev);
-void vfmig_migration_reset(struct vfmig_device *vfdev);
+void vfmig_migration_reset_prepare(struct vfmig_device *vfdev);
+void vfmig_migration_reset_done(struct vfmig_device *vfdev);
 
 /* log.c */
 void vfmig_log_init(struct vfmig_device *vfdev);

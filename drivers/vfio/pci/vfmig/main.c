@@ -119,16 +119,18 @@ static void vfmig_remove(struct pci_dev *pdev)
 	vfio_put_device(&vfdev->core.vdev);
 }
 
-/*
- * The PF driver tells us of every reset that it sees; one for real hardware
- * does not see a VF's FLR, so take the PCI core's word too.
- */
+static void vfmig_reset_prepare(struct pci_dev *pdev)
+{
+	vfmig_migration_reset_prepare(vfmig_drvdata(pdev));
+}
+
 static void vfmig_reset_done(struct pci_dev *pdev)
 {
-	vfmig_migration_reset(vfmig_drvdata(pdev));
+	vfmig_migration_reset_done(vfmig_drvdata(pdev));
 }
 
 static const struct pci_error_handlers vfmig_err_handlers = {
+	.reset_prepare = vfmig_reset_prepare,
 	.reset_done = vfmig_reset_done,
 	.error_detected = vfio_pci_core_aer_err_detected,
 };

@@ -183,8 +183,11 @@ static void vfmig_reset_locked(struct vfmig_device *vfdev)
 	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
 }
 
-static void vfmig_state_unlock(struct vfmig_device *vfdev)
+/* Returns whether the VF was reset since state_mutex was taken: it runs then */
+static bool vfmig_state_unlock(struct vfmig_device *vfdev)
 {
+	bool reset = false;
+
 	for (;;) {
 		spin_lock(&vfdev->reset_lock);
 		if (!vfdev->deferred_reset)
@@ -192,23 +195,45 @@ static void vfmig_state_unlock(struct vfmig_device *vfdev)
 		vfdev->deferred_reset = false;
 		spin_unlock(&vfdev->reset_lock);
 		vfmig_reset_locked(vfdev);
+		reset = true;
 	}
 	/* Under reset_lock, so that no reset is noted that nobody looks for */
 	mutex_unlock(&vfdev->state_mutex);
 	spin_unlock(&vfdev->reset_lock);
+	return reset;
 }
 
-/* The VF was reset.  Called with any of VFIO's locks held: waits for nobody. */
-void vfmig_migration_reset(struct vfmig_device *vfdev)
+/*
+ * The VF was reset.  reset_lock is held, and any of VFIO's locks: waits for nobody.  Returns
+ * whether the caller is to call vfmig_state_unlock(), without reset_lock.
+ */
+static bool vfmig_note_reset(struct vfmig_device *vfdev)
 {
-	spin_lock(&vfdev->reset_lock);
 	vfdev->deferred_reset = true;
-	if (!mutex_trylock(&vfdev->state_mutex)) {
-		spin_unlock(&vfdev->reset_lock);
-		return;
+	return mutex_trylock(&vfdev->state_mutex);
+}
+
+/*
+ * The PCI core resets the VF.  Most PF drivers see that and tell of it at once.  One that
+ * does not is made up for when the reset is over: 100 ms later, so a reset that was told of
+ * must not be taken for another one, which would undo what the user did since.
+ */
+void vfmig_migration_reset_prepare(struct vfmig_device *vfdev)
+{
+	guard(spinlock)(&vfdev->reset_lock);
+	vfdev->resets_before = vfdev->resets;
+}
+
+void vfmig_migration_reset_done(struct vfmig_device *vfdev)
+{
+	bool locked = false;
+
+	scoped_guard(spinlock, &vfdev->reset_lock) {
+		if (vfdev->resets == vfdev->resets_before)
+			locked = vfmig_note_reset(vfdev);
 	}
-	spin_unlock(&vfdev->reset_lock);
-	vfmig_state_unlock(vfdev);
+	if (locked)
+		vfmig_state_unlock(vfdev);
 }
 
 /*
@@ -231,6 +256,7 @@ static struct file *vfmig_set_state(struct vfio_device *vdev, enum vfio_device_m
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 	struct file *file = NULL;
+	bool reset;
 
 	mutex_lock(&vfdev->state_mutex);
 	while (vfdev->state != target) {
@@ -249,8 +275,14 @@ static struct file *vfmig_set_state(struct vfio_device *vdev, enum vfio_device_m
 			break;
 		vfdev->state = next;
 	}
-	vfmig_state_unlock(vfdev);
-	return file;
+	reset = vfmig_state_unlock(vfdev);
+	if (!reset || IS_ERR(file) || target == VFIO_DEVICE_STATE_RUNNING)
+		return file;
+
+	/* The VF was in the state that was asked for, and is not any more */
+	if (file)
+		fput(file);
+	return ERR_PTR(-ECANCELED);
 }
 
 static int vfmig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state *state)
@@ -303,7 +335,15 @@ static const struct vfio_migration_ops vfmig_migration_ops = {
 
 static void vfmig_client_reset(void *data)
 {
-	vfmig_migration_reset(data);
+	struct vfmig_device *vfdev = data;
+	bool locked;
+
+	scoped_guard(spinlock, &vfdev->reset_lock) {
+		vfdev->resets++;
+		locked = vfmig_note_reset(vfdev);
+	}
+	if (locked)
+		vfmig_state_unlock(vfdev);
 }
 
 static void vfmig_client_mem_dirty(void *data)

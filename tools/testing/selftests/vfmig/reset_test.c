@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "rig.h"
 
@@ -203,6 +204,39 @@ struct resetter {
 	unsigned int done;
 };
 
+static void *reset_once(void *arg)
+{
+	struct resetter *r = arg;
+
+	vfio_reset_by(r->dev, r->pf, r->kind);
+	__atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/*
+ * The PCI core waits for 100 ms after an FLR before it says that the reset is over.  That is
+ * no second reset: a state that was entered in between stays.
+ */
+TEST_F(reset, is_one_reset)
+{
+	struct rig *rig = &self->rig;
+	struct resetter r = { .dev = self->dev, .pf = rig->pf, .kind = variant->kind };
+	pthread_t thread;
+	bool in_between;
+
+	ASSERT_EQ(mig_set(self->dev, STOP, NULL), 0);
+	ASSERT_EQ(pthread_create(&thread, NULL, reset_once, &r), 0);
+	ASSERT_TRUE(wait_until(mig_get(self->dev) == RUNNING));
+	ASSERT_EQ(mig_set(self->dev, STOP, NULL), 0);
+	in_between = !__atomic_load_n(&r.stop, __ATOMIC_ACQUIRE);
+	pthread_join(thread, NULL);
+	if (!in_between)
+		SKIP(return, "the reset was over too soon");
+	EXPECT_EQ(mig_get(self->dev), STOP);
+	vfio_reset_by(self->dev, rig->pf, variant->kind);
+	expect_as_new(_metadata, rig, self->buf, "afterwards");
+}
+
 static void *reset_thread(void *arg)
 {
 	struct resetter *r = arg;
@@ -212,6 +246,77 @@ static void *reset_thread(void *arg)
 		r->done++;
 	}
 	return NULL;
+}
+
+#define TRACE_DIR	"/sys/kernel/tracing/instances/vfmig_reset_test"
+
+/* In our own part of the trace; the events are of resets that were dealt with */
+static void trace_mark(const char *text)
+{
+	file_write(TRACE_DIR "/trace_marker", text);
+}
+
+/*
+ * What the trace says of this thread: of the state changes that a reset undid before they
+ * returned, how many said so, and how many did not.
+ */
+static void trace_count(unsigned int *told, unsigned int *untold)
+{
+	FILE *f = fopen(TRACE_DIR "/trace", "re");
+	bool undone = false;
+	char line[256], me[16];
+
+	must(f);
+	*told = 0;
+	*untold = 0;
+	snprintf(me, sizeof(me), "-%d ", (int)gettid());
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, me))
+			continue;
+		if (strstr(line, "vfmig_reset:"))
+			undone = true;
+		else if (strstr(line, "BEGIN"))
+			undone = false;
+		else if (undone && strstr(line, "CANCELED"))
+			++*told;
+		else if (undone && strstr(line, "CHANGED"))
+			++*untold;
+	}
+	fclose(f);
+}
+
+/* A state change that succeeds has ended in the state that was asked for */
+TEST_F_TIMEOUT(reset, is_told_by_the_state_change_that_it_undoes, 60)
+{
+	struct resetter r = { .dev = self->dev, .pf = self->rig.pf, .kind = variant->kind };
+	unsigned int told = 0, untold = 0;
+	pthread_t thread;
+
+	rmdir(TRACE_DIR);
+	if (mkdir(TRACE_DIR, 0700))
+		SKIP(return, "no tracing");
+	ASSERT_EQ(file_write(TRACE_DIR "/events/vfmig/vfmig_reset/enable", "1"), 0);
+	ASSERT_EQ(pthread_create(&thread, NULL, reset_thread, &r), 0);
+	for (u64 end = now_ms() + WAIT_MS; now_ms() < end && !told && !untold;) {
+		ASSERT_EQ(file_write(TRACE_DIR "/trace", ""), 0);
+		for (unsigned int i = 0; i < 200; i++) {
+			int fd, err;
+
+			trace_mark("BEGIN");
+			err = mig_set(self->dev, i % 2 ? STOP_COPY : STOP, &fd);
+			trace_mark(err == -ECANCELED ? "CANCELED" : err ? "FAILED" : "CHANGED");
+			EXPECT_TRUE(!err || fd < 0);
+			close(fd);
+			EXPECT_EQ(mig_set(self->dev, RUNNING, NULL), 0);
+		}
+		trace_count(&told, &untold);
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(untold, 0);
+	rmdir(TRACE_DIR);
+	if (!told && !untold)
+		SKIP(return, "no reset came while a state changed");
 }
 
 /* Every state call may fail when a reset comes in between; none may hang or crash */
