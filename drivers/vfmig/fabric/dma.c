@@ -143,10 +143,11 @@ static int vfmig_dma(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 p
 		}
 		if (ret == -EFAULT) {
 			atomic64_inc(&fn->dma_faults);
-			pr_warn_ratelimited("vfmig %s: DMA fault: %s of %zu bytes at IOVA %#llx\n",
-					    fn->name,
-					    perm == VFMIG_PTE_WRITE ? "write" : "read",
-					    chunk, iova);
+			/* One guest's faults must not hide another's */
+			if (__ratelimit(&fn->faults_said))
+				pr_warn("vfmig %s: DMA fault: %s of %zu bytes at IOVA %#llx\n",
+					fn->name, perm == VFMIG_PTE_WRITE ? "write" : "read",
+					chunk, iova);
 		}
 		if (ret)
 			return ret;

@@ -25,6 +25,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/range.h>
+#include <linux/ratelimit.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -133,6 +134,7 @@ enum {
  *	the device lock of its pci_dev
  * @bars_hidden: vfmig_hide_bars() is to be undone; while its pci_dev comes and goes
  * @dma_faults: counted since the function was made
+ * @faults_said: limits what the log says of them
  *
  * @vectors: MSI-X vectors, @desc->msix_vectors of them
  * @irq_state: VFMIG_IRQ_ bits
@@ -172,6 +174,7 @@ struct vfmig_fn {
 	bool pins;
 	bool bars_hidden;
 	atomic64_t dma_faults;
+	struct ratelimit_state faults_said;
 
 	struct vfmig_vector *vectors;
 	unsigned long irq_state;

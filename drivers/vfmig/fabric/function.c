@@ -212,6 +212,8 @@ int vfmig_fn_init(struct vfmig_fn *fn)
 	snprintf(fn->name, sizeof(fn->name), "%04x:%02x:%02x.%x", fn->fabric->sysdata.domain,
 		 PCI_BUS_NUM(fn->rid), PCI_SLOT(fn->rid), PCI_FUNC(fn->rid));
 	raw_spin_lock_init(&fn->dma_lock);
+	ratelimit_state_init(&fn->faults_said, DEFAULT_RATELIMIT_INTERVAL,
+			     DEFAULT_RATELIMIT_BURST);
 	mutex_init(&fn->log_lock);
 	init_rwsem(&fn->model_lock);
 	INIT_WORK(&fn->kick_work, vfmig_fn_kick_work);

@@ -4,6 +4,7 @@
  * unmap returns, nothing touches those pages any more.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -118,6 +119,47 @@ TEST_F(iommu, dma_to_an_unmapped_address_is_a_fault)
 	EXPECT_GE(vf_dma_faults(rig->dev[0].bdf), faults + 3);
 	/* and no more than that */
 	write_blocks(rig, 8);
+}
+
+/* Does the kernel's log say @text from where @kmsg stands on? */
+static bool log_says(int kmsg, const char *text)
+{
+	char record[1024];
+	ssize_t n;
+
+	do {
+		n = read(kmsg, record, sizeof(record) - 1);
+		if (n > 0) {
+			record[n] = 0;
+			if (strstr(record, text))
+				return true;
+		}
+	} while (n > 0 || errno == EPIPE);
+	return false;
+}
+
+/* The log is spared a guest's thousand faults, but not the first of its neighbour */
+TEST_F(iommu, faults_of_one_device_do_not_hide_those_of_another)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_cmd read = nvme_rw_cmd(NVME_READ, 0, 8);
+	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	char second[64];
+	struct nvme other = {};
+
+	ASSERT_GE(kmsg, 0);
+	ASSERT_GE(lseek(kmsg, 0, SEEK_END), 0);
+	snprintf(second, sizeof(second), "vfmig %s: DMA fault", rig->dev[1].bdf);
+	read.prp1 = ARENA_IOVA + ARENA_SIZE;
+	for (unsigned int i = 0; i < 100; i++)
+		ASSERT_EQ(nvme_sync(&rig->nvme, &rig->nvme.io[1], &read, NULL),
+			  NVME_DATA_TRANSFER_ERROR);
+
+	nvme_init(&other, &rig->dev[1], &rig->mem);
+	ASSERT_EQ(nvme_create_io(&other, 1, 16, -1), 0);
+	ASSERT_EQ(nvme_sync(&other, &other.io[1], &read, NULL), NVME_DATA_TRANSFER_ERROR);
+	EXPECT_TRUE(log_says(kmsg, second));
+	close(kmsg);
 }
 
 /* On x86 a write there is an interrupt, so no IOMMU lets memory be mapped there */
