@@ -34,7 +34,7 @@ MODULE_PARM_DESC(media_mb, "Size of a VF's medium in MiB (64)");
 module_param_named(lba_size, defaults.lba_size, uint, 0444);
 MODULE_PARM_DESC(lba_size, "Bytes of a logical block, 512 or 4096 (512)");
 module_param_named(queues, defaults.queues, uint, 0444);
-MODULE_PARM_DESC(queues, "I/O queue pairs of a VF, 1 to 32 (32)");
+MODULE_PARM_DESC(queues, "I/O queue pairs of a VF, 2 to 32 (32)");
 module_param_named(io_latency_us, defaults.io_latency_us, uint, 0444);
 MODULE_PARM_DESC(io_latency_us, "Time that an I/O command takes in microseconds (0)");
 
@@ -64,7 +64,8 @@ const char *vfmig_check_lba_size(unsigned int value)
 
 const char *vfmig_check_queues(unsigned int value)
 {
-	return value >= 1 && value <= VFMIG_MAX_QUEUES ? NULL : "not between 1 and 32";
+	/* UEFI's driver creates two and gives up on a controller that has one */
+	return value >= 2 && value <= VFMIG_MAX_QUEUES ? NULL : "not between 2 and 32";
 }
 
 const char *vfmig_check_io_latency_us(unsigned int value)

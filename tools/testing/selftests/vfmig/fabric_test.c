@@ -340,7 +340,7 @@ TEST_F(host, sriov_numvfs_takes_what_it_should)
 	EXPECT_EQ(pf_set_numvfs(self->pf, 65), -ERANGE);
 	EXPECT_EQ(pf_numvfs(self->pf), 2);
 	EXPECT_EQ(pf_attr_set(self->pf, "lba_size", 1024), -EINVAL);
-	EXPECT_EQ(pf_attr_set(self->pf, "queues", 0), -EINVAL);
+	EXPECT_EQ(pf_attr_set(self->pf, "queues", 1), -EINVAL);
 	EXPECT_EQ(pf_attr_set(self->pf, "queues", 33), -EINVAL);
 	EXPECT_EQ(pf_attr_set(self->pf, "media_mb", 0), -EINVAL);
 

@@ -96,7 +96,7 @@ TEST_F(module, invalid_parameters_are_refused)
 	static const char * const wrong[] = {
 		"num_pfs=0", "num_pfs=9", "num_pfs=4294967295", "media_mb=0",
 		"media_mb=4294967295", "lba_size=0", "lba_size=1024", "lba_size=513",
-		"queues=0", "queues=33", "num_pfs=x",
+		"queues=0", "queues=1", "queues=33", "num_pfs=x",
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
