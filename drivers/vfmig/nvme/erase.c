@@ -38,15 +38,14 @@ u16 vfmig_nvme_format(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	u32 dw10 = le32_to_cpu(req->cmd.format.cdw10);
 	u32 nsid = le32_to_cpu(req->cmd.format.nsid);
-	unsigned int lbaf = ctrl->lba_shift == 12;	/* as Identify Namespace lists them */
 
 	if (nsid != VFMIG_NVME_NSID && nsid != NVME_NSID_ALL)
 		return NVME_SC_INVALID_NS | NVME_STATUS_DNR;
 	if (FIELD_GET(VFMIG_FORMAT_SES, dw10) > VFMIG_FORMAT_SES_LAST ||
 	    FIELD_GET(VFMIG_FORMAT_PI, dw10) > VFMIG_FORMAT_PI_LAST)
 		return VFMIG_NVME_BAD_FIELD;
-	/* Only the administrator changes the format, and there is no metadata for PI */
-	if (FIELD_GET(VFMIG_FORMAT_LBAF, dw10) != lbaf || FIELD_GET(VFMIG_FORMAT_PI, dw10))
+	/* There is one format, and no metadata for PI */
+	if (FIELD_GET(VFMIG_FORMAT_LBAF, dw10) || FIELD_GET(VFMIG_FORMAT_PI, dw10))
 		return NVME_SC_INVALID_FORMAT | NVME_STATUS_DNR;
 	/* The specification lets it fail when I/O is under way; once that is over it won't */
 	if (!list_empty(&ctrl->waiting))

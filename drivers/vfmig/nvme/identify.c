@@ -142,10 +142,8 @@ static u16 identify_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 	memcpy(id->nguid, ctrl->ident.nguid, sizeof(id->nguid));
 	memcpy(id->eui64, ctrl->ident.eui64, sizeof(id->eui64));
 
-	id->nlbaf = 1;		/* two of them */
-	id->lbaf[0].ds = 9;
-	id->lbaf[1].ds = 12;
-	id->flbas = ctrl->lba_shift == id->lbaf[1].ds;
+	/* The administrator chooses the format: there is that one, number 0 */
+	id->lbaf[0].ds = ctrl->lba_shift;
 	return NVME_SC_SUCCESS;
 }
 

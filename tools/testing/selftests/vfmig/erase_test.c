@@ -170,8 +170,8 @@ TEST_F(erase, format_refuses_bad_input)
 	} bad[] = {
 		{ 0, 0, NVME_INVALID_NAMESPACE },
 		{ 2, 0, NVME_INVALID_NAMESPACE },
-		{ 1, 1, INVALID_FORMAT },		/* the LBA format of 4096 bytes */
-		{ 1, 2, INVALID_FORMAT },		/* one that there is not */
+		{ 1, 1, INVALID_FORMAT },		/* a format that there is not */
+		{ 1, 2, INVALID_FORMAT },
 		{ 1, 15, INVALID_FORMAT },
 		{ 1, FORMAT_PI(1), INVALID_FORMAT },
 		{ 1, FORMAT_PI(3), INVALID_FORMAT },

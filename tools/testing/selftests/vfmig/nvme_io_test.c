@@ -175,6 +175,16 @@ TEST_F(io, namespace_that_is_not_there)
 		  NVME_INVALID_NAMESPACE);
 }
 
+/* A guest can't change the format, so it is offered no other */
+TEST_F(io, the_format_in_use_is_the_only_one)
+{
+	ASSERT_EQ(nvme_identify(self->nvme, 0, 1, self->buf), 0);
+	EXPECT_EQ(self->buf[25], 0);			/* NLBAF: one */
+	EXPECT_EQ(self->buf[26], 0);			/* FLBAS: number 0 */
+	EXPECT_EQ(1U << self->buf[128 + 2], self->lba);	/* LBADS of LBAF0 */
+	EXPECT_TRUE(is_filled(self->buf + 132, 63 * 4, 0));
+}
+
 TEST_F(io, transfer_over_the_limit)
 {
 	u32 blocks = self->nvme->max_transfer / self->lba;
