@@ -4,6 +4,7 @@
  * after what it is about.
  */
 #include <linux/bitfield.h>
+#include <linux/nospec.h>
 
 #include "nvme.h"
 
@@ -44,7 +45,10 @@ u16 vfmig_nvme_execute_admin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req
 {
 	u8 opcode = req->cmd.common.opcode;
 
-	if (opcode >= ARRAY_SIZE(admin_ops) || !admin_ops[opcode].execute)
+	if (opcode >= ARRAY_SIZE(admin_ops))
+		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
+	opcode = array_index_nospec(opcode, ARRAY_SIZE(admin_ops));
+	if (!admin_ops[opcode].execute)
 		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
 	if (req->cmd.common.flags & VFMIG_NVME_BAD_FLAGS)
 		return VFMIG_NVME_BAD_FIELD;

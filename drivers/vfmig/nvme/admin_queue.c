@@ -3,14 +3,19 @@
  * Admin commands about queues and what is in them: Create and Delete I/O
  * Submission and Completion Queue, Abort.
  */
+#include <linux/nospec.h>
+
 #include "nvme.h"
 
 #define VFMIG_NVME_BAD_QID	(NVME_SC_QID_INVALID | NVME_STATUS_DNR)
 #define VFMIG_NVME_BAD_QSIZE	(NVME_SC_QUEUE_SIZE | NVME_STATUS_DNR)
 
-static bool valid_io_qid(const struct vfmig_nvme *ctrl, u16 qid)
+/* Takes the number of an I/O queue from a command; 0, the admin queue's, if it is none */
+static u16 io_qid(const struct vfmig_nvme *ctrl, __le16 qid_le)
 {
-	return qid > 0 && qid <= ctrl->ident.queues;
+	unsigned int qid = le16_to_cpu(qid_le), end = ctrl->ident.queues + 1;
+
+	return qid < end ? array_index_nospec(qid, end) : 0;
 }
 
 /**
@@ -51,11 +56,11 @@ static u16 check_queue(const struct vfmig_nvme *ctrl, const struct nvme_create_c
 u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	const struct nvme_create_cq *cmd = &req->cmd.create_cq;
-	u16 cqid = le16_to_cpu(cmd->cqid), vector = le16_to_cpu(cmd->irq_vector);
+	u16 cqid = io_qid(ctrl, cmd->cqid), vector = le16_to_cpu(cmd->irq_vector);
 	struct new_queue queue;
 	u16 status;
 
-	if (!valid_io_qid(ctrl, cqid) || ctrl->cq[cqid].size)
+	if (!cqid || ctrl->cq[cqid].size)
 		return VFMIG_NVME_BAD_QID;
 	status = check_queue(ctrl, cmd, ctrl->cc >> NVME_CC_IOCQES_SHIFT, NVME_NVM_IOCQES, &queue);
 	if (status)
@@ -66,7 +71,7 @@ u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	ctrl->cq[cqid] = (struct vfmig_nvme_cq) {
 		.base = queue.base,
 		.size = queue.size,
-		.vector = vector,
+		.vector = array_index_nospec(vector, VFMIG_NVME_VECTORS),
 		.irq = le16_to_cpu(cmd->cq_flags) & NVME_CQ_IRQ_ENABLED,
 		.phase = true,
 	};
@@ -76,11 +81,11 @@ u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 u16 vfmig_nvme_create_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	const struct nvme_create_sq *cmd = &req->cmd.create_sq;
-	u16 sqid = le16_to_cpu(cmd->sqid), cqid = le16_to_cpu(cmd->cqid);
+	u16 sqid = io_qid(ctrl, cmd->sqid), cqid = io_qid(ctrl, cmd->cqid);
 	struct new_queue queue;
 	u16 status;
 
-	if (!valid_io_qid(ctrl, sqid) || ctrl->sq[sqid].size || !valid_io_qid(ctrl, cqid))
+	if (!sqid || ctrl->sq[sqid].size || !cqid)
 		return VFMIG_NVME_BAD_QID;
 	if (!ctrl->cq[cqid].size)
 		return NVME_SC_CQ_INVALID | NVME_STATUS_DNR;
@@ -99,10 +104,10 @@ u16 vfmig_nvme_create_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 
 u16 vfmig_nvme_delete_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
-	u16 cqid = le16_to_cpu(req->cmd.delete_queue.qid);
+	u16 cqid = io_qid(ctrl, req->cmd.delete_queue.qid);
 	struct vfmig_nvme_req *done, *next;
 
-	if (!valid_io_qid(ctrl, cqid) || !ctrl->cq[cqid].size)
+	if (!cqid || !ctrl->cq[cqid].size)
 		return VFMIG_NVME_BAD_QID;
 	for (unsigned int i = 1; i < VFMIG_NVME_QUEUES; i++)
 		if (ctrl->sq[i].size && ctrl->sq[i].cqid == cqid)
@@ -119,10 +124,10 @@ u16 vfmig_nvme_delete_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 
 u16 vfmig_nvme_delete_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
-	u16 sqid = le16_to_cpu(req->cmd.delete_queue.qid);
+	u16 sqid = io_qid(ctrl, req->cmd.delete_queue.qid);
 	struct vfmig_nvme_req *waiting, *next;
 
-	if (!valid_io_qid(ctrl, sqid) || !ctrl->sq[sqid].size)
+	if (!sqid || !ctrl->sq[sqid].size)
 		return VFMIG_NVME_BAD_QID;
 
 	list_for_each_entry_safe(waiting, next, &ctrl->waiting, entry)
@@ -148,7 +153,10 @@ u16 vfmig_nvme_abort(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	u16 sqid = le16_to_cpu(req->cmd.abort.sqid), cid = req->cmd.abort.cid;
 	struct vfmig_nvme_req *victim;
 
-	if (sqid >= VFMIG_NVME_QUEUES || !ctrl->sq[sqid].size)
+	if (sqid >= VFMIG_NVME_QUEUES)
+		return VFMIG_NVME_BAD_FIELD;
+	sqid = array_index_nospec(sqid, VFMIG_NVME_QUEUES);
+	if (!ctrl->sq[sqid].size)
 		return VFMIG_NVME_BAD_FIELD;
 
 	victim = find_req(sqid ? &ctrl->waiting : &ctrl->aers, sqid, cid);

@@ -4,6 +4,7 @@
  * back as it set it; the table says which bits, and who looks closer.
  */
 #include <linux/kernel.h>
+#include <linux/nospec.h>
 
 #include "nvme.h"
 
@@ -174,7 +175,10 @@ bool vfmig_nvme_features_valid(const struct vfmig_nvme_features *values)
 
 static const struct vfmig_nvme_feature *find_feature(u8 fid)
 {
-	return fid < VFMIG_NVME_FEATURES && features[fid].caps ? &features[fid] : NULL;
+	if (fid >= VFMIG_NVME_FEATURES)
+		return NULL;
+	fid = array_index_nospec(fid, VFMIG_NVME_FEATURES);
+	return features[fid].caps ? &features[fid] : NULL;
 }
 
 u16 vfmig_nvme_set_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
@@ -197,7 +201,7 @@ u16 vfmig_nvme_set_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 
 	if (feature->set)
 		return feature->set(ctrl, req, dw11);
-	ctrl->features.dword[dw10 & 0xff] = dw11 & feature->mask;
+	ctrl->features.dword[feature - features] = dw11 & feature->mask;
 	return NVME_SC_SUCCESS;
 }
 
@@ -222,6 +226,6 @@ u16 vfmig_nvme_get_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	/* What is not saveable has its default for a saved value */
 	if (feature->get)
 		return feature->get(ctrl, req, dw11, def);
-	req->result = def ? feature->def : ctrl->features.dword[dw10 & 0xff];
+	req->result = def ? feature->def : ctrl->features.dword[feature - features];
 	return NVME_SC_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #include <linux/highmem.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/string.h>
 
 #include "nvme.h"
@@ -194,7 +195,10 @@ u16 vfmig_nvme_execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	u32 nsid = le32_to_cpu(cmd->common.nsid);
 	u8 opcode = cmd->common.opcode;
 
-	if (opcode >= ARRAY_SIZE(io_ops) || !io_ops[opcode].execute)
+	if (opcode >= ARRAY_SIZE(io_ops))
+		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
+	opcode = array_index_nospec(opcode, ARRAY_SIZE(io_ops));
+	if (!io_ops[opcode].execute)
 		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
 	if (cmd->common.flags & VFMIG_NVME_BAD_FLAGS)
 		return VFMIG_NVME_BAD_FIELD;

@@ -10,6 +10,7 @@
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
@@ -21,6 +22,15 @@
 static u64 chunk_index(u64 offset)
 {
 	return offset >> VFMIG_CHUNK_SHIFT;
+}
+
+/*
+ * The place of a chunk in the table.  @offset is of the medium: whoever gave it, a guest or
+ * a stream, it was checked; but a CPU may run ahead of the check.
+ */
+static struct vfmig_media_chunk **chunk_slot(struct vfmig_media *media, u64 offset)
+{
+	return &media->chunks[array_index_nospec(chunk_index(offset), chunk_index(media->size))];
 }
 
 static unsigned int granule_bit(u64 offset)
@@ -71,7 +81,7 @@ void vfmig_media_destroy(struct vfmig_media *media)
 
 static struct vfmig_media_chunk *chunk_get(struct vfmig_media *media, u64 offset)
 {
-	struct vfmig_media_chunk **slot = &media->chunks[chunk_index(offset)];
+	struct vfmig_media_chunk **slot = chunk_slot(media, offset);
 	struct vfmig_media_chunk *chunk = *slot;
 
 	if (chunk)
@@ -125,7 +135,7 @@ void vfmig_media_reap(struct vfmig_media *media)
 /* The page of the granule at @offset, or NULL if it reads as zeroes */
 struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset)
 {
-	struct vfmig_media_chunk *chunk = media->chunks[chunk_index(offset)];
+	struct vfmig_media_chunk *chunk = *chunk_slot(media, offset);
 
 	return chunk ? chunk->pages[granule_bit(offset)] : NULL;
 }
@@ -150,7 +160,7 @@ int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 /* The data is in, or as much of it as could be had */
 void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *write)
 {
-	struct vfmig_media_chunk *chunk = media->chunks[chunk_index(write->offset)];
+	struct vfmig_media_chunk *chunk = *chunk_slot(media, write->offset);
 	unsigned int bit = granule_bit(write->offset);
 	bool first = false;
 
@@ -215,7 +225,7 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 
 	vfmig_media_settle(media);
 	while (offset < end) {
-		struct vfmig_media_chunk *chunk = media->chunks[chunk_index(offset)];
+		struct vfmig_media_chunk *chunk = *chunk_slot(media, offset);
 		unsigned int from = offset & (VFMIG_GRANULE - 1);
 		unsigned int n = min_t(u64, end - offset, VFMIG_GRANULE - from);
 		unsigned int bit = granule_bit(offset);

@@ -11,6 +11,7 @@
  */
 #include <linux/kernel.h>
 #include <linux/log2.h>
+#include <linux/nospec.h>
 
 #include "nvme.h"
 
@@ -96,6 +97,7 @@ static void write_doorbell(struct vfmig_nvme_latch *latch, u64 offset, u32 value
 		latch->flags |= VFMIG_NVME_BAD_DOORBELL;
 		return;
 	}
+	index = array_index_nospec(index, 2 * VFMIG_NVME_QUEUES);
 	latch->doorbell[index] = value;
 	__set_bit(index, latch->rung);
 }

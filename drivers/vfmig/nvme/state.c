@@ -5,6 +5,7 @@
  * is used, and nothing can fail after that.
  */
 #include <linux/kernel.h>
+#include <linux/nospec.h>
 #include <linux/ctype.h>
 #include <linux/string.h>
 
@@ -338,7 +339,10 @@ static bool sq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
 	if (!sq->size)
 		return !memchr_inv(sq, 0, sizeof(*sq)) &&
 		       (qid || !queue_may_exist(state, 0));
-	if (sq->reserved || cqid >= VFMIG_NVME_QUEUES || !state->cq[cqid].size || !qid != !cqid)
+	if (sq->reserved || cqid >= VFMIG_NVME_QUEUES || !qid != !cqid)
+		return false;
+	cqid = array_index_nospec(cqid, VFMIG_NVME_QUEUES);
+	if (!state->cq[cqid].size)
 		return false;
 	return queue_valid(state, qid, le64_to_cpu(sq->base), le32_to_cpu(sq->size),
 			   le16_to_cpu(sq->head), le16_to_cpu(sq->tail));
@@ -375,6 +379,8 @@ static bool req_valid(const struct vfmig_nvme_state *state,
 	if (sqid >= VFMIG_NVME_QUEUES || cqid >= VFMIG_NVME_QUEUES || req->reserved ||
 	    req->reserved2)
 		return false;
+	sqid = array_index_nospec(sqid, VFMIG_NVME_QUEUES);
+	cqid = array_index_nospec(cqid, VFMIG_NVME_QUEUES);
 
 	switch (req->stage) {
 	case VFMIG_NVME_WAITING:
