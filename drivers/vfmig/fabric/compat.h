@@ -9,7 +9,6 @@
 #define _VFMIG_FABRIC_COMPAT_H
 
 #include <linux/amd-iommu.h>
-#include <linux/ioport.h>
 #include <linux/irq.h>
 #include <linux/pci.h>
 
@@ -60,46 +59,15 @@ static inline int vfmig_set_driver_override(struct pci_dev *pdev, const char *dr
 }
 #endif
 
-/*
- * Keeps everybody from mapping BARs, which nothing backs.  VFIO and sysfs look at a bit (6.15).
- * Where there is none, the BARs are in use, exclusively, until they are given back.
- */
+/* Keeps VFIO from mapping BARs that nothing backs, where VFIO asks (6.15) */
 #ifdef VFMIG_HAS_NON_MAPPABLE_BARS
-static inline int vfmig_hide_bars(struct pci_dev *pdev)
+static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
 {
 	pdev->non_mappable_bars = 1;
-	return 0;
-}
-
-static inline void vfmig_unhide_bars(struct pci_dev *pdev)
-{
 }
 #else
-/* The first @count BARs */
-static inline void vfmig_release_bars(struct pci_dev *pdev, int count)
+static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
 {
-	while (count--)
-		if (pci_resource_len(pdev, count))
-			release_mem_region(pci_resource_start(pdev, count),
-					   pci_resource_len(pdev, count));
-}
-
-static inline int vfmig_hide_bars(struct pci_dev *pdev)
-{
-	for (int i = 0; i < PCI_STD_NUM_BARS; i++) {
-		if (!pci_resource_len(pdev, i) ||
-		    request_mem_region_exclusive(pci_resource_start(pdev, i),
-						 pci_resource_len(pdev, i), "vfmig_fabric"))
-			continue;
-		vfmig_release_bars(pdev, i);
-		return -EBUSY;
-	}
-	return 0;
-}
-
-static inline void vfmig_unhide_bars(struct pci_dev *pdev)
-{
-	vfmig_release_bars(pdev, PCI_STD_NUM_BARS);
 }
 #endif
 

@@ -132,7 +132,7 @@ enum {
  * @attachment: use of @domain; serialised by the IOMMU core's group mutex
  * @pins: a driver from outside has it, and @fabric's owner is pinned; protected by
  *	the device lock of its pci_dev
- * @bars_hidden: vfmig_hide_bars() is to be undone; while its pci_dev comes and goes
+ * @bars_taken: vfmig_bars_take() is to be undone; changes as its pci_dev comes and goes
  * @dma_faults: counted since the function was made
  * @faults_said: limits what the log says of them
  *
@@ -172,7 +172,7 @@ struct vfmig_fn {
 	struct vfmig_log *log;
 	struct vfmig_attachment *attachment;
 	bool pins;
-	bool bars_hidden;
+	bool bars_taken;
 	atomic64_t dma_faults;
 	struct ratelimit_state faults_said;
 
@@ -232,6 +232,8 @@ struct vfmig_fn *vfmig_fabric_fn(struct pci_bus *bus, unsigned int devfn);
 /* window.c */
 int vfmig_window_claim(struct vfmig_fabric *fabric);
 void vfmig_window_release(struct vfmig_fabric *fabric);
+int vfmig_bars_take(struct pci_dev *pdev);
+void vfmig_bars_give_back(struct pci_dev *pdev);
 
 /* config.c */
 extern struct pci_ops vfmig_pci_ops;

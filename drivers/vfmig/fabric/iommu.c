@@ -358,10 +358,11 @@ static int vfmig_function_prepare(struct vfmig_fn *fn, struct pci_dev *pdev)
 {
 	int ret;
 
-	ret = vfmig_hide_bars(pdev);
+	vfmig_set_bars_not_mappable(pdev);
+	ret = vfmig_bars_take(pdev);
 	if (ret)
 		return ret;
-	fn->bars_hidden = true;
+	fn->bars_taken = true;
 	ret = vfmig_iommu_set_fwspec(&pdev->dev, fn->fabric->fwnode);
 	if (!ret && vfmig_fn_is_vf(fn))
 		ret = vfmig_set_driver_override(pdev, fn->fabric->desc.vf_driver);
@@ -380,12 +381,12 @@ static void vfmig_function_added(struct vfmig_fn *fn, struct pci_dev *pdev)
 	kill_device(&pdev->dev);
 }
 
-/* Before the PCI core frees what its BARs are taken from */
+/* Before the PCI core frees the BARs */
 static void vfmig_function_removed(struct vfmig_fn *fn, struct pci_dev *pdev)
 {
-	if (fn->bars_hidden)
-		vfmig_unhide_bars(pdev);
-	fn->bars_hidden = false;
+	if (fn->bars_taken)
+		vfmig_bars_give_back(pdev);
+	fn->bars_taken = false;
 }
 
 /* The PF's own driver is of the module itself */

@@ -125,3 +125,34 @@ void vfmig_window_release(struct vfmig_fabric *fabric)
 {
 	release_resource(&fabric->window);
 }
+
+/* The first @count BARs */
+static void vfmig_bars_release(struct pci_dev *pdev, int count)
+{
+	while (count--)
+		if (pci_resource_len(pdev, count))
+			release_mem_region(pci_resource_start(pdev, count),
+					   pci_resource_len(pdev, count));
+}
+
+/*
+ * Put the BARs of a function to use, exclusively, as a driver does: then neither another
+ * driver nor a user, through sysfs, can map them.  -EBUSY.
+ */
+int vfmig_bars_take(struct pci_dev *pdev)
+{
+	for (int i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (!pci_resource_len(pdev, i) ||
+		    request_mem_region_exclusive(pci_resource_start(pdev, i),
+						 pci_resource_len(pdev, i), "vfmig_fabric"))
+			continue;
+		vfmig_bars_release(pdev, i);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+void vfmig_bars_give_back(struct pci_dev *pdev)
+{
+	vfmig_bars_release(pdev, PCI_STD_NUM_BARS);
+}
