@@ -193,6 +193,14 @@ struct vfmig_vf_ops {
 	 */
 	ssize_t (*state_save)(void *vf, void *buf, size_t size);
 
+	/**
+	 * @handed_over: The stream of the frozen VF was read to its end, so the device may go
+	 * on elsewhere.  If the VF is thawed, it is the same device still.  If it is closed or
+	 * reset before, it must not be afterwards: two guests would have the same device.
+	 * NULL if a user can't tell one VF from another.
+	 */
+	void (*handed_over)(void *vf);
+
 	/** @mem_allocated: How much a full copy would read now; any time, O(1). */
 	void (*mem_allocated)(void *vf, struct vfmig_mem_count *count);
 

@@ -13,7 +13,7 @@
 /* Takes the number of an I/O queue from a command; 0, the admin queue's, if it is none */
 static u16 io_qid(const struct vfmig_nvme *ctrl, __le16 qid_le)
 {
-	unsigned int qid = le16_to_cpu(qid_le), end = ctrl->ident.queues + 1;
+	unsigned int qid = le16_to_cpu(qid_le), end = ctrl->queues + 1;
 
 	return qid < end ? array_index_nospec(qid, end) : 0;
 }

@@ -151,7 +151,8 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	if (!ctrl->buf || !ctrl->reqs)
 		goto err;
 
-	vfmig_nvme_make_ident(ctrl);
+	ctrl->queues = ctrl->max_queues;
+	vfmig_nvme_ident_add(ctrl);
 	vfmig_nvme_init_reqs(ctrl);
 	vfmig_nvme_power_on(ctrl);
 	return ctrl;
@@ -171,6 +172,7 @@ static void vfmig_nvme_destroy(void *vf)
 	hrtimer_cancel(&ctrl->timer);
 	cancel_work_sync(&ctrl->work);
 	flush_work(&ctrl->discard);
+	vfmig_nvme_ident_del(ctrl);
 	vfmig_nvme_free(ctrl);
 }
 

@@ -91,7 +91,7 @@ static u16 set_error_recovery(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *re
 static u16 get_num_queues(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11,
 			  bool def)
 {
-	u32 queues = ctrl->ident.queues - 1;
+	u32 queues = ctrl->queues - 1;
 
 	req->result = queues << 16 | queues;
 	return NVME_SC_SUCCESS;

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Identify, and the identity that it tells: serial number, NGUID, EUI-64 and
- * subsystem NQN differ from VF to VF and from one load of the module to the next.
- */
+/* Identify.  Who the controller is, of all that it tells, comes from ident.c. */
 #include <linux/kernel.h>
-#include <linux/once.h>
-#include <linux/random.h>
-#include <linux/siphash.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
 
 #include "nvme.h"
 
 #define VFMIG_NVME_MODEL	"vfmig simulated NVMe disk"
-#define VFMIG_NVME_CNTLID	1	/* the only one of its subsystem */
 
 #define VFMIG_OACS_FORMAT	BIT(1)
 #define VFMIG_SANICAP_CRYPTO	BIT(0)
@@ -29,46 +22,6 @@
 #define VFMIG_DLFEAT_DEAC	BIT(3)	/* Write Zeroes can deallocate */
 
 #define VFMIG_NVME_BAD_NSID	(NVME_SC_INVALID_NS | NVME_STATUS_DNR)
-
-/* Number @n of those that belong to the function */
-static u64 ident_hash(struct vfmig_fn *fn, u64 n)
-{
-	static siphash_key_t salt;
-	struct {
-		char name[24];
-		u64 n;
-	} source = { .n = n };
-
-	get_random_once(&salt, sizeof(salt));
-	strscpy(source.name, vfmig_fn_name(fn));
-	return siphash(&source, sizeof(source), &salt);
-}
-
-/* Who the device is by itself */
-void vfmig_nvme_make_ident(struct vfmig_nvme *ctrl)
-{
-	struct vfmig_nvme_ident *ident = &ctrl->own;
-	char serial[sizeof(ident->serial) + 1];
-	u64 hash[6];
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(hash); i++)
-		hash[i] = ident_hash(ctrl->fn, i);
-
-	snprintf(serial, sizeof(serial), "VFMIG%015llX", hash[0] >> 4);
-	memcpy(ident->serial, serial, sizeof(ident->serial));
-
-	/* Locally administered, as there is no OUI to use */
-	put_unaligned_be64((hash[1] & ~BIT_ULL(56)) | BIT_ULL(57), ident->eui64);
-	put_unaligned_be64(hash[2], ident->nguid);
-	put_unaligned_be64((hash[3] & ~BIT_ULL(56)) | BIT_ULL(57), ident->nguid + 8);
-
-	/* Version 4, variant 1 */
-	put_unaligned_be64((hash[4] & ~0xf000ULL) | 0x4000, ident->subsys.b);
-	put_unaligned_be64((hash[5] >> 2) | BIT_ULL(63), ident->subsys.b + 8);
-
-	ident->queues = ctrl->max_queues;
-	ctrl->ident = *ident;
-}
 
 /* A granule of the medium in logical blocks, as a number counted from 0 */
 static __le16 granule_blocks(const struct vfmig_nvme *ctrl)
@@ -87,7 +40,7 @@ static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cm
 	memcpy(id->fr, VFMIG_NVME_FIRMWARE, sizeof(id->fr));
 	id->rab = 6;
 	id->mdts = VFMIG_NVME_MDTS;
-	id->cntlid = cpu_to_le16(VFMIG_NVME_CNTLID);
+	id->cntlid = cpu_to_le16(ctrl->ident.cntlid);
 	id->ver = cpu_to_le32(VFMIG_NVME_VERSION);
 	id->rtd3r = cpu_to_le32(100000);
 	id->rtd3e = cpu_to_le32(100000);
@@ -198,9 +151,9 @@ static u16 identify_ctrl_list(struct vfmig_nvme *ctrl, const struct nvme_identif
 {
 	__le16 *list = (void *)ctrl->buf;
 
-	if (le16_to_cpu(cmd->ctrlid) <= VFMIG_NVME_CNTLID) {
+	if (le16_to_cpu(cmd->ctrlid) <= ctrl->ident.cntlid) {
 		list[0] = cpu_to_le16(1);
-		list[1] = cpu_to_le16(VFMIG_NVME_CNTLID);
+		list[1] = cpu_to_le16(ctrl->ident.cntlid);
 	}
 	return NVME_SC_SUCCESS;
 }

@@ -175,20 +175,22 @@ struct vfmig_nvme_latch {
 };
 
 /**
- * struct vfmig_nvme_ident - who the device is
+ * struct vfmig_nvme_ident - who a controller is
  * @serial: serial number, printable, as in Identify Controller
  * @nguid: of the namespace
  * @eui64: of the namespace
  * @subsys: in the subsystem's NQN
- * @queues: I/O queue pairs that it says it has
+ * @cntlid: controller ID, 1 to VFMIG_NVME_MAX_CNTLID
  */
 struct vfmig_nvme_ident {
 	char serial[20];
 	u8 nguid[16];
 	u8 eui64[8];
 	uuid_t subsys;
-	u16 queues;
+	u16 cntlid;
 };
+
+#define VFMIG_NVME_MAX_CNTLID	0xffef	/* those beyond are reserved */
 
 /* Features that are one dword with nothing behind it, by Feature Identifier */
 #define VFMIG_NVME_FEATURES	(NVME_FEAT_ASYNC_EVENT + 1)
@@ -281,9 +283,15 @@ enum vfmig_nvme_running {
  * @fn: its function
  * @max_queues: I/O queue pairs that this VF was made with
  * @lba_shift: log2 of the size of a logical block
- * @own: who it is by itself, see @ident
  * @io_latency_ns: time that an I/O command takes, for commands fetched from now on
  * @media: its medium; changes of it are serialised by @lock
+ *
+ * @ident: who it is.  This and the following are ident.c's, protected by its lock; of a
+ *	controller that is open nobody else changes @ident, so the holder of @lock may read it.
+ * @ident_entry: in the list of all
+ * @ident_generation: how many identities it was given by itself
+ * @ident_open: a user has it open
+ * @ident_given: its stream was read to the end
  *
  * @latch: registers
  * @work: the worker
@@ -306,7 +314,7 @@ enum vfmig_nvme_running {
  * @running: &enum vfmig_nvme_running
  * @frozen_at: ktime in ns when it was frozen
  * @memcg: pays for memory of the medium, or NULL
- * @ident: who it is; that of another VF after that one's state was loaded
+ * @queues: I/O queue pairs that it says it has; as few as the source after a load
  * @features: settings
  * @health: SMART log
  * @events: asynchronous events
@@ -333,9 +341,14 @@ struct vfmig_nvme {
 	struct vfmig_fn *fn;
 	unsigned int max_queues;
 	unsigned int lba_shift;
-	struct vfmig_nvme_ident own;
 	u64 io_latency_ns;
 	struct vfmig_media media;
+
+	struct vfmig_nvme_ident ident;
+	struct list_head ident_entry;
+	u64 ident_generation;
+	bool ident_open;
+	bool ident_given;
 
 	struct vfmig_nvme_latch latch;
 	struct work_struct work;
@@ -357,7 +370,7 @@ struct vfmig_nvme {
 	u64 frozen_at;
 	struct mem_cgroup *memcg;
 
-	struct vfmig_nvme_ident ident;
+	u16 queues;
 	struct vfmig_nvme_features features;
 	struct vfmig_nvme_health health;
 	struct vfmig_nvme_events events;
@@ -465,8 +478,17 @@ u16 vfmig_nvme_sanitize(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u32 vfmig_nvme_sanitize_log(struct vfmig_nvme *ctrl, u8 *buf);
 bool vfmig_nvme_sanitize_valid(const struct vfmig_nvme_sanitize *sanitize);
 
+/* ident.c */
+void vfmig_nvme_ident_add(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ident_del(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ident_open(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl);
+void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_ident *ident);
+
 /* identify.c */
-void vfmig_nvme_make_ident(struct vfmig_nvme *ctrl);
 u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 
 /* features.c */

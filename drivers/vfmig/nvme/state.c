@@ -65,7 +65,7 @@ struct vfmig_nvme_state {
 	__u8 eui64[8];
 	__u8 subsys[16];
 	__le16 queues;
-	__le16 reserved;
+	__le16 cntlid;		/* 0 in version 1: then it is 1 */
 
 	/* features */
 	__le32 feature[VFMIG_NVME_FEATURES];
@@ -148,7 +148,8 @@ static void save_ident(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
 	memcpy(state->nguid, ident->nguid, sizeof(state->nguid));
 	memcpy(state->eui64, ident->eui64, sizeof(state->eui64));
 	export_uuid(state->subsys, &ident->subsys);
-	state->queues = cpu_to_le16(ident->queues);
+	state->cntlid = cpu_to_le16(ident->cntlid);
+	state->queues = cpu_to_le16(ctrl->queues);
 }
 
 static void save_settings(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
@@ -277,7 +278,8 @@ static bool ident_valid(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_s
 	for (unsigned int i = 0; i < sizeof(state->serial); i++)
 		if (!isascii(state->serial[i]) || !isprint(state->serial[i]))
 			return false;
-	return queues > 0 && queues <= ctrl->max_queues && !state->reserved;
+	return queues > 0 && queues <= ctrl->max_queues &&
+	       le16_to_cpu(state->cntlid) <= VFMIG_NVME_MAX_CNTLID;
 }
 
 static void load_features(struct vfmig_nvme_features *features,
@@ -455,13 +457,14 @@ static void apply_registers(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sta
 
 static void apply_ident(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
 {
-	struct vfmig_nvme_ident *ident = &ctrl->ident;
+	struct vfmig_nvme_ident ident = { .cntlid = le16_to_cpu(state->cntlid) ?: 1 };
 
-	memcpy(ident->serial, state->serial, sizeof(ident->serial));
-	memcpy(ident->nguid, state->nguid, sizeof(ident->nguid));
-	memcpy(ident->eui64, state->eui64, sizeof(ident->eui64));
-	import_uuid(&ident->subsys, state->subsys);
-	WRITE_ONCE(ident->queues, le16_to_cpu(state->queues));
+	memcpy(ident.serial, state->serial, sizeof(ident.serial));
+	memcpy(ident.nguid, state->nguid, sizeof(ident.nguid));
+	memcpy(ident.eui64, state->eui64, sizeof(ident.eui64));
+	import_uuid(&ident.subsys, state->subsys);
+	vfmig_nvme_ident_take(ctrl, &ident);
+	WRITE_ONCE(ctrl->queues, le16_to_cpu(state->queues));
 }
 
 static void apply_settings(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)

@@ -16,7 +16,7 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_MODEL_NAME		"nvme"
-#define VFMIG_NVME_STATE_VERSION	1
+#define VFMIG_NVME_STATE_VERSION	2
 
 /* Something is to be read where nothing was; with the lock held */
 void vfmig_nvme_media_dirty(struct vfmig_media *media)
@@ -97,6 +97,7 @@ static void vfmig_nvme_thaw(void *vf)
 
 	guard(vfmig_nvme)(ctrl);
 	thaw_locked(ctrl);
+	vfmig_nvme_ident_keep(ctrl);
 }
 
 static void vfmig_nvme_resume(void *vf)
@@ -105,6 +106,7 @@ static void vfmig_nvme_resume(void *vf)
 
 	guard(vfmig_nvme)(ctrl);
 	thaw_locked(ctrl);
+	vfmig_nvme_ident_keep(ctrl);
 	if (ctrl->running == VFMIG_NVME_RUNNING)
 		return;
 	run_locked(ctrl);
@@ -122,6 +124,7 @@ void vfmig_nvme_reset(void *vf)
 
 	scoped_guard(vfmig_nvme, ctrl) {
 		vfmig_nvme_power_on(ctrl);
+		vfmig_nvme_ident_reset(ctrl);
 		/* The fabric may have let interrupts out before a quiesce() held them again */
 		run_locked(ctrl);
 	}
@@ -157,11 +160,9 @@ static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void 
 	ctrl->client = client;
 	ctrl->client_data = data;
 	ctrl->memcg = get_mem_cgroup_from_mm(current->mm);
-	/*
-	 * Who was here before may have moved another VF in.  The next user gets
-	 * this one: two VFs of one guest must not be the same device.
-	 */
-	ctrl->ident = ctrl->own;
+	vfmig_nvme_ident_open(ctrl);
+	/* The guest that was here before may have come from a VF with less */
+	WRITE_ONCE(ctrl->queues, ctrl->max_queues);
 	if (ctrl->running != VFMIG_NVME_RUNNING) {
 		vfmig_nvme_power_on(ctrl);
 		run_locked(ctrl);
@@ -179,6 +180,7 @@ static void vfmig_nvme_close(void *vf)
 		mem_cgroup_put(ctrl->memcg);
 		ctrl->memcg = NULL;
 		freeze_locked(ctrl);
+		vfmig_nvme_ident_close(ctrl);
 	}
 	vfmig_nvme_mem_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);
@@ -206,7 +208,7 @@ static void vfmig_nvme_get_identity(void *vf, struct vfmig_vf_identity *id)
 	struct vfmig_nvme *ctrl = vf;
 	struct vfmig_nvme_identity data = {
 		.lba_shift = cpu_to_le16(ctrl->lba_shift),
-		.queues = cpu_to_le16(READ_ONCE(ctrl->ident.queues)),
+		.queues = cpu_to_le16(READ_ONCE(ctrl->queues)),
 		.vectors = cpu_to_le16(VFMIG_NVME_VECTORS),
 	};
 
@@ -255,6 +257,16 @@ static ssize_t vfmig_nvme_vf_state_save(void *vf, void *buf, size_t size)
 
 	guard(vfmig_nvme)(ctrl);
 	return vfmig_nvme_state_save(ctrl, buf, size);
+}
+
+/* A reset may have been faster */
+static void vfmig_nvme_handed_over(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	if (ctrl->running == VFMIG_NVME_FROZEN)
+		vfmig_nvme_ident_give(ctrl);
 }
 
 static void vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
@@ -405,7 +417,7 @@ static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t
 	*why = NULL;
 	if (!ctrl->load)
 		*why = "no load is on";
-	else if (version != VFMIG_NVME_STATE_VERSION)
+	else if (!version || version > VFMIG_NVME_STATE_VERSION)
 		*why = "version of the state";
 	else if (ctrl->load_kept < ctrl->load->size)
 		*why = "the medium was smaller meanwhile, and lost data";
@@ -472,6 +484,7 @@ const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.identity_check = vfmig_nvme_identity_check,
 	.state_size = vfmig_nvme_vf_state_size,
 	.state_save = vfmig_nvme_vf_state_save,
+	.handed_over = vfmig_nvme_handed_over,
 	.mem_allocated = vfmig_nvme_mem_allocated,
 	.mem_start = vfmig_nvme_mem_start,
 	.mem_stop = vfmig_nvme_mem_stop,

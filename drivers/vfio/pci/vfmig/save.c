@@ -277,6 +277,16 @@ static void vfmig_advance(struct vfmig_save *save, size_t bytes)
 	}
 }
 
+/* Tells the PF driver if the last byte of the stream was read just now */
+static void vfmig_check_end(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+
+	if (vfdev && vfdev->ops->handed_over && save->stage == VFMIG_STAGE_END &&
+	    !vfmig_record_unread(save))
+		vfdev->ops->handed_over(vfdev->vf);
+}
+
 /* Bytes copied, 0 at the end of the stream, or a negative errno */
 static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 {
@@ -293,8 +303,10 @@ static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 		vfmig_get_piece(save, &piece);
 	}
 	copied = vfmig_copy_piece(&piece, to);
-	scoped_guard(mutex, &save->lock)
+	scoped_guard(mutex, &save->lock) {
 		vfmig_advance(save, copied);
+		vfmig_check_end(save);
+	}
 	return copied ? copied : -EFAULT;
 }
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who a controller is: serial number, NGUID, EUI-64, subsystem NQN and controller ID.
+ *
+ * An identity belongs to the medium.  Both move with a stream, and both stay when the VF is
+ * closed.  No two controllers of this host have the same identity for long:
+ *
+ * - A source whose stream was read to its end has given its identity away.  It gets a new one
+ *   when it is closed or reset.  If it runs again instead, the migration failed, and it keeps
+ *   the identity.
+ * - A destination takes the identity of the stream.  A closed controller that had the same,
+ *   from an earlier load, gets a new one.
+ * - A destination that is closed while its source runs on gets a new one.
+ *
+ * Only an open controller's own user can have seen its identity, so nobody else changes that.
+ * Two open controllers do have the same where one stream was loaded twice.
+ */
+#include <linux/cleanup.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/once.h>
+#include <linux/random.h>
+#include <linux/siphash.h>
+#include <linux/string.h>
+#include <linux/unaligned.h>
+
+#include "nvme.h"
+
+/* Protects the list and the identities in it.  Nests in a controller's lock. */
+static DEFINE_MUTEX(idents_lock);
+static LIST_HEAD(idents);
+static u16 last_cntlid;
+
+/* Number @n of those that belong to the function */
+static u64 ident_hash(struct vfmig_nvme *ctrl, u64 n)
+{
+	static siphash_key_t salt;
+	struct {
+		char name[24];
+		u64 generation;
+		u64 n;
+	} source = { .generation = ctrl->ident_generation, .n = n };
+
+	get_random_once(&salt, sizeof(salt));
+	strscpy(source.name, vfmig_fn_name(ctrl->fn));
+	return siphash(&source, sizeof(source), &salt);
+}
+
+static u16 next_cntlid(void)
+{
+	last_cntlid = last_cntlid == VFMIG_NVME_MAX_CNTLID ? 1 : last_cntlid + 1;
+	return last_cntlid;
+}
+
+/* One that no controller had before; idents_lock is held */
+static void make_ident(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme_ident *ident = &ctrl->ident;
+	char serial[sizeof(ident->serial) + 1];
+	u64 hash[6];
+
+	ctrl->ident_generation++;
+	for (unsigned int i = 0; i < ARRAY_SIZE(hash); i++)
+		hash[i] = ident_hash(ctrl, i);
+
+	snprintf(serial, sizeof(serial), "VFMIG%015llX", hash[0] >> 4);
+	memcpy(ident->serial, serial, sizeof(ident->serial));
+
+	/* Locally administered, as there is no OUI to use */
+	put_unaligned_be64((hash[1] & ~BIT_ULL(56)) | BIT_ULL(57), ident->eui64);
+	put_unaligned_be64(hash[2], ident->nguid);
+	put_unaligned_be64((hash[3] & ~BIT_ULL(56)) | BIT_ULL(57), ident->nguid + 8);
+
+	/* Version 4, variant 1 */
+	put_unaligned_be64((hash[4] & ~0xf000ULL) | 0x4000, ident->subsys.b);
+	put_unaligned_be64((hash[5] >> 2) | BIT_ULL(63), ident->subsys.b + 8);
+
+	ident->cntlid = next_cntlid();
+	ctrl->ident_given = false;
+}
+
+static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *other)
+{
+	return other != ctrl && uuid_equal(&other->ident.subsys, &ctrl->ident.subsys);
+}
+
+/* Has another controller the same identity, and not given it away? */
+static bool has_twin(const struct vfmig_nvme *ctrl)
+{
+	const struct vfmig_nvme *other;
+
+	list_for_each_entry(other, &idents, ident_entry)
+		if (is_twin(ctrl, other) && !other->ident_given)
+			return true;
+	return false;
+}
+
+/* Nobody can tell a closed controller from another one yet */
+static void renew_closed_twins(const struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme *other;
+
+	list_for_each_entry(other, &idents, ident_entry)
+		if (is_twin(ctrl, other) && !other->ident_open)
+			make_ident(other);
+}
+
+void vfmig_nvme_ident_add(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	make_ident(ctrl);
+	list_add(&ctrl->ident_entry, &idents);
+}
+
+void vfmig_nvme_ident_del(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	list_del(&ctrl->ident_entry);
+}
+
+void vfmig_nvme_ident_open(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	ctrl->ident_open = true;
+}
+
+void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	ctrl->ident_open = false;
+	if (ctrl->ident_given || has_twin(ctrl))
+		make_ident(ctrl);
+}
+
+void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	if (ctrl->ident_given)
+		make_ident(ctrl);
+}
+
+/* The stream was read to its end */
+void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	ctrl->ident_given = true;
+}
+
+/* The controller goes on.  Who took the identity meanwhile is not going to. */
+void vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	if (!ctrl->ident_given)
+		return;
+	ctrl->ident_given = false;
+	renew_closed_twins(ctrl);
+}
+
+/* A stream was loaded */
+void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_ident *ident)
+{
+	guard(mutex)(&idents_lock);
+	ctrl->ident = *ident;
+	ctrl->ident_given = false;
+	renew_closed_twins(ctrl);
+}
