@@ -92,9 +92,10 @@ struct vfmig_mem_run {
 /**
  * struct vfmig_vf_client - what the PF driver tells the user of an open VF
  * @reset: The VF was reset, whoever asked for it (an FLR of the VF or of the
- *	PF): it is as after power-on.  Called from a context that may sleep, with
- *	no lock held that any &struct vfmig_vf_ops function but open() and close()
- *	takes; must not wait for anything that waits for a reset.
+ *	PF): it is as after power-on.  Called from a context that may sleep.  Locks
+ *	are held that open() and close() take, so it must not call these, and one
+ *	that bar_read() and bar_write() take shared.  It must not wait for anything
+ *	that waits for a reset.
  * @mem_dirty: Memory became dirty while nothing was pending, or was resized: a
  *	reader that waits can go on.  Atomic context; must not call back.
  */
@@ -167,9 +168,10 @@ struct vfmig_vf_ops {
 	void (*thaw)(void *vf);
 
 	/**
-	 * @identity: Fill in @id.  While a VF is open nothing changes of it but
-	 * &vfmig_vf_identity.memory_size, by the administrator, and that not while
-	 * the VF is frozen in a memory session.
+	 * @identity: Fill in @id.  While a VF is open two things can change it.  The
+	 * administrator changes &vfmig_vf_identity.memory_size, but not while the VF is
+	 * frozen in a memory session.  load_commit() makes &vfmig_vf_identity.data that of
+	 * the source.
 	 */
 	void (*identity)(void *vf, struct vfmig_vf_identity *id);
 

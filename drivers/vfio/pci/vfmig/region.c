@@ -35,7 +35,11 @@ static int vfmig_bar_read(struct vfmig_device *vfdev, unsigned int bar, u64 offs
 {
 	__le64 val;
 
-	/* Not across a reset: what was begun before it must not reach the VF after it */
+	/*
+	 * VFIO resets the VF with this lock held for writing: an access that began before
+	 * such a reset does not reach the VF after it.  Of other resets, by sysfs or of the
+	 * PF, the PF driver takes care.
+	 */
 	scoped_guard(rwsem_read, &vfdev->core.memory_lock)
 		val = cpu_to_le64(vfdev->ops->bar_read(vfdev->vf, bar, offset, width));
 
