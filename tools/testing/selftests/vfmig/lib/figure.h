@@ -25,6 +25,10 @@ double now(void);
 void report(const char *name, const char *a_name, const struct sample *a, const char *b_name,
 	    const struct sample *b, const char *unit, double target, bool at_least);
 
+/* The same of a figure that has no target on this machine, and @why not */
+void show(const char *name, const char *a_name, const struct sample *a, const char *b_name,
+	  const struct sample *b, const char *unit, const char *why);
+
 /* What can't be measured here, though it should be, has missed its target */
 void not_measured(const char *names, const char *why);
 
