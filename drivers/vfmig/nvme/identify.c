@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Identify.  Who the controller is, of all that it tells, comes from ident.c. */
 #include <linux/kernel.h>
+#include <linux/sizes.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
 
@@ -20,6 +21,9 @@
 #define VFMIG_NSFEAT_OPTPERF	BIT(4)	/* NPWG, NPWA, NPDG, NPDA and NOWS say something */
 #define VFMIG_DLFEAT_ZEROES	1	/* deallocated blocks read as zeroes */
 #define VFMIG_DLFEAT_DEAC	BIT(3)	/* Write Zeroes can deallocate */
+
+/* Bytes of a range of Dataset Management */
+#define VFMIG_NVME_MAX_DEALLOCATE SZ_1G
 
 #define VFMIG_NVME_BAD_NSID	(NVME_SC_INVALID_NS | NVME_STATUS_DNR)
 
@@ -141,10 +145,19 @@ static u16 identify_nvm_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *
 	return le32_to_cpu(cmd->nsid) == VFMIG_NVME_NSID ? NVME_SC_SUCCESS : VFMIG_NVME_BAD_NSID;
 }
 
-/* What the NVM command set adds to a controller: no limits to report */
+/*
+ * What the NVM command set adds to a controller.  Larger deallocations work too; these are
+ * what a host does well to stay within, so that none keeps the others waiting.
+ */
 static u16 identify_nvm_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 {
-	return cmd->csi == NVME_CSI_NVM ? NVME_SC_SUCCESS : VFMIG_NVME_BAD_FIELD;
+	struct nvme_id_ctrl_nvm *id = (void *)ctrl->buf;
+
+	if (cmd->csi != NVME_CSI_NVM)
+		return VFMIG_NVME_BAD_FIELD;
+	id->dmrl = U8_MAX;
+	id->dmrsl = cpu_to_le32(VFMIG_NVME_MAX_DEALLOCATE >> ctrl->lba_shift);
+	return NVME_SC_SUCCESS;
 }
 
 static u16 identify_ctrl_list(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)

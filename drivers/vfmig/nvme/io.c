@@ -2,15 +2,20 @@
 /*
  * The I/O commands.  Data goes between the medium's pages and the host's by one
  * copy; a command is done entirely, or not at all where the host's memory could
- * not be reached for now.
+ * not be reached for now.  Commands without data can take long, and are done in pieces.
  */
 #include <linux/highmem.h>
 #include <linux/kernel.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/string.h>
+#include <linux/timekeeping.h>
 
 #include "nvme.h"
+
+/* How long a piece of a command may take; that of one chunk always comes to its end */
+#define VFMIG_NVME_PIECE_NS	(100 * NSEC_PER_USEC)
 
 #define VFMIG_NVME_BAD_RANGE	(NVME_SC_LBA_RANGE | NVME_STATUS_DNR)
 
@@ -101,20 +106,20 @@ static u16 read_blocks(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 	return status;
 }
 
-static u16 execute_read(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+static u16 execute_read(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
-	return read_blocks(ctrl, cmd, read_piece);
+	return read_blocks(ctrl, &req->cmd, read_piece);
 }
 
-static u16 execute_compare(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+static u16 execute_compare(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
-	return read_blocks(ctrl, cmd, compare_piece);
+	return read_blocks(ctrl, &req->cmd, compare_piece);
 }
 
-static u16 execute_write(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+static u16 execute_write(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	u64 units;
-	u16 status = transfer_blocks(ctrl, cmd, write_piece, &units);
+	u16 status = transfer_blocks(ctrl, &req->cmd, write_piece, &units);
 
 	if (!status) {
 		ctrl->health.writes++;
@@ -124,30 +129,80 @@ static u16 execute_write(struct vfmig_nvme *ctrl, const struct nvme_command *cmd
 }
 
 /* The medium is memory: what is written is as safe as it will be */
-static u16 execute_flush(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+static u16 execute_flush(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	return NVME_SC_SUCCESS;
 }
 
-static u16 execute_write_zeroes(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+/*
+ * The next piece of a command that makes ranges of the medium read as zeroes.  A range may be
+ * as large as the medium, and the lock is not held for that: who waits for it gets it soon.
+ */
+struct zero {
+	struct vfmig_nvme *ctrl;
+	u64 skip;	/* what is left to skip, as it is done */
+	u64 *done;	/* see &struct vfmig_nvme_req */
+	u64 deadline;	/* ktime in ns */
+};
+
+static bool zero_is_over(const struct zero *zero)
 {
+	return atomic_read(&zero->ctrl->wanted) || ktime_get_ns() > zero->deadline;
+}
+
+static struct zero zero_begin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	return (struct zero) {
+		.ctrl = ctrl,
+		.skip = req->done,
+		.done = &req->done,
+		.deadline = ktime_get_ns() + VFMIG_NVME_PIECE_NS,
+	};
+}
+
+/* NVME_SC_SUCCESS if all of the range is done, or VFMIG_NVME_SC_MORE */
+static u16 zero_range(struct zero *zero, u64 slba, u64 blocks, bool deallocate)
+{
+	struct vfmig_nvme *ctrl = zero->ctrl;
+	u64 offset = slba << ctrl->lba_shift, length = blocks << ctrl->lba_shift;
+	u64 skip = min(zero->skip, length);
+
+	zero->skip -= skip;
+	offset += skip;
+	length -= skip;
+	while (length) {
+		u64 piece = vfmig_media_zero_piece(&ctrl->media, offset, length, deallocate);
+
+		*zero->done += piece;
+		offset += piece;
+		length -= piece;
+		if (length && zero_is_over(zero))
+			return VFMIG_NVME_SC_MORE;
+	}
+	return NVME_SC_SUCCESS;
+}
+
+static u16 execute_write_zeroes(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	const struct nvme_command *cmd = &req->cmd;
 	u64 slba = le64_to_cpu(cmd->write_zeroes.slba);
 	u32 blocks = le16_to_cpu(cmd->write_zeroes.length) + 1;
 	bool deallocate = le16_to_cpu(cmd->write_zeroes.control) & NVME_WZ_DEAC;
+	struct zero zero = zero_begin(ctrl, req);
 	u16 status = check_range(ctrl, slba, blocks);
 
 	if (status)
 		return status;
 	ctrl->sanitize.written = true;
-	vfmig_media_zero(&ctrl->media, slba << ctrl->lba_shift, (u64)blocks << ctrl->lba_shift,
-			 deallocate);
-	return NVME_SC_SUCCESS;
+	return zero_range(&zero, slba, blocks, deallocate);
 }
 
-static u16 execute_dsm(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
+static u16 execute_dsm(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
+	const struct nvme_command *cmd = &req->cmd;
 	unsigned int nr = (le32_to_cpu(cmd->dsm.nr) & 0xff) + 1;
 	const struct nvme_dsm_range *range = (void *)ctrl->buf;
+	struct zero zero = zero_begin(ctrl, req);
 	u16 status;
 
 	static_assert(NVME_DSM_MAX_RANGES * sizeof(*range) <= VFMIG_NVME_BUF);
@@ -156,20 +211,19 @@ static u16 execute_dsm(struct vfmig_nvme *ctrl, const struct nvme_command *cmd)
 	if (!(le32_to_cpu(cmd->dsm.attributes) & NVME_DSMGMT_AD))
 		return NVME_SC_SUCCESS;
 
+	/* For each piece anew: in between the buffer is of other commands */
 	status = vfmig_nvme_data_from_host(ctrl, cmd, ctrl->buf, nr * sizeof(*range));
 	for (unsigned int i = 0; !status && i < nr; i++)
 		status = check_range(ctrl, le64_to_cpu(range[i].slba), le32_to_cpu(range[i].nlb));
-	if (status)
-		return status;
 
-	for (unsigned int i = 0; i < nr; i++)
-		vfmig_media_zero(&ctrl->media, le64_to_cpu(range[i].slba) << ctrl->lba_shift,
-				 (u64)le32_to_cpu(range[i].nlb) << ctrl->lba_shift, true);
-	return NVME_SC_SUCCESS;
+	for (unsigned int i = 0; !status && i < nr; i++)
+		status = zero_range(&zero, le64_to_cpu(range[i].slba),
+				    le32_to_cpu(range[i].nlb), true);
+	return status;
 }
 
 struct vfmig_nvme_io_op {
-	u16 (*execute)(struct vfmig_nvme *ctrl, const struct nvme_command *cmd);
+	u16 (*execute)(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 	u32 effects;
 };
 
@@ -204,5 +258,5 @@ u16 vfmig_nvme_execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		return VFMIG_NVME_BAD_FIELD;
 	if (nsid != VFMIG_NVME_NSID && (opcode != nvme_cmd_flush || nsid != NVME_NSID_ALL))
 		return NVME_SC_INVALID_NS | NVME_STATUS_DNR;
-	return io_ops[opcode].execute(ctrl, cmd);
+	return io_ops[opcode].execute(ctrl, req);
 }

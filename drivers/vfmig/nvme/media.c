@@ -216,27 +216,23 @@ static void granule_zero(struct vfmig_media *media, u64 offset, unsigned int fro
 }
 
 /*
- * Make @length bytes at @offset read as zeroes.  With @deallocate whole granules
- * give their memory back.  What was never written reads as zeroes already.
+ * Make the first of @length bytes at @offset read as zeroes, those in one chunk: returns how
+ * many.  With @deallocate whole granules give their memory back.  What was never written
+ * reads as zeroes already.
  */
-void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate)
+u64 vfmig_media_zero_piece(struct vfmig_media *media, u64 offset, u64 length, bool deallocate)
 {
-	u64 end = offset + length;
+	struct vfmig_media_chunk *chunk = *chunk_slot(media, offset);
+	u64 left = min(length, VFMIG_CHUNK_SIZE - offset % VFMIG_CHUNK_SIZE), piece = left;
+
+	if (!chunk)
+		return piece;
 
 	vfmig_media_settle(media);
-	while (offset < end) {
-		struct vfmig_media_chunk *chunk = *chunk_slot(media, offset);
-		unsigned int from = offset & (VFMIG_GRANULE - 1);
-		unsigned int n = min_t(u64, end - offset, VFMIG_GRANULE - from);
-		unsigned int bit = granule_bit(offset);
+	while (left && !bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES)) {
+		unsigned int from = offset % VFMIG_GRANULE, bit = granule_bit(offset);
+		unsigned int n = min_t(u64, left, VFMIG_GRANULE - from);
 
-		if (!chunk || bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES)) {
-			if (chunk)
-				chunk_reap(media, chunk);
-			offset = (chunk_index(offset) + 1) << VFMIG_CHUNK_SHIFT;
-			cond_resched();
-			continue;
-		}
 		if (chunk->pages[bit]) {
 			if (deallocate && n == VFMIG_GRANULE)
 				granule_deallocate(media, chunk, bit);
@@ -244,10 +240,21 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 				granule_zero(media, offset - from, from, n);
 		}
 		offset += n;
-		if (bit == VFMIG_CHUNK_GRANULES - 1 || offset == end) {
-			chunk_reap(media, chunk);
-			cond_resched();
-		}
+		left -= n;
+	}
+	chunk_reap(media, chunk);
+	return piece;
+}
+
+/* All of it */
+void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate)
+{
+	while (length) {
+		u64 piece = vfmig_media_zero_piece(media, offset, length, deallocate);
+
+		offset += piece;
+		length -= piece;
+		cond_resched();
 	}
 }
 

@@ -132,6 +132,7 @@ struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset);
 int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 			    struct vfmig_media_write *write);
 void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *write);
+u64 vfmig_media_zero_piece(struct vfmig_media *media, u64 offset, u64 length, bool deallocate);
 void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate);
 void vfmig_media_erase(struct vfmig_media *media);
 struct vfmig_media_chunk **vfmig_media_new_table(u64 size);

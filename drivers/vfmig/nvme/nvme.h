@@ -67,6 +67,7 @@ struct mem_cgroup;
 /* Statuses that no guest sees: bit 15 is the phase tag's in a completion entry */
 #define VFMIG_NVME_SC_AGAIN	0x8000	/* no DMA now: leave the command, a kick follows */
 #define VFMIG_NVME_SC_HELD	0x8001	/* completes by itself later */
+#define VFMIG_NVME_SC_MORE	0x8002	/* a piece is done: execute it again for the next */
 
 /* Fused operations and SGLs: there are none here */
 #define VFMIG_NVME_BAD_FLAGS	(NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND | NVME_CMD_SGL_ALL)
@@ -127,6 +128,8 @@ enum vfmig_nvme_stage {
  * @status: of a done one
  * @result: dword 0 of its completion
  * @due: of a waiting one: when to execute it, ktime in ns
+ * @done: bytes of the medium that are dealt with, of a command that executes in pieces.  It
+ *	does not move: such a command can be done twice.
  * @cmd: the command
  */
 struct vfmig_nvme_req {
@@ -138,6 +141,7 @@ struct vfmig_nvme_req {
 	u16 status;
 	u32 result;
 	u64 due;
+	u64 done;
 	struct nvme_command cmd;
 };
 
@@ -323,6 +327,7 @@ enum vfmig_nvme_running {
  * @cc: CC as the worker last saw it
  * @page_shift: log2 of the memory page size
  * @stalled: DMA is off; only a kick helps
+ * @unfinished: of a command that waits a piece was done, and there is another
  * @sq: submission queues
  * @cq: completion queues
  * @next_sq: where round robin goes on
@@ -380,6 +385,7 @@ struct vfmig_nvme {
 	u32 cc;
 	unsigned int page_shift;
 	bool stalled;
+	bool unfinished;
 	struct vfmig_nvme_sq sq[VFMIG_NVME_QUEUES];
 	struct vfmig_nvme_cq cq[VFMIG_NVME_QUEUES];
 	unsigned int next_sq;

@@ -56,6 +56,7 @@ struct vfmig_nvme_req *vfmig_nvme_get_req(struct vfmig_nvme *ctrl)
 		return NULL;
 	list_del_init(&req->entry);
 	req->result = 0;
+	req->done = 0;
 	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs + 1);
 	return req;
 }
@@ -241,8 +242,12 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 			ctrl->stalled = true;
 			return false;
 		}
-		vfmig_nvme_complete(ctrl, req, status);
-		post_done(ctrl);
+		if (status == VFMIG_NVME_SC_MORE) {
+			ctrl->unfinished = true;
+		} else {
+			vfmig_nvme_complete(ctrl, req, status);
+			post_done(ctrl);
+		}
 		if (must_stop(ctrl))
 			return false;
 		if (count_command(ctrl, budget))
@@ -336,8 +341,13 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 		goto put;
 	}
 	sq->head = next_entry(sq->head, sq->size);
-	if (status != VFMIG_NVME_SC_HELD)
+	if (status == VFMIG_NVME_SC_MORE) {
+		req->due = ktime_get_ns();
+		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);
+		ctrl->unfinished = true;
+	} else if (status != VFMIG_NVME_SC_HELD) {
 		vfmig_nvme_complete(ctrl, req, status);
+	}
 	return true;
 
 put:
@@ -387,6 +397,7 @@ bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
 	bool over, progress;
 
 	ctrl->stalled = false;
+	ctrl->unfinished = false;
 	if (!vfmig_nvme_ready(ctrl))
 		return false;
 
@@ -404,7 +415,7 @@ bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
 	}
 	/* What was done of a command that will be done again */
 	vfmig_media_settle(&ctrl->media);
-	return over && !must_stop(ctrl);
+	return (over || ctrl->unfinished) && !must_stop(ctrl);
 }
 
 void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl)

@@ -373,4 +373,115 @@ TEST_F_TIMEOUT(inflight, back_and_forth_under_load, 90)
 	blob_free(&blob);
 }
 
+#define LARGE_MB	32
+
+/* One command about a lot of memory */
+FIXTURE(lengthy)
+{
+	struct rig rig;
+	u8 *buf;
+};
+
+FIXTURE_VARIANT(lengthy)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(lengthy, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(lengthy, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
+FIXTURE_SETUP(lengthy)
+{
+	struct pf_vfs vfs = { .count = 2, .media_mb = LARGE_MB };
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 2);
+
+	if (why)
+		SKIP(return, "%s", why);
+	rig_start(&self->rig);
+	self->buf = arena_alloc(&self->rig.mem, KIB(256));
+	fill_pattern(self->buf, KIB(256), 1);
+}
+
+FIXTURE_TEARDOWN(lengthy)
+{
+	rig_close(&self->rig);
+}
+
+static void fill_medium(struct nvme *nvme, u8 *buf)
+{
+	for (u64 at = 0; at < MIB(LARGE_MB); at += KIB(256))
+		nvme_write_bytes(nvme, at, buf, KIB(256));
+}
+
+/* Who stops the device, or resets it, does not wait for the whole of it */
+TEST_F_TIMEOUT(lengthy, deallocation_stops_half_way_and_moves, 120)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_queue *q = &rig->nvme.io[1];
+	bool half_way = false;
+	u16 cid;
+
+	for (unsigned int i = 0; i < 20 && !half_way; i++) {
+		struct nvme_cmd cmd;
+		u64 left;
+
+		fill_medium(&rig->nvme, self->buf);
+		cmd = nvme_deallocate_cmd(&rig->nvme, q, 0, rig->nvme.lbas);
+		cid = nvme_submit(&rig->nvme, q, &cmd);
+		nvme_ring(&rig->nvme, q);
+		while (vf_media_allocated(rig->dev[0].bdf) == MIB(LARGE_MB))
+			;
+		ASSERT_EQ(mig_set(&rig->dev[0], STOP, NULL), 0);
+		left = vf_media_allocated(rig->dev[0].bdf);
+		half_way = left && left < MIB(LARGE_MB);
+		EXPECT_TRUE(!half_way || !nvme_peek(q));
+		if (!half_way) {
+			ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+			ASSERT_EQ(nvme_wait(&rig->nvme, q, cid, NULL), 0);
+		}
+	}
+	ASSERT_TRUE(half_way);
+
+	rig_move(rig, RUNNING);
+	expect_all_once(_metadata, &rig->nvme, q, &cid, 1);
+	EXPECT_EQ(vf_media_allocated(rig->dev[1].bdf), 0);
+	nvme_read_bytes(&rig->nvme, 0, self->buf, KIB(256));
+	EXPECT_TRUE(is_filled(self->buf, KIB(256), 0));
+}
+
+/* Reads in another queue's turn, and the command itself, come to their end */
+TEST_F_TIMEOUT(lengthy, deallocation_leaves_room_for_others, 60)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_queue *q = &rig->nvme.io[1];
+	struct nvme_cmd cmd;
+	unsigned int beside = 0;
+	u16 cid;
+
+	ASSERT_EQ(nvme_create_io(&rig->nvme, 2, 16, -1), 0);
+	for (unsigned int i = 0; i < 20 && !beside; i++) {
+		fill_medium(&rig->nvme, self->buf);
+		cmd = nvme_deallocate_cmd(&rig->nvme, q, 0, rig->nvme.lbas);
+		cid = nvme_submit(&rig->nvme, q, &cmd);
+		nvme_ring(&rig->nvme, q);
+		while (vf_media_allocated(rig->dev[0].bdf) == MIB(LARGE_MB))
+			;
+		while (!nvme_peek(q)) {
+			ASSERT_EQ(nvme_rw(&rig->nvme, &rig->nvme.io[2], NVME_READ, 0, 8,
+					  self->buf), 0);
+			beside += !nvme_peek(q);
+		}
+		ASSERT_EQ(nvme_wait(&rig->nvme, q, cid, NULL), 0);
+		EXPECT_EQ(vf_media_allocated(rig->dev[0].bdf), 0);
+	}
+	EXPECT_GT(beside, 0);
+}
+
 TEST_HARNESS_MAIN

@@ -205,6 +205,17 @@ TEST_F(admin, each_vf_is_somebody_else)
 	iommu_exit(&iommu);
 }
 
+/* Identify with CNS 06h, of the NVM command set */
+TEST_F(admin, deallocations_have_limits_to_stay_within)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_IDENTIFY, .cdw10 = 6 };
+
+	cmd.prp1 = arena_iova(&self->rig.mem, self->buf);
+	ASSERT_EQ(nvme_admin(self->nvme, cmd), 0);
+	EXPECT_EQ(self->buf[3], 255);						/* DMRL */
+	EXPECT_EQ(get32(self->buf, 4), (1U << 30) / self->lba);		/* DMRSL */
+}
+
 TEST_F(admin, identify_namespace)
 {
 	u8 *id = self->buf, *list = self->buf + PAGE;

@@ -375,10 +375,10 @@ void nvme_read_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len)
 	rw_bytes(nvme, NVME_READ, offset, buf, len);
 }
 
-int nvme_deallocate(struct nvme *nvme, u64 slba, u32 blocks)
+struct nvme_cmd nvme_deallocate_cmd(struct nvme *nvme, struct nvme_queue *q, u64 slba,
+				    u32 blocks)
 {
 	struct nvme_cmd cmd = { .opcode = NVME_DSM, .nsid = 1, .cdw11 = 1 << 2 };
-	struct nvme_queue *q = &nvme->io[1];
 	struct { u32 attr, blocks; u64 slba; } *range;
 
 	if (!q->lists)
@@ -388,6 +388,14 @@ int nvme_deallocate(struct nvme *nvme, u64 slba, u32 blocks)
 	range->blocks = blocks;
 	range->slba = slba;
 	cmd.prp1 = arena_iova(nvme->mem, range);
+	return cmd;
+}
+
+int nvme_deallocate(struct nvme *nvme, u64 slba, u32 blocks)
+{
+	struct nvme_queue *q = &nvme->io[1];
+	struct nvme_cmd cmd = nvme_deallocate_cmd(nvme, q, slba, blocks);
+
 	return nvme_sync(nvme, q, &cmd, NULL);
 }
 
