@@ -9,7 +9,7 @@
 #include "memory.h"
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 /*
  * A page is written every 4 GiB: half a KiB for what is around it, and 4 KiB to lead

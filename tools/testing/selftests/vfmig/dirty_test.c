@@ -12,7 +12,7 @@
 #include "dirty.h"
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define BLOCKS		2048U	/* of 512 bytes: the medium, 1 MiB */
 #define SPAN		(2 * MIB(1024))

@@ -12,7 +12,7 @@
 #include "dirty.h"
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define LOG_START	VFIO_DEVICE_FEATURE_DMA_LOGGING_START
 #define LOG_STOP	VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP

@@ -7,7 +7,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define MEDIUM		MIB(4)
 #define ALL_NAMESPACES	0xffffffff

@@ -15,7 +15,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define CLASS_NVME		0x010802
 #define CLASS_ACCELERATOR	0x120000

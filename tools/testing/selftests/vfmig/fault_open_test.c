@@ -11,7 +11,7 @@
 #include "fault.h"
 #include "mig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(opened)
 {

@@ -17,7 +17,7 @@
 #include "fault.h"
 #include "source.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define MEDIA_MB	2
 #define GRANULES	(MIB(MEDIA_MB) / PAGE)

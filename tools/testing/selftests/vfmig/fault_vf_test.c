@@ -6,7 +6,7 @@
 #include "fault.h"
 #include "pf.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(appearing)
 {

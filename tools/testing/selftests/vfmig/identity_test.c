@@ -7,7 +7,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 /* Where Identify Controller and Identify Namespace have it */
 struct who {

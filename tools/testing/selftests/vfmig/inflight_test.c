@@ -7,7 +7,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 /* Long enough for a test to stop the device before a command is done */
 #define SLOW_US		4000000

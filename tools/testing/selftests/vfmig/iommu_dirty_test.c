@@ -15,7 +15,7 @@
 #include "dirty.h"
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define IOVA	0x40000000ULL
 #define PAGES	8

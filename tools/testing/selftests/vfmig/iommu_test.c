@@ -10,7 +10,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define IOVA	0x40000000ULL
 

@@ -10,7 +10,7 @@
 #include "kmod.h"
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(irq)
 {

@@ -13,7 +13,7 @@
 #include "pf.h"
 #include "vfio_dev.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define PARAM_DIR	"/sys/module/" SIM_MODULE "/parameters"
 

@@ -8,7 +8,7 @@
 
 #include "source.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 /* STOP_COPY cuts in at any byte: the record under way is finished from the same fd */
 FIXTURE(cut)

@@ -9,7 +9,7 @@
 
 #include "source.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define MEDIUM		MIB(4)
 #define LBA		512UL

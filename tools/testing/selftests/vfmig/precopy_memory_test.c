@@ -9,7 +9,7 @@
 #include "precopy.h"
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 /*
  * A granule is written in each MiB, for which the device takes 4 KiB of its own beside

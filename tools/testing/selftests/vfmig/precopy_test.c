@@ -15,7 +15,7 @@
 #include "gate.h"
 #include "source.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define MEDIUM		MIB(1)
 

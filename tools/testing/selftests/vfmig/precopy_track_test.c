@@ -6,7 +6,7 @@
  */
 #include "source.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define GRANULES_PER_MB	256U
 #define LBA		512UL

@@ -8,7 +8,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define SHALL		(VFMIG_RECORD_MANDATORY | VFMIG_RECORD_PAYLOAD_CRC)
 #define MEDIUM		MIB(1)

@@ -9,7 +9,7 @@
 
 #include "source.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define FORMAT_NVM	0x80
 #define SANITIZE	0x84

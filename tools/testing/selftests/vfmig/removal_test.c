@@ -11,7 +11,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 enum removal {
 	BY_NUMVFS,

@@ -9,7 +9,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(reset)
 {

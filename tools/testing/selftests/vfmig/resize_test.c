@@ -12,7 +12,7 @@
 
 #include "source.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define MEDIA_MB		4
 #define GRANULES_PER_MB		256

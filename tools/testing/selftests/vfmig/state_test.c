@@ -11,7 +11,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 static bool is_pre_copy(u32 state)
 {

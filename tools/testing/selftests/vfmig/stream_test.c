@@ -8,7 +8,7 @@
 
 #include "rig.h"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define MEDIUM		MIB(1)
 

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The kernel's harness, for a test program to include last of all.  A limit of time is there
+ * to end a test that hangs: VFMIG_SLOWNESS in the environment is how many times as long the
+ * kernel takes for everything, and the limits are that much longer.
+ */
+#ifndef VFMIG_TEST_HARNESS_H
+#define VFMIG_TEST_HARNESS_H
+
+#include <stdlib.h>
+
+#include "kselftest_harness.h"
+
+static inline void scale_limits(void)
+{
+	const char *text = getenv("VFMIG_SLOWNESS");
+	int slowness = text ? atoi(text) : 1;
+
+	for (struct __fixture_metadata *f = __fixture_list; f; f = f->next)
+		for (struct __test_metadata *t = f->tests; t; t = t->next)
+			t->timeout *= slowness > 1 ? slowness : 1;
+}
+
+#undef TEST_HARNESS_MAIN
+#define TEST_HARNESS_MAIN \
+	int main(int argc, char **argv) \
+	{ \
+		scale_limits(); \
+		return test_harness_run(argc, argv); \
+	}
+
+#endif /* VFMIG_TEST_HARNESS_H */
