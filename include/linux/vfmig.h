@@ -92,10 +92,10 @@ struct vfmig_mem_run {
 /**
  * struct vfmig_vf_client - what the PF driver tells the user of an open VF
  * @reset: The VF was reset, whoever asked for it (an FLR of the VF or of the
- *	PF): it is as after power-on.  Called from a context that may sleep.  Locks
- *	are held that open() and close() take, so it must not call these, and one
- *	that bar_read() and bar_write() take shared.  It must not wait for anything
- *	that waits for a reset.
+ *	PF): it is as after power-on.  Called from a context that may sleep.  The PF
+ *	driver may hold locks that open(), close(), bar_read() and bar_write() take:
+ *	none of the four may be called from here.  Must not wait for anything that
+ *	waits for a reset.
  * @mem_dirty: Memory became dirty while nothing was pending, or was resized: a
  *	reader that waits can go on.  Atomic context; must not call back.
  */

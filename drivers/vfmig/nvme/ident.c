@@ -8,12 +8,13 @@
  * - A source whose stream was read to its end has given its identity away.  It gets a new one
  *   when it is closed or reset.  If it runs again instead, the migration failed, and it keeps
  *   the identity.
- * - A destination takes the identity of the stream.  A closed controller that had the same,
- *   from an earlier load, gets a new one.
- * - A destination that is closed while its source runs on gets a new one.
+ * - A destination takes the identity of the stream.  A closed controller that has the same
+ *   gets a new one: it is the source, whose snapshot was loaded, or the stream was loaded into
+ *   it before.
+ * - A destination whose source runs on gets a new one when it is closed or reset.
  *
- * Only an open controller's own user can have seen its identity, so nobody else changes that.
- * Two open controllers do have the same where one stream was loaded twice.
+ * A guest may have seen the identity of an open controller, so nobody else changes that.  Two
+ * open controllers do have the same where one stream was loaded twice.
  */
 #include <linux/cleanup.h>
 #include <linux/list.h>
@@ -77,6 +78,7 @@ static void make_ident(struct vfmig_nvme *ctrl)
 
 	ident->cntlid = next_cntlid();
 	ctrl->ident_given = false;
+	ctrl->ident_stale = false;
 }
 
 static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *other)
@@ -84,18 +86,18 @@ static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *othe
 	return other != ctrl && uuid_equal(&other->ident.subsys, &ctrl->ident.subsys);
 }
 
-/* Has another controller the same identity, and not given it away? */
+/* Has another controller the same identity, which it will keep? */
 static bool has_twin(const struct vfmig_nvme *ctrl)
 {
 	const struct vfmig_nvme *other;
 
 	list_for_each_entry(other, &idents, ident_entry)
-		if (is_twin(ctrl, other) && !other->ident_given)
+		if (is_twin(ctrl, other) && !other->ident_given && !other->ident_stale)
 			return true;
 	return false;
 }
 
-/* Nobody can tell a closed controller from another one yet */
+/* No guest has a closed controller */
 static void renew_closed_twins(const struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme *other;
@@ -103,6 +105,15 @@ static void renew_closed_twins(const struct vfmig_nvme *ctrl)
 	list_for_each_entry(other, &idents, ident_entry)
 		if (is_twin(ctrl, other) && !other->ident_open)
 			make_ident(other);
+}
+
+static void mark_open_twins_stale(const struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme *other;
+
+	list_for_each_entry(other, &idents, ident_entry)
+		if (is_twin(ctrl, other) && other->ident_open)
+			other->ident_stale = true;
 }
 
 void vfmig_nvme_ident_add(struct vfmig_nvme *ctrl)
@@ -128,14 +139,14 @@ void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
 	ctrl->ident_open = false;
-	if (ctrl->ident_given || has_twin(ctrl))
+	if (ctrl->ident_given || ctrl->ident_stale || has_twin(ctrl))
 		make_ident(ctrl);
 }
 
 void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
-	if (ctrl->ident_given)
+	if (ctrl->ident_given || ctrl->ident_stale)
 		make_ident(ctrl);
 }
 
@@ -154,6 +165,7 @@ void vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl)
 		return;
 	ctrl->ident_given = false;
 	renew_closed_twins(ctrl);
+	mark_open_twins_stale(ctrl);
 }
 
 /* A stream was loaded */
@@ -162,5 +174,6 @@ void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_iden
 	guard(mutex)(&idents_lock);
 	ctrl->ident = *ident;
 	ctrl->ident_given = false;
+	ctrl->ident_stale = false;
 	renew_closed_twins(ctrl);
 }

@@ -157,6 +157,8 @@ static u16 identify_nvm_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify
 		return VFMIG_NVME_BAD_FIELD;
 	id->dmrl = U8_MAX;
 	id->dmrsl = cpu_to_le32(VFMIG_NVME_MAX_DEALLOCATE >> ctrl->lba_shift);
+	/* All three or none: as much as so many ranges can name */
+	id->dmsl = cpu_to_le64((u64)U8_MAX * (VFMIG_NVME_MAX_DEALLOCATE >> ctrl->lba_shift));
 	return NVME_SC_SUCCESS;
 }
 

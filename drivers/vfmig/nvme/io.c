@@ -2,7 +2,7 @@
 /*
  * The I/O commands.  Data goes between the medium's pages and the host's by one
  * copy; a command is done entirely, or not at all where the host's memory could
- * not be reached for now.  Commands without data can take long, and are done in pieces.
+ * not be reached for now.  Commands that erase can take long, and are done in pieces.
  */
 #include <linux/highmem.h>
 #include <linux/kernel.h>
@@ -143,11 +143,13 @@ struct zero {
 	u64 skip;	/* what is left to skip, as it is done */
 	u64 *done;	/* see &struct vfmig_nvme_req */
 	u64 deadline;	/* ktime in ns */
+	bool begun;	/* something was done: the command gets on */
 };
 
 static bool zero_is_over(const struct zero *zero)
 {
-	return atomic_read(&zero->ctrl->wanted) || ktime_get_ns() > zero->deadline;
+	return zero->begun &&
+	       (atomic_read(&zero->ctrl->wanted) || ktime_get_ns() > zero->deadline);
 }
 
 static struct zero zero_begin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
@@ -171,13 +173,15 @@ static u16 zero_range(struct zero *zero, u64 slba, u64 blocks, bool deallocate)
 	offset += skip;
 	length -= skip;
 	while (length) {
-		u64 piece = vfmig_media_zero_piece(&ctrl->media, offset, length, deallocate);
+		u64 piece;
 
+		if (zero_is_over(zero))
+			return VFMIG_NVME_SC_MORE;
+		piece = vfmig_media_zero_piece(&ctrl->media, offset, length, deallocate);
+		zero->begun = true;
 		*zero->done += piece;
 		offset += piece;
 		length -= piece;
-		if (length && zero_is_over(zero))
-			return VFMIG_NVME_SC_MORE;
 	}
 	return NVME_SC_SUCCESS;
 }

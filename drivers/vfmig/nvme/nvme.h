@@ -296,11 +296,12 @@ enum vfmig_nvme_running {
  * @ident_generation: how many identities it was given by itself
  * @ident_open: a user has it open
  * @ident_given: its stream was read to the end
+ * @ident_stale: it took its identity from a source that goes on
  *
  * @latch: registers
  * @work: the worker
  * @timer: starts the worker when a waiting command is due
- * @wanted: somebody waits for @lock; the worker lets go of it after a command
+ * @wanted: somebody waits for @lock; the worker lets go of it after a command, or a piece of one
  *
  * @client_lock: protects @client and @client_data, which change with @lock held too;
  *	held while the client's reset() runs
@@ -354,6 +355,7 @@ struct vfmig_nvme {
 	u64 ident_generation;
 	bool ident_open;
 	bool ident_given;
+	bool ident_stale;
 
 	struct vfmig_nvme_latch latch;
 	struct work_struct work;

@@ -3,7 +3,8 @@
  * Queues: doorbells, fetching commands, posting completions, interrupts.
  *
  * A command is fetched when there is room for its completion and a request for
- * it, and executes at once or when it is due.  To execute is to do all of it.
+ * it, and executes at once or when it is due.  To execute is to do all of it, or, of
+ * a command that erases, a piece: then it waits for the next.
  * What can't be done now, for want of bus master or of room in a queue, is left
  * where it is: in its submission queue, waiting, or done and not posted.  Each of
  * these is plain state, which moves with the device.
@@ -237,6 +238,9 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 	list_for_each_entry_safe(req, next, &ctrl->waiting, entry) {
 		if (req->due > now || !cq_room(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
 			continue;
+		/* One piece a batch, in turns: the rest of the batch is for other commands */
+		if (ctrl->unfinished && req->done)
+			continue;
 		status = vfmig_nvme_execute_io(ctrl, req);
 		if (status == VFMIG_NVME_SC_AGAIN) {
 			ctrl->stalled = true;
@@ -244,10 +248,11 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 		}
 		if (status == VFMIG_NVME_SC_MORE) {
 			ctrl->unfinished = true;
-		} else {
-			vfmig_nvme_complete(ctrl, req, status);
-			post_done(ctrl);
+			list_move_tail(&req->entry, &ctrl->waiting);
+			continue;
 		}
+		vfmig_nvme_complete(ctrl, req, status);
+		post_done(ctrl);
 		if (must_stop(ctrl))
 			return false;
 		if (count_command(ctrl, budget))
@@ -288,7 +293,7 @@ static bool fetch_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sq *sq,
 
 /*
  * Commands that are done in no time may keep those before them in their turn from being
- * posted.  Others may take a second for a large medium, or deal with the queues.
+ * posted.  Others take longer, or deal with the queues.
  */
 static bool is_quick(const struct vfmig_nvme_req *req)
 {

@@ -227,7 +227,7 @@ static const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_ide
 	struct vfmig_nvme *ctrl = vf;
 
 	if (!id->model_version || id->model_version > VFMIG_NVME_STATE_VERSION)
-		return "its state is of a newer version";
+		return "its state is of a version that is not known here";
 	if (id->data_length != sizeof(*data) || data->reserved)
 		return "its NVMe part makes no sense";
 	if (id->memory_size != READ_ONCE(ctrl->media.size))

@@ -220,8 +220,8 @@ static bool vfmig_note_reset(struct vfmig_device *vfdev)
  */
 void vfmig_migration_reset_prepare(struct vfmig_device *vfdev)
 {
-	guard(spinlock)(&vfdev->reset_lock);
-	vfdev->resets_before = vfdev->resets;
+	scoped_guard(spinlock, &vfdev->reset_lock)
+		vfdev->resets_before = vfdev->resets;
 }
 
 void vfmig_migration_reset_done(struct vfmig_device *vfdev)

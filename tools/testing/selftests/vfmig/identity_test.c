@@ -193,6 +193,21 @@ TEST_F(identity, stays_with_a_source_that_runs_on)
 	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
 }
 
+/* The same, and the source's guest is shut down before the destination's VMM ends */
+TEST_F(identity, stays_with_a_source_that_runs_on_and_ends_first)
+{
+	struct rig *rig = &self->rig;
+
+	rig_move(rig, STOP);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	end(rig, 0);
+	end(rig, 1);
+	begin(rig, 0, self->bdf[0]);
+	begin(rig, 1, self->bdf[1]);
+	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
+	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
+}
+
 /* The same, and the destination's VMM ended first */
 TEST_F(identity, stays_with_a_source_that_runs_on_later)
 {

@@ -385,16 +385,31 @@ FIXTURE(lengthy)
 FIXTURE_VARIANT(lengthy)
 {
 	enum iommu_mode mode;
+	unsigned int ranges;
 };
 
-FIXTURE_VARIANT_ADD(lengthy, type1)
+FIXTURE_VARIANT_ADD(lengthy, one_range)
 {
 	.mode = IOMMU_TYPE1,
+	.ranges = 1,
 };
 
-FIXTURE_VARIANT_ADD(lengthy, iommufd)
+FIXTURE_VARIANT_ADD(lengthy, one_range_iommufd)
 {
 	.mode = IOMMU_IOMMUFD,
+	.ranges = 1,
+};
+
+FIXTURE_VARIANT_ADD(lengthy, many_ranges)
+{
+	.mode = IOMMU_TYPE1,
+	.ranges = 128,
+};
+
+FIXTURE_VARIANT_ADD(lengthy, many_ranges_iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+	.ranges = 128,
 };
 
 FIXTURE_SETUP(lengthy)
@@ -420,7 +435,7 @@ static void fill_medium(struct nvme *nvme, u8 *buf)
 		nvme_write_bytes(nvme, at, buf, KIB(256));
 }
 
-/* Who stops the device, or resets it, does not wait for the whole of it */
+/* Who stops the device does not wait for the whole of it */
 TEST_F_TIMEOUT(lengthy, deallocation_stops_half_way_and_moves, 120)
 {
 	struct rig *rig = &self->rig;
@@ -433,7 +448,8 @@ TEST_F_TIMEOUT(lengthy, deallocation_stops_half_way_and_moves, 120)
 		u64 left;
 
 		fill_medium(&rig->nvme, self->buf);
-		cmd = nvme_deallocate_cmd(&rig->nvme, q, 0, rig->nvme.lbas);
+		cmd = nvme_deallocate_cmd(&rig->nvme, q, 0, rig->nvme.lbas,
+					  variant->ranges);
 		cid = nvme_submit(&rig->nvme, q, &cmd);
 		nvme_ring(&rig->nvme, q);
 		while (vf_media_allocated(rig->dev[0].bdf) == MIB(LARGE_MB))
@@ -468,7 +484,8 @@ TEST_F_TIMEOUT(lengthy, deallocation_leaves_room_for_others, 60)
 	ASSERT_EQ(nvme_create_io(&rig->nvme, 2, 16, -1), 0);
 	for (unsigned int i = 0; i < 20 && !beside; i++) {
 		fill_medium(&rig->nvme, self->buf);
-		cmd = nvme_deallocate_cmd(&rig->nvme, q, 0, rig->nvme.lbas);
+		cmd = nvme_deallocate_cmd(&rig->nvme, q, 0, rig->nvme.lbas,
+					  variant->ranges);
 		cid = nvme_submit(&rig->nvme, q, &cmd);
 		nvme_ring(&rig->nvme, q);
 		while (vf_media_allocated(rig->dev[0].bdf) == MIB(LARGE_MB))

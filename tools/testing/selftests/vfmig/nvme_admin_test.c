@@ -213,7 +213,8 @@ TEST_F(admin, deallocations_have_limits_to_stay_within)
 	cmd.prp1 = arena_iova(&self->rig.mem, self->buf);
 	ASSERT_EQ(nvme_admin(self->nvme, cmd), 0);
 	EXPECT_EQ(self->buf[3], 255);						/* DMRL */
-	EXPECT_EQ(get32(self->buf, 4), (1U << 30) / self->lba);		/* DMRSL */
+	EXPECT_EQ(get32(self->buf, 4), (1U << 30) / self->lba);			/* DMRSL */
+	EXPECT_EQ(get64(self->buf, 8), 255ULL * ((1U << 30) / self->lba));	/* DMSL */
 }
 
 TEST_F(admin, identify_namespace)

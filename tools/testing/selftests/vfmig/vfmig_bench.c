@@ -582,7 +582,7 @@ static void bench_many(struct bench_vf *vfs)
 		report("save_64_vfs", "per_core", &many, "one_vf", &one, "MB/s", 0.9, true);
 	else
 		show("save_64_vfs", "per_core", &many, "one_vf", &one, "MB/s",
-		     "less than 8 CPUs, see scaling");
+		     "fewer than 8 CPUs, see scaling");
 	report("scaling", "vfs", &scale, "tmpfs", &file_scale, "of one", 0.9, true);
 	for (unsigned int i = 0; i < CROWD; i++) {
 		free(vf_crowd.savers[i].buf);

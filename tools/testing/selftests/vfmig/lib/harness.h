@@ -11,7 +11,7 @@
 
 #include "kselftest_harness.h"
 
-static inline void scale_limits(void)
+static inline int run_tests(int argc, char **argv)
 {
 	const char *text = getenv("VFMIG_SLOWNESS");
 	int slowness = text ? atoi(text) : 1;
@@ -19,14 +19,14 @@ static inline void scale_limits(void)
 	for (struct __fixture_metadata *f = __fixture_list; f; f = f->next)
 		for (struct __test_metadata *t = f->tests; t; t = t->next)
 			t->timeout *= slowness > 1 ? slowness : 1;
+	return test_harness_run(argc, argv);
 }
 
 #undef TEST_HARNESS_MAIN
 #define TEST_HARNESS_MAIN \
 	int main(int argc, char **argv) \
 	{ \
-		scale_limits(); \
-		return test_harness_run(argc, argv); \
+		exit(run_tests(argc, argv)); \
 	}
 
 #endif /* VFMIG_TEST_HARNESS_H */

@@ -376,7 +376,7 @@ void nvme_read_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len)
 }
 
 struct nvme_cmd nvme_deallocate_cmd(struct nvme *nvme, struct nvme_queue *q, u64 slba,
-				    u32 blocks)
+				    u32 blocks, unsigned int ranges)
 {
 	struct nvme_cmd cmd = { .opcode = NVME_DSM, .nsid = 1, .cdw11 = 1 << 2 };
 	struct { u32 attr, blocks; u64 slba; } *range;
@@ -384,9 +384,12 @@ struct nvme_cmd nvme_deallocate_cmd(struct nvme *nvme, struct nvme_queue *q, u64
 	if (!q->lists)
 		q->lists = arena_alloc(nvme->mem, 16 * PAGE);
 	range = (void *)(q->lists + q->tail % 16 * PAGE);
-	range->attr = 0;
-	range->blocks = blocks;
-	range->slba = slba;
+	for (unsigned int i = 0; i < ranges; i++) {
+		range[i].attr = 0;
+		range[i].blocks = blocks / ranges;
+		range[i].slba = slba + i * (blocks / ranges);
+	}
+	cmd.cdw10 = ranges - 1;
 	cmd.prp1 = arena_iova(nvme->mem, range);
 	return cmd;
 }
@@ -394,7 +397,7 @@ struct nvme_cmd nvme_deallocate_cmd(struct nvme *nvme, struct nvme_queue *q, u64
 int nvme_deallocate(struct nvme *nvme, u64 slba, u32 blocks)
 {
 	struct nvme_queue *q = &nvme->io[1];
-	struct nvme_cmd cmd = nvme_deallocate_cmd(nvme, q, slba, blocks);
+	struct nvme_cmd cmd = nvme_deallocate_cmd(nvme, q, slba, blocks, 1);
 
 	return nvme_sync(nvme, q, &cmd, NULL);
 }

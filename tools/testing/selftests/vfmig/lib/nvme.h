@@ -189,9 +189,9 @@ u16 nvme_submit_read(struct nvme *nvme, struct nvme_queue *q, u64 slba, u32 bloc
 /* By byte, in as many commands as it takes; fails the test on error */
 void nvme_write_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len);
 void nvme_read_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len);
-/* The command, to be submitted next on @q */
+/* The command, to be submitted next on @q; @blocks is cut into so many equal @ranges */
 struct nvme_cmd nvme_deallocate_cmd(struct nvme *nvme, struct nvme_queue *q, u64 slba,
-				    u32 blocks);
+				    u32 blocks, unsigned int ranges);
 int nvme_deallocate(struct nvme *nvme, u64 slba, u32 blocks);
 void nvme_deallocate_all(struct nvme *nvme);
 
