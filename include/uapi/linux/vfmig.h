@@ -34,7 +34,7 @@
 
 /* A reader takes any minor version of its own major version */
 #define VFMIG_STREAM_VERSION_MAJOR	1
-#define VFMIG_STREAM_VERSION_MINOR	0
+#define VFMIG_STREAM_VERSION_MINOR	1
 
 /* Device memory is moved in granules of this many bytes */
 #define VFMIG_GRANULE			4096
@@ -70,9 +70,10 @@ enum vfmig_record_type {
  * @type: &enum vfmig_record_type
  * @flags: VFMIG_RECORD_*
  * @length: bytes of payload that follow this header
- * @payload_crc: CRC32C of the payload if VFMIG_RECORD_PAYLOAD_CRC is set, else
- *	0.  Set on every record but MEMORY: the memory of a running device
- *	changes while it is read.
+ * @payload_crc: CRC32C of the payload if VFMIG_RECORD_PAYLOAD_CRC is set.  It is
+ *	set on every record but MEMORY: the memory of a running device changes
+ *	while it is read.  If it is not set: CRC32C of the &struct vfmig_extent of
+ *	a MEMORY record from version 1.1 on, else 0.
  * @header_crc: CRC32C of the 20 bytes before it.  CRC32C as in iSCSI (RFC 3720):
  *	reflected, initial value and final xor ~0.
  */

@@ -66,6 +66,7 @@ enum vfmig_load_part {
  * @page: the granule that is being filled, or NULL
  * @state: the model's state, or NULL
  * @state_len: bytes in @state
+ * @version_minor: of the format, from the last identity record
  * @model_version: version of @state, from the last identity record
  * @memory_size: of the source, from the last identity record
  * @bytes: bytes of the stream before the record under way
@@ -89,6 +90,7 @@ struct vfmig_load {
 	struct page *page;
 	void *state;
 	size_t state_len;
+	u16 version_minor;
 	u32 model_version;
 	u64 memory_size;
 	u64 bytes;
@@ -317,6 +319,7 @@ static int vfmig_identity_done(struct vfmig_load *load)
 	ret = vfmig_check_identity(load, &id);
 	if (ret)
 		return ret;
+	load->version_minor = le16_to_cpu(in->version_minor);
 	load->model_version = id.model_version;
 	load->memory_size = id.memory_size;
 	load->stage = VFMIG_LOAD_MEMORY;
@@ -332,6 +335,14 @@ static int vfmig_check_extent(struct vfmig_load *load, u64 offset, u64 length)
 	return 0;
 }
 
+/* Version 1.0 has no CRC of it, and one of the payload covers it */
+static bool vfmig_extent_valid(const struct vfmig_load *load, const struct vfmig_extent *extent)
+{
+	return !load->version_minor ||
+	       le32_to_cpu(load->rec.flags) & VFMIG_RECORD_PAYLOAD_CRC ||
+	       le32_to_cpu(load->rec.payload_crc) == vfmig_crc(0, extent, sizeof(*extent));
+}
+
 /* The extent of a MEMORY record came, its data follows */
 static int vfmig_memory_extent_done(struct vfmig_load *load)
 {
@@ -339,6 +350,8 @@ static int vfmig_memory_extent_done(struct vfmig_load *load)
 	u64 length = le64_to_cpu(extent->length);
 	int ret;
 
+	if (!vfmig_extent_valid(load, extent))
+		return vfmig_refuse(load, "bad CRC of an extent");
 	if (length != vfmig_rec_length(load) - sizeof(*extent))
 		return vfmig_refuse(load, "extent of %#llx bytes in a record of %#llx", length,
 				    vfmig_rec_length(load));

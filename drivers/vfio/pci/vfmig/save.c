@@ -172,6 +172,8 @@ static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run 
 			  sizeof(*extent) + body);
 	if (run->hole)
 		vfmig_record_set_crc(rec, extent, sizeof(*extent));
+	else
+		vfmig_record_set_extent_crc(rec, extent);
 	vfmig_begin_record(save, vfmig_run_kind(run), sizeof(*extent), run->offset, body);
 }
 

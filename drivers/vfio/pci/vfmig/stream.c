@@ -39,6 +39,13 @@ void vfmig_record_set_crc(struct vfmig_record *rec, const void *payload, size_t 
 	rec->header_crc = cpu_to_le32(vfmig_header_crc(rec));
 }
 
+/* The same of a MEMORY record: where its data goes, but not the data */
+void vfmig_record_set_extent_crc(struct vfmig_record *rec, const struct vfmig_extent *extent)
+{
+	rec->payload_crc = cpu_to_le32(vfmig_crc(0, extent, sizeof(*extent)));
+	rec->header_crc = cpu_to_le32(vfmig_header_crc(rec));
+}
+
 bool vfmig_record_valid(const struct vfmig_record *rec)
 {
 	return le32_to_cpu(rec->header_crc) == vfmig_header_crc(rec);

@@ -267,6 +267,21 @@ TEST_F(refused, bad_crc)
 	ACCEPTED("memory with a right CRC");
 }
 
+/* One bit, and the data would go elsewhere on the disk: each of them is noticed */
+TEST_F_TIMEOUT(refused, extent_with_a_bit_flipped, 60)
+{
+	ASSERT_EQ(bad_header(1)->type, VFMIG_RECORD_MEMORY);
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		((struct vfmig_extent *)bad_payload(1))->offset ^= 1ULL << bit;
+		/* The extent is enough to refuse it */
+		self->bad.len = self->records[1].offset + sizeof(struct vfmig_record) +
+				sizeof(struct vfmig_extent);
+		REFUSED("extent with a bit flipped");
+		blob_copy(&self->bad, &self->good);
+	}
+	UNTOUCHED();
+}
+
 TEST_F(refused, unknown_flags)
 {
 	for (unsigned int i = 0; i < self->n; i++) {

@@ -222,6 +222,36 @@ TEST_F(stream, moved_device_is_the_same_device)
 	EXPECT_FALSE(is_filled(smart + 80, 16, 0));
 }
 
+/* Where the state has the controller ID: version 1 has 0 there, and means 1 */
+#define STATE_CNTLID	258
+
+/* Version 1.0 of the format, with version 1 of the state: what the first release wrote */
+TEST_F(stream, old_versions_are_taken)
+{
+	struct rig *rig = &self->rig;
+	struct vfmig_identity *id = self->records[0].payload;
+	struct stream_record *state = &self->records[self->n - 2];
+	u16 cntlid = 1;
+
+	id->version_minor = 0;
+	id->model_version = 1;
+	ASSERT_EQ(state->header->type, VFMIG_RECORD_STATE);
+	memset(state->payload + STATE_CNTLID, 0, sizeof(cntlid));
+	for (unsigned int i = 0; i < self->n; i++) {
+		struct vfmig_record *header = self->records[i].header;
+
+		stream_seal(header);
+		if (header->type != VFMIG_RECORD_MEMORY)
+			continue;
+		header->payload_crc = 0;
+		header->header_crc = crc32c(header, offsetof(struct vfmig_record, header_crc));
+	}
+	rig_land(rig, &self->blob, RUNNING);
+	EXPECT_TRUE(medium_is(rig, self->buf, self->medium));
+	ASSERT_EQ(nvme_identify(&rig->nvme, 1, 0, self->buf), 0);
+	EXPECT_EQ(memcmp(self->buf + 78, &cntlid, sizeof(cntlid)), 0);
+}
+
 TEST_F(stream, what_the_destination_had_is_gone)
 {
 	struct rig *rig = &self->rig;

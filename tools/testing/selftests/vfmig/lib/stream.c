@@ -11,7 +11,8 @@ static bool payload_ok(const struct vfmig_record *header, const void *payload)
 {
 	if (header->flags & VFMIG_RECORD_PAYLOAD_CRC)
 		return header->payload_crc == crc32c(payload, header->length);
-	return header->type == VFMIG_RECORD_MEMORY && !header->payload_crc;
+	return header->type == VFMIG_RECORD_MEMORY &&
+	       header->payload_crc == crc32c(payload, sizeof(struct vfmig_extent));
 }
 
 static bool order_ok(const struct stream_record *records, unsigned int n)
@@ -149,6 +150,8 @@ void stream_seal(struct vfmig_record *record)
 	record->payload_crc = 0;
 	if (record->flags & VFMIG_RECORD_PAYLOAD_CRC)
 		record->payload_crc = crc32c(record + 1, record->length);
+	else if (record->type == VFMIG_RECORD_MEMORY)
+		record->payload_crc = crc32c(record + 1, sizeof(struct vfmig_extent));
 	record->header_crc = crc32c(record, HEADER_CRC_BYTES);
 }
 
