@@ -86,13 +86,19 @@ static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *othe
 	return other != ctrl && uuid_equal(&other->ident.subsys, &ctrl->ident.subsys);
 }
 
+/* Is the identity somebody else's to go on with?  Then it is replaced at a close or reset. */
+static bool is_to_go(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->ident_given || ctrl->ident_stale;
+}
+
 /* Has another controller the same identity, which it will keep? */
 static bool has_twin(const struct vfmig_nvme *ctrl)
 {
 	const struct vfmig_nvme *other;
 
 	list_for_each_entry(other, &idents, ident_entry)
-		if (is_twin(ctrl, other) && !other->ident_given && !other->ident_stale)
+		if (is_twin(ctrl, other) && !is_to_go(other))
 			return true;
 	return false;
 }
@@ -139,14 +145,14 @@ void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
 	ctrl->ident_open = false;
-	if (ctrl->ident_given || ctrl->ident_stale || has_twin(ctrl))
+	if (is_to_go(ctrl) || has_twin(ctrl))
 		make_ident(ctrl);
 }
 
 void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
-	if (ctrl->ident_given || ctrl->ident_stale)
+	if (is_to_go(ctrl))
 		make_ident(ctrl);
 }
 

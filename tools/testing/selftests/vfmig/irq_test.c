@@ -275,17 +275,14 @@ static int post_result(const char *name, char *text, size_t size)
 TEST_F(irq, posting_to_a_vcpu_is_declined_and_interrupts_still_come)
 {
 	struct rig *rig = &self->rig;
-	char path[PATH_SIZE], args[64], text[16];
-	int err;
+	char args[64], text[16];
+	const char *why;
 
-	if (!program_file("test_modules/" POST_MODULE ".ko", path, sizeof(path)))
-		SKIP(return, "the test module is not built: make KDIR=");
 	rig_start(rig);
 	snprintf(args, sizeof(args), "device=%s vector=1", rig->dev[0].bdf);
-	err = kmod_load(path, args);
-	if (err == -ENOEXEC)
-		SKIP(return, "the test module is built for another kernel");
-	ASSERT_EQ(err, 0);
+	why = kmod_load_test(POST_MODULE, args);
+	if (why)
+		SKIP(return, "%s", why);
 	EXPECT_EQ(post_result("understood", text, sizeof(text)), 0);
 	EXPECT_STREQ(text, "Y");
 	EXPECT_EQ(post_result("untouched", text, sizeof(text)), 0);

@@ -236,17 +236,14 @@ TEST_F_TIMEOUT(module, stays_while_another_driver_has_a_function, 60)
 /* A driver whose probe fails has nothing */
 TEST_F(module, goes_when_a_driver_failed_to_take_a_function)
 {
-	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE], path[PATH_SIZE];
-	int err;
+	char pfs[MAX_PFS][BDF_SIZE], vf[BDF_SIZE];
+	const char *why;
 
-	if (!program_file("test_modules/" PROBE_MODULE ".ko", path, sizeof(path)))
-		SKIP(return, "the test module is not built: make KDIR=");
 	/* An earlier run may have failed half-way */
 	kmod_unload(PROBE_MODULE);
-	err = kmod_load(path, "");
-	if (err == -ENOEXEC)
-		SKIP(return, "the test module is built for another kernel");
-	ASSERT_EQ(err, 0);
+	why = kmod_load_test(PROBE_MODULE, "");
+	if (why)
+		SKIP(return, "%s", why);
 	ASSERT_EQ(kmod_load(self->path, "media_mb=1"), 0);
 	ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
 	ASSERT_EQ(pf_set_numvfs(pfs[0], 1), 0);

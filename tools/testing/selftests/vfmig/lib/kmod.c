@@ -77,6 +77,21 @@ int kmod_load(const char *path, const char *args)
 	return err;
 }
 
+const char *kmod_load_test(const char *name, const char *args)
+{
+	char file[64], path[1024];
+	int err;
+
+	snprintf(file, sizeof(file), "test_modules/%s.ko", name);
+	if (!program_file(file, path, sizeof(path)))
+		return "the test module is not built: make KDIR=";
+	err = kmod_load(path, args);
+	if (err == -ENOEXEC)
+		return "the test module is built for another kernel";
+	must(!err);
+	return NULL;
+}
+
 int kmod_unload(const char *name)
 {
 	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;

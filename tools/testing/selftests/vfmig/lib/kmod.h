@@ -5,6 +5,8 @@
 
 /* 0 or -errno; the file may be compressed if xz, zstd or gzip is there to unpack it */
 int kmod_load(const char *path, const char *args);
+/* One of test_modules/.  NULL, or why the test must be skipped. */
+const char *kmod_load_test(const char *name, const char *args);
 /* 0 or -errno, at once: -EWOULDBLOCK if the module is in use */
 int kmod_unload(const char *name);
 
