@@ -88,7 +88,7 @@ TEST_F_TIMEOUT(inflight, commands_move_and_complete_once, 60)
 		fill_pattern(self->buf + i * PAGE, PAGE, i + 1);
 	nvme_write_bytes(self->nvme, 0, self->buf, 8 * PAGE);
 	memset(self->buf, 0, 8 * PAGE);
-	event_count(rig->irq[1]);
+	rig_settle(rig);
 
 	/* Reads of what was written, and writes elsewhere */
 	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", SLOW_US), 0);
@@ -178,8 +178,8 @@ TEST_F(inflight, p2p_takes_doorbells_and_does_nothing)
 	fill_pattern(self->buf, PAGE, 1);
 	nvme_write_bytes(self->nvme, 0, self->buf, PAGE);
 	memset(self->buf, 0, PAGE);
-	event_count(rig->irq[1]);
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING_P2P, NULL), 0);
+	event_count(rig->irq[1]);
 	cid = start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
 	EXPECT_TRUE(stays_false(nvme_peek(self->q) || !is_filled(self->buf, PAGE, 0)));
 	EXPECT_EQ(event_count(rig->irq[1]), 0);

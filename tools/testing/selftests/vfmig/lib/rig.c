@@ -66,14 +66,21 @@ void rig_irqs(struct rig *rig, unsigned int dev)
 	must(!vfio_irqs_set(&rig->dev[dev], 0, RIG_VECTORS, rig->irq));
 }
 
+void rig_settle(struct rig *rig)
+{
+	must(!mig_set(&rig->dev[0], RUNNING_P2P, NULL));
+	for (unsigned int i = 0; i < RIG_VECTORS; i++)
+		event_count(rig->irq[i]);
+	must(!mig_set(&rig->dev[0], RUNNING, NULL));
+}
+
 void rig_start(struct rig *rig)
 {
 	rig_irqs(rig, 0);
 	nvme_init(&rig->nvme, &rig->dev[0], &rig->mem);
 	must(!nvme_create_io(&rig->nvme, 1, RIG_DEPTH, 1));
 	nvme_deallocate_all(&rig->nvme);
-	event_count(rig->irq[0]);
-	event_count(rig->irq[1]);
+	rig_settle(rig);
 }
 
 void rig_land(struct rig *rig, const struct blob *blob, u32 state)
