@@ -231,13 +231,15 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
     for memory in memories:
         in_memory += memory.stop()
     if load.region[1]:
-        # The pass that was under way when the guest moved; stop_loop() waits for one more
+        # The pass that was under way when the guest moved; loop_result() waits for one more
         passes = [disk.passes() for disk in disks]
         for disk, number in zip(disks, passes):
             disk.wait_pass(number + 1)
+        for disk in disks:
+            disk.stop_loop()
     for disk in disks:
         if load.region[1]:
-            total += disk.stop_loop()
+            total += disk.loop_result()
         total += disk.verify(*BEFORE, seed, "32k")
         total += disk.write(*AFTER, seed + 1)
     timeline.finish(sampler.stop())
