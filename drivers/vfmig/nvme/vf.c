@@ -110,6 +110,8 @@ static void vfmig_nvme_resume(void *vf)
 	if (ctrl->running == VFMIG_NVME_RUNNING)
 		return;
 	run_locked(ctrl);
+	/* Doorbells of before and of the time in between say what the guest has consumed */
+	vfmig_nvme_take_registers(ctrl);
 	vfmig_nvme_raise_unconsumed(ctrl);
 	vfmig_nvme_kick(ctrl);
 }
