@@ -18,7 +18,9 @@
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -53,6 +55,7 @@ enum vfmig_load_part {
 /**
  * struct vfmig_load - a data fd that is written to
  * @filp: its file, with the driver's own reference while @vfdev is set
+ * @memcg: of the process that has the VF.  It pays for what is loaded, not the writer.
  * @write_lock: serialises writers, held while user memory is touched, and protects
  *	all from @part to @records.  Taken by writers only, so that nobody else ever
  *	waits for user memory.
@@ -78,6 +81,7 @@ enum vfmig_load_part {
  */
 struct vfmig_load {
 	struct file *filp;
+	struct mem_cgroup *memcg;
 
 	struct mutex write_lock;	/* writers; part to records */
 	enum vfmig_load_part part;
@@ -475,6 +479,15 @@ static int vfmig_load_step(struct vfmig_load *load)
 	}
 }
 
+static struct page *vfmig_new_granule(struct vfmig_load *load)
+{
+	struct mem_cgroup *memcg = set_active_memcg(load->memcg);
+	struct page *page = alloc_page(VFMIG_LOAD_GFP | __GFP_HIGHMEM);
+
+	set_active_memcg(memcg);
+	return page;
+}
+
 /* Copies as much as there is and fits; returns bytes, -ENOMEM or -EFAULT */
 static ssize_t vfmig_take_memory(struct vfmig_load *load, struct iov_iter *from)
 {
@@ -482,7 +495,7 @@ static ssize_t vfmig_take_memory(struct vfmig_load *load, struct iov_iter *from)
 	size_t copied;
 
 	if (!load->page) {
-		load->page = alloc_page(VFMIG_LOAD_GFP | __GFP_HIGHMEM);
+		load->page = vfmig_new_granule(load);
 		if (!load->page)
 			return -ENOMEM;
 	}
@@ -540,15 +553,18 @@ static int vfmig_load_check(struct vfmig_load *load)
 /* Does the part of the work that needs the VF; a stream that fails stays failed */
 static int vfmig_load_advance(struct vfmig_load *load)
 {
+	struct mem_cgroup *memcg;
 	int ret;
 
 	guard(mutex)(&load->lock);
 	if (!load->vfdev)
 		return -ENODEV;
+	memcg = set_active_memcg(load->memcg);
 	/* A payload without bytes is complete as it begins */
 	do
 		ret = vfmig_load_step(load);
 	while (!ret && !load->len);
+	set_active_memcg(memcg);
 	if (ret)
 		load->stage = VFMIG_LOAD_FAILED;
 	return ret;
@@ -625,6 +641,7 @@ static int vfmig_load_release(struct inode *inode, struct file *filp)
 	if (load->page)
 		__free_page(load->page);
 	kvfree(load->state);
+	mem_cgroup_put(load->memcg);
 	kfree(load);
 	return 0;
 }
@@ -654,6 +671,7 @@ struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev)
 	}
 	stream_open(filp->f_inode, filp);
 	load->filp = filp;
+	load->memcg = get_mem_cgroup_from_mm(current->mm);
 	load->vfdev = vfdev;
 	mutex_init(&load->write_lock);
 	mutex_init(&load->lock);
