@@ -135,7 +135,8 @@ struct vfmig_vf_ops {
 	/**
 	 * @open: A user takes the VF; memory that the VF allocates from now on is
 	 * charged to the caller's memory cgroup.  @client is called with @data
-	 * until close() returns.  -EBUSY if it is open.
+	 * until close() returns.  -EBUSY if it is open; what a fork fails with, if the
+	 * device needs a thread of the caller's.
 	 */
 	int (*open)(void *vf, const struct vfmig_vf_client *client, void *data);
 
@@ -145,6 +146,14 @@ struct vfmig_vf_ops {
 	 * the caller resets the function before that.
 	 */
 	void (*close)(void *vf);
+
+	/**
+	 * @enter: The current process, which has the VF open, is about to access it.  A
+	 * device may work in the name of the process that opened it, and that one can end
+	 * before the others that it gave its file descriptor to.  The caller holds no lock.
+	 * NULL if the device does not care.
+	 */
+	void (*enter)(void *vf);
 
 	/**
 	 * @bar_read: Read @len (1, 2, 4 or 8, naturally aligned) bytes at @offset of

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Life of a controller: made, reset, gone; and its worker.  What the variant
- * driver does with it is in vf.c, what the worker does in queue.c.
+ * Life of a controller: made, reset, gone.  What the variant driver does with it is
+ * in vf.c.
  */
 #include <linux/err.h>
 #include <linux/module.h>
@@ -11,16 +11,7 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
-#include "compat.h"
 #include "nvme.h"
-
-static struct workqueue_struct *vfmig_nvme_wq;
-
-/* There may be something to do.  Any context. */
-void vfmig_nvme_kick(struct vfmig_nvme *ctrl)
-{
-	queue_work(vfmig_nvme_wq, &ctrl->work);
-}
 
 /* The lock, before the worker is through with its batch */
 void vfmig_nvme_lock(struct vfmig_nvme *ctrl)
@@ -40,52 +31,6 @@ void vfmig_nvme_fatal(struct vfmig_nvme *ctrl)
 {
 	pr_debug("vfmig %s: controller fatal status\n", vfmig_fn_name(ctrl->fn));
 	vfmig_nvme_set_csts(ctrl, 0, NVME_CSTS_CFS);
-}
-
-static enum hrtimer_restart vfmig_nvme_timer(struct hrtimer *timer)
-{
-	struct vfmig_nvme *ctrl = container_of(timer, struct vfmig_nvme, timer);
-
-	vfmig_nvme_kick(ctrl);
-	return HRTIMER_NORESTART;
-}
-
-/* Start the worker when there will be something to do */
-static void vfmig_nvme_arm_timer(struct vfmig_nvme *ctrl)
-{
-	u64 due = vfmig_nvme_next_due(ctrl);
-
-	if (due != U64_MAX)
-		hrtimer_start(&ctrl->timer, ns_to_ktime(due), HRTIMER_MODE_ABS);
-}
-
-/* One batch; true if there is more to do at once */
-static bool vfmig_nvme_batch(struct vfmig_nvme *ctrl)
-{
-	struct mem_cgroup *memcg;
-	bool more;
-
-	guard(mutex)(&ctrl->lock);
-	if (ctrl->running != VFMIG_NVME_RUNNING)
-		return false;
-
-	memcg = set_active_memcg(ctrl->memcg);
-	vfmig_nvme_take_registers(ctrl);
-	more = vfmig_nvme_process(ctrl);
-	vfmig_nvme_flush_irqs(ctrl);
-	set_active_memcg(memcg);
-
-	if (!more)
-		vfmig_nvme_arm_timer(ctrl);
-	return more;
-}
-
-static void vfmig_nvme_work(struct work_struct *work)
-{
-	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, work);
-
-	while (vfmig_nvme_batch(ctrl))
-		cond_resched();
 }
 
 /* Power-on state of all but the medium, the counters and who it is */
@@ -137,9 +82,8 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	mutex_init(&ctrl->client_lock);
 	mutex_init(&ctrl->load_lock);
 	mutex_init(&ctrl->lock);
-	INIT_WORK(&ctrl->work, vfmig_nvme_work);
 	INIT_WORK(&ctrl->discard, vfmig_nvme_discard);
-	vfmig_hrtimer_setup(&ctrl->timer, vfmig_nvme_timer);
+	vfmig_nvme_worker_init(ctrl);
 
 	ret = vfmig_media_init(&ctrl->media, (u64)config->media_mb * SZ_1M,
 			       vfmig_nvme_media_dirty);
@@ -162,15 +106,11 @@ err:
 	return ERR_PTR(ret);
 }
 
-/* Nobody has a handle any more */
+/* Nobody has a handle any more, or the VF open: the worker is nowhere */
 static void vfmig_nvme_destroy(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	scoped_guard(vfmig_nvme, ctrl)
-		ctrl->running = VFMIG_NVME_FROZEN;
-	hrtimer_cancel(&ctrl->timer);
-	cancel_work_sync(&ctrl->work);
 	flush_work(&ctrl->discard);
 	vfmig_nvme_ident_del(ctrl);
 	vfmig_nvme_free(ctrl);
@@ -202,22 +142,6 @@ static const struct vfmig_fn_ops vfmig_nvme_fn_ops = {
 	.bar_write = vfmig_nvme_bar_write,
 };
 
-/*
- * Not for memory reclaim: what a guest does with its disk frees none of the
- * host's memory, and the worker itself allocates.
- */
-static int vfmig_nvme_init(void)
-{
-	/* A busy controller keeps its worker: there must be one for each */
-	vfmig_nvme_wq = alloc_workqueue("vfmig_nvme", WQ_UNBOUND, VFMIG_MAX_PFS * VFMIG_MAX_VFS);
-	return vfmig_nvme_wq ? 0 : -ENOMEM;
-}
-
-static void vfmig_nvme_exit(void)
-{
-	destroy_workqueue(vfmig_nvme_wq);
-}
-
 const struct vfmig_model vfmig_nvme_model = {
 	.fn = {
 		.device = VFMIG_PCI_DEVICE_ID_VF,
@@ -228,8 +152,8 @@ const struct vfmig_model vfmig_nvme_model = {
 		.msix_table = SZ_8K,
 		.msix_pba = SZ_8K + SZ_4K,
 	},
-	.init = vfmig_nvme_init,
-	.exit = vfmig_nvme_exit,
+	.init = vfmig_nvme_workers_init,
+	.exit = vfmig_nvme_workers_exit,
 	.create = vfmig_nvme_create,
 	.destroy = vfmig_nvme_destroy,
 	.set_io_latency = vfmig_nvme_set_io_latency,

@@ -2,17 +2,19 @@
 /*
  * The NVMe controller behind a VF: what the files of the model share.
  *
- * One work item per controller does all that a controller does: register
+ * One worker per controller (worker.c) does all that a controller does: register
  * changes, doorbells, commands, completions.  It, and whoever else looks at or
  * changes the controller, holds &vfmig_nvme.lock.  A vCPU's register access takes
  * the latch only: what it writes is noted there for the worker.
  *
  * Locks, outermost first:
  *
- *	client_lock	calls of the client's reset() against open() and close()
+ *	client_lock	calls of the client's reset() against open() and close(), and whose
+ *			thread the worker is
  *	load_lock	a load against its end
  *	lock		the controller
  *	latch.lock	the registers as the guest sees them
+ *	worker.lock	where the worker is
  *	media.lock	see media.h
  */
 #ifndef _VFMIG_NVME_H
@@ -276,6 +278,37 @@ struct vfmig_nvme_sanitize {
 	bool written;
 };
 
+/* Where the worker is */
+enum vfmig_nvme_place {
+	VFMIG_NVME_NOWHERE,	/* nobody has the VF open */
+	VFMIG_NVME_IN_TASK,	/* in a thread of the process that uses the VF */
+	VFMIG_NVME_IN_QUEUE,	/* in a work queue: that process has ended */
+};
+
+/* Bits of vfmig_nvme_worker.flags */
+#define VFMIG_NVME_KICKED	0	/* there may be something to do for the thread */
+
+struct vhost_task;
+
+/**
+ * struct vfmig_nvme_worker - who executes a controller's commands
+ * @flags: VFMIG_NVME_KICKED; atomic
+ * @lock: protects @place and @task; taken in any context
+ * @place: &enum vfmig_nvme_place.  An open, a close and an adoption change it with
+ *	client_lock held; the end of the process changes it from IN_TASK to IN_QUEUE.
+ * @task: the thread; with IN_QUEUE one that has ended, or NULL
+ * @work: in the work queue
+ * @timer: kicks the worker when a waiting command is due
+ */
+struct vfmig_nvme_worker {
+	unsigned long flags;
+	spinlock_t lock;	/* place, task */
+	enum vfmig_nvme_place place;
+	struct vhost_task *task;
+	struct work_struct work;
+	struct hrtimer timer;
+};
+
 enum vfmig_nvme_running {
 	VFMIG_NVME_RUNNING,
 	VFMIG_NVME_QUIESCED,	/* no DMA, no interrupt; register writes are latched */
@@ -299,8 +332,7 @@ enum vfmig_nvme_running {
  * @ident_stale: it took its identity from a source that goes on
  *
  * @latch: registers
- * @work: the worker
- * @timer: starts the worker when a waiting command is due
+ * @worker: executes commands
  * @wanted: somebody waits for @lock; the worker lets go of it after a command, or a piece of one
  *
  * @client_lock: protects @client and @client_data, which change with @lock held too;
@@ -358,8 +390,7 @@ struct vfmig_nvme {
 	bool ident_stale;
 
 	struct vfmig_nvme_latch latch;
-	struct work_struct work;
-	struct hrtimer timer;
+	struct vfmig_nvme_worker worker;
 	atomic_t wanted;
 
 	struct mutex client_lock;	/* client, client_data */
@@ -421,13 +452,21 @@ typedef u16 vfmig_nvme_transfer_fn(struct vfmig_nvme *ctrl, const struct vfmig_n
 				   void *arg);
 
 /* ctrl.c */
-void vfmig_nvme_kick(struct vfmig_nvme *ctrl);
 void vfmig_nvme_lock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_unlock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_power_on(struct vfmig_nvme *ctrl);
 void vfmig_nvme_fatal(struct vfmig_nvme *ctrl);
 
 DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_nvme_lock(_T), vfmig_nvme_unlock(_T))
+
+/* worker.c */
+void vfmig_nvme_kick(struct vfmig_nvme *ctrl);
+void vfmig_nvme_worker_enter(void *vf);
+int vfmig_nvme_worker_open(struct vfmig_nvme *ctrl);
+void vfmig_nvme_worker_close(struct vfmig_nvme *ctrl);
+void vfmig_nvme_worker_init(struct vfmig_nvme *ctrl);
+int vfmig_nvme_workers_init(void);
+void vfmig_nvme_workers_exit(void);
 
 /* vf.c */
 extern const struct vfmig_vf_ops vfmig_nvme_vf_ops;

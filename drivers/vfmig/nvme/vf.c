@@ -153,10 +153,14 @@ static void vfmig_nvme_load_abort(void *vf);
 static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void *data)
 {
 	struct vfmig_nvme *ctrl = vf;
+	int ret;
 
 	guard(mutex)(&ctrl->client_lock);
 	if (ctrl->client)
 		return -EBUSY;
+	ret = vfmig_nvme_worker_open(ctrl);
+	if (ret)
+		return ret;
 
 	guard(vfmig_nvme)(ctrl);
 	ctrl->client = client;
@@ -177,12 +181,14 @@ static void vfmig_nvme_close(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 
 	scoped_guard(mutex, &ctrl->client_lock) {
-		guard(vfmig_nvme)(ctrl);
-		ctrl->client = NULL;
-		mem_cgroup_put(ctrl->memcg);
-		ctrl->memcg = NULL;
-		freeze_locked(ctrl);
-		vfmig_nvme_ident_close(ctrl);
+		scoped_guard(vfmig_nvme, ctrl) {
+			ctrl->client = NULL;
+			mem_cgroup_put(ctrl->memcg);
+			ctrl->memcg = NULL;
+			freeze_locked(ctrl);
+			vfmig_nvme_ident_close(ctrl);
+		}
+		vfmig_nvme_worker_close(ctrl);
 	}
 	vfmig_nvme_mem_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);
@@ -476,6 +482,7 @@ const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.find = vfmig_pf_find,
 	.open = vfmig_nvme_open,
 	.close = vfmig_nvme_close,
+	.enter = vfmig_nvme_worker_enter,
 	.bar_read = vfmig_nvme_vf_bar_read,
 	.bar_write = vfmig_nvme_vf_bar_write,
 	.quiesce = vfmig_nvme_quiesce,

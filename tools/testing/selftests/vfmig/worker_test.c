@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who pays for what a guest has its device do: the commands are executed in a thread of the
+ * process that opened the VF, and memory is charged to that process.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "rig.h"
+
+#include "harness.h"
+
+#define MEDIA_MB	16
+
+/* The thread of @pid that executes a VF's commands, or 0 */
+static pid_t thread_of(pid_t pid)
+{
+	char path[PATH_SIZE], comm[32];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", pid, entry->d_name);
+		if (!file_read(path, comm, sizeof(comm)) && !strncmp(comm, "vfmig-", 6))
+			found = atoi(entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* How often a thread of @pid went to sleep */
+static u64 sleeps(pid_t pid, pid_t tid)
+{
+	char path[PATH_SIZE], text[4096];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+	must(!file_read(path, text, sizeof(text)));
+	at = strstr(text, "\nvoluntary_ctxt_switches:");
+	must(at);
+	return strtoull(strchr(at, ':') + 1, NULL, 10);
+}
+
+static bool has_vhost_task(void)
+{
+	char line[256];
+	FILE *symbols = fopen("/proc/kallsyms", "r");
+	bool found = false;
+
+	while (symbols && !found && fgets(line, sizeof(line), symbols))
+		found = strstr(line, " vhost_task_create\n");
+	if (symbols)
+		fclose(symbols);
+	return found;
+}
+
+/**
+ * struct scene - what the processes of a test tell each other
+ * @why: why the test must be skipped
+ * @opener: process that opened the VF, and then does nothing
+ * @user: child of it, which has the VF from it and does I/O
+ * @done: commands that @user saw complete
+ * @stop: @user shall end
+ */
+struct scene {
+	char why[128];
+	volatile pid_t opener;
+	volatile pid_t user;
+	volatile u64 done;
+	volatile bool stop;
+};
+
+FIXTURE(worker)
+{
+	struct rig rig;
+	struct scene *scene;
+};
+
+FIXTURE_VARIANT(worker)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(worker, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(worker, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
+static const char *open_rig(struct rig *rig, enum iommu_mode mode)
+{
+	struct pf_vfs vfs = { .count = 2, .media_mb = MEDIA_MB };
+	const char *why = rig_open(rig, &vfs, mode, 2);
+
+	if (!why)
+		rig_start(rig);
+	return why;
+}
+
+FIXTURE_SETUP(worker)
+{
+	if (!has_vhost_task())
+		SKIP(return, "this kernel has no CONFIG_VHOST_TASK");
+	self->scene = shared_alloc(sizeof(*self->scene));
+	/* Children of children end up here */
+	must(!prctl(PR_SET_CHILD_SUBREAPER, 1));
+}
+
+FIXTURE_TEARDOWN(worker)
+{
+	if (self->scene && self->scene->opener) {
+		self->scene->stop = true;
+		kill(self->scene->opener, SIGKILL);
+		while (wait(NULL) > 0)
+			;
+	}
+	if (self->rig.devs)
+		rig_close(&self->rig);
+}
+
+static void __noreturn be_user(struct scene *scene, struct rig *rig)
+{
+	u8 *buf = arena_alloc(&rig->mem, PAGE);
+
+	scene->user = getpid();
+	while (!scene->stop) {
+		nvme_read_bytes(&rig->nvme, 0, buf, PAGE);
+		scene->done++;
+	}
+	exit(0);
+}
+
+static void __noreturn be_opener(struct scene *scene, struct rig *rig, enum iommu_mode mode,
+				 struct cgroup *user_leaves)
+{
+	const char *why = open_rig(rig, mode);
+
+	if (why) {
+		snprintf(scene->why, sizeof(scene->why), "%s", why);
+		exit(0);
+	}
+	if (!fork()) {
+		if (user_leaves)
+			cgroup_leave(user_leaves);
+		be_user(scene, rig);
+	}
+	for (;;)
+		pause();
+}
+
+/*
+ * Start both, in @cg if there is one, which the user leaves.  NULL when I/O is done, or why
+ * the test must be skipped.
+ */
+static const char *start_opener(struct scene *scene, struct rig *rig, enum iommu_mode mode,
+				struct cgroup *cg)
+{
+	pid_t pid = fork();
+
+	must(pid >= 0);
+	if (!pid) {
+		if (cg)
+			cgroup_enter(cg);
+		be_opener(scene, rig, mode, cg);
+	}
+	scene->opener = pid;
+	must(wait_until(scene->done || scene->why[0]));
+	return scene->why[0] ? scene->why : NULL;
+}
+
+TEST_F(worker, thread_of_the_opener_executes_commands)
+{
+	struct rig *rig = &self->rig;
+	const char *why = open_rig(rig, variant->mode);
+	u8 *buf;
+	pid_t tid;
+	u64 before;
+
+	if (why)
+		SKIP(return, "%s", why);
+	buf = arena_alloc(&rig->mem, PAGE);
+	tid = thread_of(getpid());
+	ASSERT_NE(tid, 0);
+	before = sleeps(getpid(), tid);
+	for (int i = 0; i < 20; i++)
+		nvme_read_bytes(&rig->nvme, 0, buf, PAGE);
+	EXPECT_GT(sleeps(getpid(), tid), before);
+}
+
+TEST_F(worker, closed_vf_has_no_thread)
+{
+	struct rig *rig = &self->rig;
+	const char *why = open_rig(rig, variant->mode);
+
+	if (why)
+		SKIP(return, "%s", why);
+	EXPECT_NE(thread_of(getpid()), 0);
+	for (unsigned int i = 0; i < rig->devs; i++)
+		vfio_close(&rig->dev[i]);
+	EXPECT_TRUE(wait_until(!thread_of(getpid())));
+}
+
+/* As QEMU's cpr-transfer does: the process that opened the VF is gone, another has it */
+TEST_F(worker, vf_goes_on_with_who_has_it_when_the_opener_is_killed)
+{
+	struct scene *scene = self->scene;
+	const char *why = start_opener(scene, &self->rig, variant->mode, NULL);
+	u64 done;
+
+	if (why)
+		SKIP(return, "%s", why);
+	EXPECT_NE(thread_of(scene->opener), 0);
+	EXPECT_EQ(thread_of(scene->user), 0);
+	ASSERT_EQ(kill(scene->opener, SIGKILL), 0);
+	ASSERT_EQ(waitpid(scene->opener, NULL, 0), scene->opener);
+	done = scene->done;
+	EXPECT_TRUE(wait_until(scene->done > done + 50));
+	EXPECT_TRUE(wait_until(thread_of(scene->user)));
+	scene->stop = true;
+	EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);
+	scene->opener = 0;
+}
+
+TEST_F(worker, commands_count_for_the_openers_cpu_limit)
+{
+	struct scene *scene = self->scene;
+	struct cgroup cg;
+	const char *why = cgroup_open(&cg, "cpu");
+	u64 used, throttled;
+
+	if (why)
+		SKIP(return, "%s", why);
+	why = start_opener(scene, &self->rig, variant->mode, &cg);
+	if (!why) {
+		/* The opener does nothing but have the thread */
+		used = cgroup_get(&cg, "cpu.stat", "usage_usec");
+		EXPECT_TRUE(wait_until(cgroup_get(&cg, "cpu.stat", "usage_usec") > used));
+		throttled = cgroup_get(&cg, "cpu.stat", "nr_throttled");
+		cgroup_set(&cg, "cpu.max", "1000 20000");
+		EXPECT_TRUE(wait_until(cgroup_get(&cg, "cpu.stat", "nr_throttled") > throttled));
+		cgroup_set(&cg, "cpu.max", "max");
+	}
+	scene->stop = true;
+	kill(scene->opener, SIGKILL);
+	while (wait(NULL) > 0)
+		;
+	scene->opener = 0;
+	cgroup_close(&cg);
+	if (why)
+		SKIP(return, "%s", why);
+}
+
+TEST_F(worker, without_room_for_a_thread_the_open_fails)
+{
+	struct iommu *iommu = &self->rig.iommu[0];
+	struct pf_vfs vfs = { .count = 1 };
+	struct vfio_dev dev;
+	struct cgroup cg;
+	char bdf[BDF_SIZE];
+	const char *why = pf_require(&vfs, self->rig.pf);
+
+	if (!why)
+		why = iommu_init(iommu, variant->mode);
+	if (!why)
+		why = cgroup_open(&cg, "pids");
+	if (why)
+		SKIP(return, "%s", why);
+	must(pf_vf(self->rig.pf, 0, bdf));
+	cgroup_enter(&cg);
+	cgroup_set(&cg, "pids.max", "1");
+	EXPECT_EQ(vfio_open(&dev, iommu, bdf), -EAGAIN);
+	cgroup_set(&cg, "pids.max", "max");
+	EXPECT_EQ(vfio_open(&dev, iommu, bdf), 0);
+	vfio_close(&dev);
+	cgroup_leave(&cg);
+	cgroup_close(&cg);
+}
+
+/* Bytes that a stream brings are those of the VF's user, whoever writes them */
+TEST_F(worker, what_is_loaded_is_charged_to_who_has_the_vf)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	struct cgroup cg;
+	const char *why = cgroup_open(&cg, "memory");
+	u64 before;
+	u8 *buf;
+	pid_t pid;
+	int fd, status;
+
+	if (!why)
+		why = open_rig(rig, variant->mode);
+	if (why)
+		SKIP(return, "%s", why);
+	buf = arena_alloc(&rig->mem, KIB(64));
+	fill_pattern(buf, KIB(64), 1);
+	for (u64 at = 0; at < MIB(MEDIA_MB); at += KIB(64))
+		nvme_write_bytes(&rig->nvme, at, buf, KIB(64));
+	mig_save(&rig->dev[0], &blob);
+
+	cgroup_enter(&cg);
+	ASSERT_EQ(mig_set(&rig->dev[1], RESUMING, &fd), 0);
+	before = cgroup_get(&cg, "memory.current", NULL);
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		cgroup_leave(&cg);
+		exit(mig_write(fd, blob.data, blob.len, KIB(32)) ? 1 : 0);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+	EXPECT_GE(cgroup_get(&cg, "memory.current", NULL), before + MIB(MEDIA_MB) * 9 / 10);
+	close(fd);
+	cgroup_leave(&cg);
+	cgroup_close(&cg);
+	blob_free(&blob);
+}
+
+TEST_HARNESS_MAIN
