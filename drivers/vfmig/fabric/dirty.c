@@ -91,14 +91,19 @@ void vfmig_dirty_put(struct vfmig_dirty *dirty)
 	kref_put(&dirty->ref, vfmig_dirty_release);
 }
 
-/* What *@slot leads to, made if there is nothing */
+/* Where a failure is retried: neither the OOM killer nor a warning */
+#define VFMIG_DIRTY_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* What *@slot leads to, made if there is nothing; NULL if there is no memory */
 static void *get_or_make(void **slot, size_t size)
 {
 	void *fresh, *there = READ_ONCE(*slot);
 
 	if (there)
 		return there;
-	fresh = kzalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	fresh = kzalloc(size, VFMIG_DIRTY_GFP);
+	if (!fresh)
+		return NULL;
 	/* Pairs with the address dependencies in vfmig_dirty_find() */
 	there = cmpxchg(slot, NULL, fresh);
 	if (!there)
@@ -113,20 +118,24 @@ static void *get_or_make(void **slot, size_t size)
  * @dirty: the set
  * @iova: any byte of the page, within the aperture
  *
- * Does not fail: for a write without its bit there is no way out, so this waits
- * for memory as long as it takes.
- *
  * Context: may sleep.
+ * Return: 0 or -ENOMEM.  What was made so far stays.
  */
-void vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova)
+int vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova)
 {
 	struct vfmig_dirty_dir *dir;
 	struct vfmig_dirty_table *table;
 
 	dir = get_or_make((void **)vfmig_dirty_dir(dirty, iova), sizeof(*dir));
+	if (!dir)
+		return -ENOMEM;
 	table = get_or_make((void **)vfmig_dirty_table(dir, iova), sizeof(*table));
-	get_or_make((void **)&table->chunks[vfmig_dirty_chunk(iova)],
-		    sizeof(struct vfmig_dirty_chunk));
+	if (!table)
+		return -ENOMEM;
+	if (!get_or_make((void **)&table->chunks[vfmig_dirty_chunk(iova)],
+			 sizeof(struct vfmig_dirty_chunk)))
+		return -ENOMEM;
+	return 0;
 }
 
 /* The bits @from to @to of a word that are set; they aren't any more if @clear */

@@ -137,9 +137,13 @@ static int vfmig_dma(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 p
 		raw_spin_unlock_irqrestore(&fn->dma_lock, flags);
 
 		if (unprepared) {
-			vfmig_dirty_prepare(unprepared, iova);
+			ret = vfmig_dirty_prepare(unprepared, iova);
 			vfmig_dirty_put(unprepared);
-			continue;
+			if (!ret)
+				continue;
+			/* No write is done without its bit: it waits until there is memory */
+			vfmig_fn_kick_later(fn);
+			return -EAGAIN;
 		}
 		if (ret == -EFAULT) {
 			atomic64_inc(&fn->dma_faults);

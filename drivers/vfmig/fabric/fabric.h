@@ -172,7 +172,7 @@ void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsig
  *
  * Return: 0, -EFAULT if a page is not mapped or not with that permission
  * (counted as a DMA fault), -EAGAIN if bus master is off or the function is
- * being reset (a kick() follows).
+ * being reset.  A kick() follows -EAGAIN when DMA may work again.
  */
 int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
 
@@ -184,8 +184,9 @@ int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
  * @len: bytes, any number
  *
  * As vfmig_fn_dma_read(), but may sleep: for memory, where writes are tracked or
- * logged.  Where @iova and @len are multiples of 8 and @len is at most 64, CPUs see
- * the bytes arrive in order, 8 at a time; beyond that, in none.
+ * logged.  Where there is none it returns -EAGAIN, and a kick() follows 10 ms later.
+ * Where @iova and @len are multiples of 8 and @len is at most 64, CPUs see the bytes
+ * arrive in order, 8 at a time; beyond that, in none.
  *
  * Return: as vfmig_fn_dma_read().
  */

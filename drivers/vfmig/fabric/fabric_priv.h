@@ -186,7 +186,7 @@ struct vfmig_fn {
 	const struct vfmig_fn_ops *ops;
 	void *model;
 	struct work_struct reset_work;
-	struct work_struct kick_work;
+	struct delayed_work kick_work;
 };
 
 /**
@@ -246,6 +246,7 @@ bool vfmig_cfg_msix_open(const struct vfmig_fn *fn);
 int vfmig_fn_init(struct vfmig_fn *fn);
 void vfmig_fn_destroy(struct vfmig_fn *fn);
 void vfmig_fn_update(struct vfmig_fn *fn);
+void vfmig_fn_kick_later(struct vfmig_fn *fn);
 void vfmig_fn_reset(struct vfmig_fn *fn);
 void vfmig_fn_set_present(struct vfmig_fn *fn, bool present);
 

@@ -34,7 +34,7 @@ void vfmig_fn_update(struct vfmig_fn *fn)
 	fn->master = master;
 	raw_spin_unlock(&fn->dma_lock);
 	if (kick)
-		queue_work(fn->fabric->wq, &fn->kick_work);
+		mod_delayed_work(fn->fabric->wq, &fn->kick_work, 0);
 
 	vfmig_msi_set_open(fn, master && vfmig_cfg_msix_open(fn));
 }
@@ -118,18 +118,31 @@ static void vfmig_pf_reset_work(struct work_struct *work)
 
 static void vfmig_fn_kick_work(struct work_struct *work)
 {
-	struct vfmig_fn *fn = container_of(work, struct vfmig_fn, kick_work);
+	struct vfmig_fn *fn = container_of(work, struct vfmig_fn, kick_work.work);
 
 	guard(rwsem_read)(&fn->model_lock);
 	if (fn->ops && fn->ops->kick)
 		fn->ops->kick(fn->model);
 }
 
+/* A shortage of memory may be over by then */
+#define VFMIG_KICK_LATER_MS	10
+
+/* kick() the model after a while */
+void vfmig_fn_kick_later(struct vfmig_fn *fn)
+{
+	queue_delayed_work(fn->fabric->wq, &fn->kick_work, msecs_to_jiffies(VFMIG_KICK_LATER_MS));
+}
+
 void vfmig_fn_set_model(struct vfmig_fn *fn, const struct vfmig_fn_ops *ops, void *model)
 {
-	guard(rwsem_write)(&fn->model_lock);
-	fn->ops = ops;
-	fn->model = model;
+	scoped_guard(rwsem_write, &fn->model_lock) {
+		fn->ops = ops;
+		fn->model = model;
+	}
+	/* Only a model's DMA has itself kicked later */
+	if (!ops)
+		cancel_delayed_work_sync(&fn->kick_work);
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_set_model);
 
@@ -216,7 +229,7 @@ int vfmig_fn_init(struct vfmig_fn *fn)
 			     DEFAULT_RATELIMIT_BURST);
 	mutex_init(&fn->log_lock);
 	init_rwsem(&fn->model_lock);
-	INIT_WORK(&fn->kick_work, vfmig_fn_kick_work);
+	INIT_DELAYED_WORK(&fn->kick_work, vfmig_fn_kick_work);
 	/* Apart for lockdep, as a PF's waits for those of its VFs */
 	if (vfmig_fn_is_vf(fn))
 		INIT_WORK(&fn->reset_work, vfmig_vf_reset_work);

@@ -397,10 +397,22 @@ TEST_F(refused, a_resize_leaves_the_medium_as_it_was)
 }
 
 /* The device writes page @page of the buffer */
+/* Have the device write a page of memory: a Read, whose id is returned */
+static u16 submit_page_write(struct source *src, unsigned int page)
+{
+	struct nvme *nvme = &src->rig.nvme;
+	u16 cid = nvme_submit_read(nvme, &nvme->io[1], 0, 8,
+				   arena_iova(&src->rig.mem, src->buf + page * PAGE));
+
+	nvme_ring(nvme, &nvme->io[1]);
+	return cid;
+}
+
 static void write_page(struct source *src, unsigned int page)
 {
-	must(!nvme_rw(&src->rig.nvme, &src->rig.nvme.io[1], NVME_READ, 0, 8,
-		      src->buf + page * PAGE));
+	struct nvme *nvme = &src->rig.nvme;
+
+	must(!nvme_wait(nvme, &nvme->io[1], submit_page_write(src, page), NULL));
 }
 
 TEST_F(refused, a_log_is_off_or_on_and_loses_nothing)
@@ -409,7 +421,10 @@ TEST_F(refused, a_log_is_off_or_on_and_loses_nothing)
 	struct sweep start = {}, report = {};
 	struct pageset is, should;
 	const char *why = track_offered(self->dev, BY_DEVICE);
+	struct nvme *nvme = &src->rig.nvme;
+	struct nvme_queue *q = &nvme->io[1];
 	unsigned int failed = 0;
+	u16 cid;
 	int err;
 
 	if (why)
@@ -428,10 +443,12 @@ TEST_F(refused, a_log_is_off_or_on_and_loses_nothing)
 			ASSERT_EQ(track_read(self->dev, BY_DEVICE, &is), -EINVAL);
 			ASSERT_EQ(track_start(self->dev, BY_DEVICE, ARENA_IOVA, ARENA_SIZE), 0);
 		}
-		/* There is no way out of a write that can't be logged: it waits for memory */
+		/* A write that can't be logged is not done before it can */
 		fault_rate(1);
-		write_page(src, 3);
+		cid = submit_page_write(src, 3);
+		ASSERT_TRUE(stays_false(nvme_peek(q)));
 		fault_stop();
+		ASSERT_EQ(nvme_wait(nvme, q, cid, NULL), 0);
 		pageset_clear(&is);
 		ASSERT_EQ(track_read(self->dev, BY_DEVICE, &is), 0);
 		ASSERT_TRUE(pageset_has(&is, is.iova + 3 * PAGE));

@@ -75,10 +75,10 @@ static bool has_vhost_task(void)
  */
 struct scene {
 	char why[128];
-	volatile pid_t opener;
-	volatile pid_t user;
-	volatile u64 done;
-	volatile bool stop;
+	_Atomic pid_t opener;
+	_Atomic pid_t user;
+	_Atomic u64 done;
+	_Atomic bool stop;
 };
 
 FIXTURE(worker)
