@@ -35,6 +35,9 @@ module_param_named(lba_size, defaults.lba_size, uint, 0444);
 MODULE_PARM_DESC(lba_size, "Bytes of a logical block, 512 or 4096 (512)");
 module_param_named(queues, defaults.queues, uint, 0444);
 MODULE_PARM_DESC(queues, "I/O queue pairs of a VF, 2 to 32 (32)");
+module_param_named(erase_on_close, defaults.erase_on_close, uint, 0444);
+MODULE_PARM_DESC(erase_on_close,
+		 "Erase a VF's medium: 0 never, 1 when it was migrated away, 2 when it is closed (0)");
 module_param_named(io_latency_us, defaults.io_latency_us, uint, 0444);
 MODULE_PARM_DESC(io_latency_us, "Time that an I/O command takes in microseconds (0)");
 
@@ -73,6 +76,11 @@ const char *vfmig_check_io_latency_us(unsigned int value)
 	return value <= VFMIG_MAX_IO_LATENCY_US ? NULL : "over 10 seconds";
 }
 
+const char *vfmig_check_erase_on_close(unsigned int value)
+{
+	return value <= VFMIG_ERASE_CLOSE ? NULL : "neither 0, 1 nor 2";
+}
+
 static int check_params(void)
 {
 	const struct {
@@ -86,6 +94,8 @@ static int check_params(void)
 		{ "queues", defaults.queues, vfmig_check_queues(defaults.queues) },
 		{ "io_latency_us", defaults.io_latency_us,
 		  vfmig_check_io_latency_us(defaults.io_latency_us) },
+		{ "erase_on_close", defaults.erase_on_close,
+		  vfmig_check_erase_on_close(defaults.erase_on_close) },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(params); i++) {

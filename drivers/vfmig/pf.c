@@ -27,7 +27,7 @@ struct vfmig_vf {
  * struct vfmig_pf - a PF
  * @fn: its function
  * @lock: protects @config, and @nr_vfs where the PF's device lock is not held
- * @config: for VFs made from now on; the latency for all
+ * @config: for VFs made from now on; the latency and @erase_on_close for all
  * @nr_vfs: VFs that there are
  * @vfs: the VFs.  Changed while there is no VF on the bus.
  */
@@ -91,6 +91,33 @@ static int media_mb_set(void *data, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(media_mb_fops, media_mb_get, media_mb_set, "%llu\n");
 
+static int erase_on_close_get(void *data, u64 *value)
+{
+	struct vfmig_vf *vf = data;
+
+	*value = vfmig_model->get_erase_on_close(vf->model);
+	return 0;
+}
+
+static int erase_on_close_set(void *data, u64 value)
+{
+	struct vfmig_vf *vf = data;
+
+	if (value > UINT_MAX || vfmig_check_erase_on_close(value))
+		return -EINVAL;
+	vfmig_model->set_erase_on_close(vf->model, value);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(erase_on_close_fops, erase_on_close_get, erase_on_close_set, "%llu\n");
+
+static int erase_set(void *data, u64 value)
+{
+	struct vfmig_vf *vf = data;
+
+	return value == 1 ? vfmig_model->erase(vf->model) : -EINVAL;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(erase_fops, NULL, erase_set, "%llu\n");
+
 static int dma_faults_get(void *data, u64 *value)
 {
 	struct vfmig_vf *vf = data;
@@ -116,6 +143,8 @@ static void vf_debugfs_add(struct vfmig_vf *vf)
 	vf->dir = debugfs_create_dir(vfmig_fn_name(vf->fn), debugfs_root);
 	debugfs_create_file_unsafe("io_latency_us", 0600, vf->dir, vf, &io_latency_fops);
 	debugfs_create_file_unsafe("media_mb", 0600, vf->dir, vf, &media_mb_fops);
+	debugfs_create_file_unsafe("erase", 0200, vf->dir, vf, &erase_fops);
+	debugfs_create_file_unsafe("erase_on_close", 0600, vf->dir, vf, &erase_on_close_fops);
 	debugfs_create_file_unsafe("dma_faults", 0400, vf->dir, vf, &dma_faults_fops);
 	debugfs_create_file_unsafe("media_allocated", 0400, vf->dir, vf, &media_allocated_fops);
 }
@@ -342,6 +371,11 @@ static void apply_io_latency(void *model, unsigned int us)
 	vfmig_model->set_io_latency(model, us);
 }
 
+static void apply_erase_on_close(void *model, unsigned int when)
+{
+	vfmig_model->set_erase_on_close(model, when);
+}
+
 static struct vfmig_pf_attr attr_media_mb = {
 	.attr = __ATTR(media_mb, 0644, setting_show, setting_store),
 	.offset = offsetof(struct vfmig_vf_config, media_mb),
@@ -367,11 +401,19 @@ static struct vfmig_pf_attr attr_io_latency_us = {
 	.apply = apply_io_latency,
 };
 
+static struct vfmig_pf_attr attr_erase_on_close = {
+	.attr = __ATTR(erase_on_close, 0644, setting_show, setting_store),
+	.offset = offsetof(struct vfmig_vf_config, erase_on_close),
+	.check = vfmig_check_erase_on_close,
+	.apply = apply_erase_on_close,
+};
+
 static struct attribute *pf_attrs[] = {
 	&attr_media_mb.attr.attr,
 	&attr_lba_size.attr.attr,
 	&attr_queues.attr.attr,
 	&attr_io_latency_us.attr.attr,
+	&attr_erase_on_close.attr.attr,
 	NULL
 };
 

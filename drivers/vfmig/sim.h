@@ -15,18 +15,27 @@
 #define VFMIG_MAX_QUEUES	32
 #define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
 
+/* When a medium is erased by itself */
+enum vfmig_erase_on_close {
+	VFMIG_ERASE_NEVER,
+	VFMIG_ERASE_MOVED,	/* when the VF is closed or reset after its stream was read */
+	VFMIG_ERASE_CLOSE,	/* whenever the VF is closed */
+};
+
 /**
  * struct vfmig_vf_config - what a VF is made with
  * @media_mb: size of the medium in MiB
  * @lba_size: bytes of a logical block
  * @queues: I/O queue pairs
  * @io_latency_us: time that an I/O command takes
+ * @erase_on_close: &enum vfmig_erase_on_close
  */
 struct vfmig_vf_config {
 	unsigned int media_mb;
 	unsigned int lba_size;
 	unsigned int queues;
 	unsigned int io_latency_us;
+	unsigned int erase_on_close;
 };
 
 /**
@@ -42,6 +51,9 @@ struct vfmig_vf_config {
  * @set_media_mb: make the medium larger or smaller, any time; -EBUSY if it can't be
  *	now, -ENOMEM
  * @get_media_mb: size of the medium in MiB
+ * @erase: make the medium read as zeroes, any time; -EBUSY if it can't be now
+ * @set_erase_on_close: &enum vfmig_erase_on_close, from the next close on; any time
+ * @get_erase_on_close: the last value set
  * @fn_ops: for the bus
  * @vf_ops: for the variant driver; @find is vfmig_pf_find()
  */
@@ -55,6 +67,9 @@ struct vfmig_model {
 	unsigned int (*get_io_latency)(void *vf);
 	int (*set_media_mb)(void *vf, unsigned int mb);
 	unsigned int (*get_media_mb)(void *vf);
+	int (*erase)(void *vf);
+	void (*set_erase_on_close)(void *vf, unsigned int when);
+	unsigned int (*get_erase_on_close)(void *vf);
 	const struct vfmig_fn_ops *fn_ops;
 	const struct vfmig_vf_ops *vf_ops;
 };
@@ -68,6 +83,7 @@ const char *vfmig_check_media_mb(unsigned int value);
 const char *vfmig_check_lba_size(unsigned int value);
 const char *vfmig_check_queues(unsigned int value);
 const char *vfmig_check_io_latency_us(unsigned int value);
+const char *vfmig_check_erase_on_close(unsigned int value);
 
 /* pf.c */
 extern struct pci_driver vfmig_pf_driver;

@@ -250,7 +250,8 @@ struct vfmig_vf_ops {
 	 * @load_page: The granule at @offset (checked by the caller against the
 	 * source's memory_size) shall hold @page, which the VF owns from now on; the
 	 * caller keeps it on error.  What lies beyond the VF's own memory, since that
-	 * was resized, is dropped.  -ENOMEM.
+	 * was resized, is dropped.  -ENOMEM; -ENOSPC where the memory of all VFs together
+	 * is limited and there is no more.
 	 */
 	int (*load_page)(void *vf, u64 offset, struct page *page);
 

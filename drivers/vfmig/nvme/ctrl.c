@@ -77,6 +77,7 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	ctrl->max_queues = config->queues;
 	ctrl->lba_shift = ilog2(config->lba_size);
 	ctrl->io_latency_ns = (u64)config->io_latency_us * NSEC_PER_USEC;
+	ctrl->erase_on_close = config->erase_on_close;
 	ctrl->health.since = ktime_get_ns();
 	spin_lock_init(&ctrl->latch.lock);
 	mutex_init(&ctrl->client_lock);
@@ -135,6 +136,20 @@ static void vfmig_nvme_fn_kick(void *vf)
 	vfmig_nvme_kick(vf);
 }
 
+static void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	WRITE_ONCE(ctrl->erase_on_close, when);
+}
+
+static unsigned int vfmig_nvme_get_erase_on_close(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return READ_ONCE(ctrl->erase_on_close);
+}
+
 static const struct vfmig_fn_ops vfmig_nvme_fn_ops = {
 	.reset = vfmig_nvme_reset,
 	.kick = vfmig_nvme_fn_kick,
@@ -160,6 +175,9 @@ const struct vfmig_model vfmig_nvme_model = {
 	.get_io_latency = vfmig_nvme_get_io_latency,
 	.set_media_mb = vfmig_nvme_set_media_mb,
 	.get_media_mb = vfmig_nvme_get_media_mb,
+	.erase = vfmig_nvme_erase,
+	.set_erase_on_close = vfmig_nvme_set_erase_on_close,
+	.get_erase_on_close = vfmig_nvme_get_erase_on_close,
 	.fn_ops = &vfmig_nvme_fn_ops,
 	.vf_ops = &vfmig_nvme_vf_ops,
 };

@@ -141,6 +141,13 @@ void vfmig_nvme_ident_open(struct vfmig_nvme *ctrl)
 	ctrl->ident_open = true;
 }
 
+/* Was the stream read to its end, and has the controller not run since? */
+bool vfmig_nvme_ident_given(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	return ctrl->ident_given;
+}
+
 void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);

@@ -47,7 +47,10 @@ static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *p
 	int ret;
 
 	/* The medium is thin, and memory is what it is made of */
-	if (vfmig_media_write_begin(&ctrl->media, piece->offset - from, &write)) {
+	ret = vfmig_media_write_begin(&ctrl->media, piece->offset - from, &write);
+	if (ret == -ENOMEM)
+		return VFMIG_NVME_SC_SHORT;
+	if (ret) {
 		ctrl->health.media_errors++;
 		return NVME_SC_CAP_EXCEEDED | NVME_STATUS_DNR;
 	}

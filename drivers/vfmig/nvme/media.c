@@ -72,6 +72,7 @@ void vfmig_media_destroy(struct vfmig_media *media)
 	list_for_each_entry_safe(chunk, next, &media->all, all) {
 		for_each_set_bit(bit, chunk->present, VFMIG_CHUNK_GRANULES)
 			put_page(chunk->pages[bit]);
+		vfmig_media_give_granules(bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES));
 		kfree(chunk);
 		cond_resched();
 	}
@@ -140,7 +141,22 @@ struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset)
 	return chunk ? chunk->pages[granule_bit(offset)] : NULL;
 }
 
-/* Get a page for data to go into the granule at @offset; -ENOMEM */
+/* The page that a new granule will have; -ENOSPC where the limit is met, -ENOMEM */
+static int granule_alloc(struct page **page)
+{
+	if (!vfmig_media_take_granule())
+		return -ENOSPC;
+	*page = alloc_page(VFMIG_MEDIA_GFP | __GFP_ZERO);
+	if (*page)
+		return 0;
+	vfmig_media_give_granules(1);
+	return -ENOMEM;
+}
+
+/*
+ * Get a page for data to go into the granule at @offset; -ENOMEM, -ENOSPC where all media
+ * together have what they may have
+ */
 int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 			    struct vfmig_media_write *write)
 {
@@ -152,9 +168,7 @@ int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 	write->offset = offset;
 	write->page = chunk->pages[granule_bit(offset)];
 	write->fresh = !write->page;
-	if (write->fresh)
-		write->page = alloc_page(VFMIG_MEDIA_GFP | __GFP_ZERO);
-	return write->page ? 0 : -ENOMEM;
+	return write->fresh ? granule_alloc(&write->page) : 0;
 }
 
 /* The data is in, or as much of it as could be had */
@@ -199,6 +213,7 @@ static void granule_deallocate(struct vfmig_media *media, struct vfmig_media_chu
 			first = vfmig_media_track_hole(media, chunk, bit);
 	}
 	put_page(page);
+	vfmig_media_give_granules(1);
 	if (first && media->became_dirty)
 		media->became_dirty(media);
 }
@@ -274,6 +289,7 @@ static void chunk_empty(struct vfmig_media *media, struct vfmig_media_chunk *chu
 		put_page(chunk->pages[bit]);
 		chunk->pages[bit] = NULL;
 	}
+	vfmig_media_give_granules(bitmap_weight(gone, VFMIG_CHUNK_GRANULES));
 }
 
 /* Give back what is in the chunks from @first on, and those in which there is nothing */
@@ -364,7 +380,10 @@ void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_
 		media->became_dirty(media);
 }
 
-/* The granule at @offset shall be @page, which is the medium's from now on; -ENOMEM */
+/*
+ * The granule at @offset shall be @page, which is the medium's from now on; -ENOMEM, -ENOSPC
+ * where all media together have what they may have
+ */
 int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page)
 {
 	struct vfmig_media_write write = { .offset = offset, .page = page, .fresh = true };
@@ -375,6 +394,8 @@ int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *pa
 		return -ENOMEM;
 	if (chunk->pages[bit])
 		granule_deallocate(media, chunk, bit);
+	if (!vfmig_media_take_granule())
+		return -ENOSPC;
 	vfmig_media_write_end(media, &write);
 	return 0;
 }

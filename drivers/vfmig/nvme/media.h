@@ -141,6 +141,10 @@ void vfmig_media_reap(struct vfmig_media *media);
 int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page);
 void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
 
+/* limit.c: over all media */
+bool vfmig_media_take_granule(void);
+void vfmig_media_give_granules(unsigned long n);
+
 /* track.c: what a migration asks, any time */
 void vfmig_media_count(struct vfmig_media *media, struct vfmig_mem_count *count);
 int vfmig_media_track_start(struct vfmig_media *media);

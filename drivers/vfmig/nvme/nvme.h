@@ -70,6 +70,7 @@ struct mem_cgroup;
 #define VFMIG_NVME_SC_AGAIN	0x8000	/* no DMA now: leave the command, a kick follows */
 #define VFMIG_NVME_SC_HELD	0x8001	/* completes by itself later */
 #define VFMIG_NVME_SC_MORE	0x8002	/* a piece is done: execute it again for the next */
+#define VFMIG_NVME_SC_SHORT	0x8003	/* no memory: execute it again a little later */
 
 /* Fused operations and SGLs: there are none here */
 #define VFMIG_NVME_BAD_FLAGS	(NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND | NVME_CMD_SGL_ALL)
@@ -129,6 +130,7 @@ enum vfmig_nvme_stage {
  * @sq_head: of a done one: for its completion
  * @status: of a done one
  * @result: dword 0 of its completion
+ * @tries: how often it found no memory.  It does not move.
  * @due: of a waiting one: when to execute it, ktime in ns
  * @done: bytes of the medium that are dealt with, of a command that executes in pieces.  It
  *	does not move: such a command can be done twice.
@@ -137,6 +139,7 @@ enum vfmig_nvme_stage {
 struct vfmig_nvme_req {
 	struct list_head entry;
 	u8 stage;
+	u8 tries;
 	u16 sqid;
 	u16 cqid;
 	u16 sq_head;
@@ -321,6 +324,7 @@ enum vfmig_nvme_running {
  * @max_queues: I/O queue pairs that this VF was made with
  * @lba_shift: log2 of the size of a logical block
  * @io_latency_ns: time that an I/O command takes, for commands fetched from now on
+ * @erase_on_close: &enum vfmig_erase_on_close
  * @media: its medium; changes of it are serialised by @lock
  *
  * @ident: who it is.  This and the following are ident.c's, protected by its lock; of a
@@ -380,6 +384,7 @@ struct vfmig_nvme {
 	unsigned int max_queues;
 	unsigned int lba_shift;
 	u64 io_latency_ns;
+	enum vfmig_erase_on_close erase_on_close;
 	struct vfmig_media media;
 
 	struct vfmig_nvme_ident ident;
@@ -474,6 +479,7 @@ void vfmig_nvme_reset(void *vf);
 void vfmig_nvme_media_dirty(struct vfmig_media *media);
 unsigned int vfmig_nvme_get_media_mb(void *vf);
 int vfmig_nvme_set_media_mb(void *vf, unsigned int mb);
+int vfmig_nvme_erase(void *vf);
 void vfmig_nvme_discard(struct work_struct *work);
 
 /* regs.c */
@@ -529,6 +535,7 @@ bool vfmig_nvme_sanitize_valid(const struct vfmig_nvme_sanitize *sanitize);
 void vfmig_nvme_ident_add(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_del(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_open(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_ident_given(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl);

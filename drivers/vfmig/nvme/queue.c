@@ -17,6 +17,10 @@
 #define VFMIG_NVME_BATCH	32	/* commands before the registers are looked at */
 #define VFMIG_NVME_BURST	8U	/* commands before the next queue has its turn */
 
+/* A command that finds no memory is tried again so often, so long after each other */
+#define VFMIG_NVME_TRIES	100
+#define VFMIG_NVME_TRY_NS	(10 * NSEC_PER_MSEC)
+
 static struct list_head *stage_list(struct vfmig_nvme *ctrl, enum vfmig_nvme_stage stage)
 {
 	switch (stage) {
@@ -58,6 +62,7 @@ struct vfmig_nvme_req *vfmig_nvme_get_req(struct vfmig_nvme *ctrl)
 	list_del_init(&req->entry);
 	req->result = 0;
 	req->done = 0;
+	req->tries = 0;
 	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs + 1);
 	return req;
 }
@@ -228,6 +233,22 @@ static bool count_command(struct vfmig_nvme *ctrl, unsigned int *budget)
 	return !--*budget || atomic_read(&ctrl->wanted);
 }
 
+/*
+ * The status of a command that finds no memory: NVME_SC_INTERNAL, which a host may retry, or
+ * VFMIG_NVME_SC_SHORT if it waits for another try.
+ */
+static u16 try_later(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	if (req->tries == VFMIG_NVME_TRIES) {
+		ctrl->health.media_errors++;
+		return NVME_SC_INTERNAL;
+	}
+	req->tries++;
+	req->due = ktime_get_ns() + VFMIG_NVME_TRY_NS;
+	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);
+	return VFMIG_NVME_SC_SHORT;
+}
+
 /* Execute the waiting commands that are due; true if the batch is over */
 static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 {
@@ -251,6 +272,10 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 			list_move_tail(&req->entry, &ctrl->waiting);
 			continue;
 		}
+		if (status == VFMIG_NVME_SC_SHORT)
+			status = try_later(ctrl, req);
+		if (status == VFMIG_NVME_SC_SHORT)
+			continue;
 		vfmig_nvme_complete(ctrl, req, status);
 		post_done(ctrl);
 		if (must_stop(ctrl))
@@ -346,6 +371,10 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 		goto put;
 	}
 	sq->head = next_entry(sq->head, sq->size);
+	if (status == VFMIG_NVME_SC_SHORT)
+		status = try_later(ctrl, req);
+	if (status == VFMIG_NVME_SC_SHORT)
+		return true;
 	if (status == VFMIG_NVME_SC_MORE) {
 		req->due = ktime_get_ns();
 		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);

@@ -116,6 +116,24 @@ static void vfmig_nvme_resume(void *vf)
 	vfmig_nvme_kick(ctrl);
 }
 
+/* The VF is closed or, where @closed is false, reset: nobody may want its data any more */
+static void erase_if_wanted(struct vfmig_nvme *ctrl, bool closed)
+{
+	switch (READ_ONCE(ctrl->erase_on_close)) {
+	case VFMIG_ERASE_NEVER:
+		return;
+	case VFMIG_ERASE_MOVED:
+		if (!vfmig_nvme_ident_given(ctrl))
+			return;
+		break;
+	case VFMIG_ERASE_CLOSE:
+		if (!closed)
+			return;
+		break;
+	}
+	vfmig_media_erase(&ctrl->media);
+}
+
 /*
  * From the fabric, any time.  A memory session and a load go on: who began them
  * hears of the reset and ends them.
@@ -126,6 +144,7 @@ void vfmig_nvme_reset(void *vf)
 
 	scoped_guard(vfmig_nvme, ctrl) {
 		vfmig_nvme_power_on(ctrl);
+		erase_if_wanted(ctrl, false);
 		vfmig_nvme_ident_reset(ctrl);
 		/* The fabric may have let interrupts out before a quiesce() held them again */
 		run_locked(ctrl);
@@ -186,6 +205,7 @@ static void vfmig_nvme_close(void *vf)
 			mem_cgroup_put(ctrl->memcg);
 			ctrl->memcg = NULL;
 			freeze_locked(ctrl);
+			erase_if_wanted(ctrl, true);
 			vfmig_nvme_ident_close(ctrl);
 		}
 		vfmig_nvme_worker_close(ctrl);
@@ -391,6 +411,18 @@ int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
 	}
 	vfmig_media_resize(&ctrl->media, size, table);
 	vfmig_nvme_ns_changed(ctrl);
+	return 0;
+}
+
+/* -EBUSY where a stream is about to end that says what is on the medium */
+int vfmig_nvme_erase(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	if (ctrl->running == VFMIG_NVME_FROZEN && READ_ONCE(ctrl->media.tracking))
+		return -EBUSY;
+	vfmig_media_erase(&ctrl->media);
 	return 0;
 }
 

@@ -94,25 +94,10 @@ FIXTURE_TEARDOWN(identity)
 		rig_close(&self->rig);
 }
 
-/* A VMM ends */
-static void end(struct rig *rig, unsigned int n)
-{
-	vfio_close(&rig->dev[n]);
-	iommu_exit(&rig->iommu[n]);
-}
-
-/* and another one begins */
-static void begin(struct rig *rig, unsigned int n, const char *bdf)
-{
-	must(!iommu_init(&rig->iommu[n], rig->iommu[n].mode));
-	must(!vfio_open(&rig->dev[n], &rig->iommu[n], bdf));
-	arena_map(&rig->mem, &rig->iommu[n]);
-}
-
 static void reopen(struct rig *rig, unsigned int n, const char *bdf)
 {
-	end(rig, n);
-	begin(rig, n, bdf);
+	rig_user_ends(rig, n);
+	rig_user_begins(rig, n, bdf);
 }
 
 static bool is(struct rig *rig, u8 *buf, unsigned int n, const struct who *who)
@@ -200,10 +185,10 @@ TEST_F(identity, stays_with_a_source_that_runs_on_and_ends_first)
 
 	rig_move(rig, STOP);
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
-	end(rig, 0);
-	end(rig, 1);
-	begin(rig, 0, self->bdf[0]);
-	begin(rig, 1, self->bdf[1]);
+	rig_user_ends(rig, 0);
+	rig_user_ends(rig, 1);
+	rig_user_begins(rig, 0, self->bdf[0]);
+	rig_user_begins(rig, 1, self->bdf[1]);
 	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
 	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
 }
@@ -214,10 +199,10 @@ TEST_F(identity, stays_with_a_source_that_runs_on_later)
 	struct rig *rig = &self->rig;
 
 	rig_move(rig, STOP);
-	end(rig, 1);
+	rig_user_ends(rig, 1);
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
 	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
-	begin(rig, 1, self->bdf[1]);
+	rig_user_begins(rig, 1, self->bdf[1]);
 	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
 }
 
@@ -246,12 +231,12 @@ TEST_F(identity, goes_to_whoever_loaded_a_stream_last)
 
 	mig_save(&rig->dev[0], &blob);
 	rig_land(rig, &blob, RUNNING);
-	end(rig, 1);
+	rig_user_ends(rig, 1);
 	reopen(rig, 0, self->bdf[0]);
 	ASSERT_EQ(mig_load(&rig->dev[0], &blob), 0);
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
 	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
-	begin(rig, 1, self->bdf[1]);
+	rig_user_begins(rig, 1, self->bdf[1]);
 	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
 	blob_free(&blob);
 }

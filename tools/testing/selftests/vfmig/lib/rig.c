@@ -83,6 +83,19 @@ void rig_start(struct rig *rig)
 	rig_settle(rig);
 }
 
+void rig_user_ends(struct rig *rig, unsigned int n)
+{
+	vfio_close(&rig->dev[n]);
+	iommu_exit(&rig->iommu[n]);
+}
+
+void rig_user_begins(struct rig *rig, unsigned int n, const char *bdf)
+{
+	must(!iommu_init(&rig->iommu[n], rig->iommu[n].mode));
+	must(!vfio_open(&rig->dev[n], &rig->iommu[n], bdf));
+	arena_map(&rig->mem, &rig->iommu[n]);
+}
+
 void rig_land(struct rig *rig, const struct blob *blob, u32 state)
 {
 	must(!mig_load(&rig->dev[1], blob));

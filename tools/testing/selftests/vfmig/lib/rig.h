@@ -44,6 +44,10 @@ void rig_settle(struct rig *rig);
 /* Vectors 0 to 3 of a device fire the eventfds of the rig */
 void rig_irqs(struct rig *rig, unsigned int dev);
 
+/* The VMM that has device @n ends; another one begins, with the device @bdf as @n */
+void rig_user_ends(struct rig *rig, unsigned int n);
+void rig_user_begins(struct rig *rig, unsigned int n, const char *bdf);
+
 /*
  * Move the state of device 0 to device 1, whatever state it is in, then device 1 to
  * @state with interrupts and bus master as device 0 had them; the driver follows.

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A limit for the memory of all media together.  A medium is thin, so guests can be promised
+ * more than there is; but what they write must leave the host what it needs.
+ */
+#include <linux/atomic.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sizes.h>
+
+#include "nvme.h"
+
+static unsigned int media_limit_mb;
+module_param(media_limit_mb, uint, 0644);
+MODULE_PARM_DESC(media_limit_mb, "Memory for all media together in MiB (0: half of memory)");
+
+/* Granules of all media */
+static atomic_long_t granules;
+
+static unsigned long limit(void)
+{
+	unsigned long mb = READ_ONCE(media_limit_mb);
+
+	return mb ? mb * (SZ_1M / VFMIG_GRANULE) : totalram_pages() / 2;
+}
+
+/* A medium gets another granule; false if the limit is met */
+bool vfmig_media_take_granule(void)
+{
+	if (likely(atomic_long_inc_return(&granules) <= limit()))
+		return true;
+	atomic_long_dec(&granules);
+	return false;
+}
+
+/* A medium has @n granules less */
+void vfmig_media_give_granules(unsigned long n)
+{
+	atomic_long_sub(n, &granules);
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an administrator says of media: erase one, erase it when its user is gone, and how
+ * much memory all of them may have.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rig.h"
+
+#include "harness.h"
+
+#define MEDIUM		MIB(4)
+#define LIMIT_FILE	"/sys/module/" SIM_MODULE "/parameters/media_limit_mb"
+
+#define CAP_EXCEEDED	0x81
+/* In a completion entry */
+#define STATUS_DNR	0x8000
+#define STATUS_MORE	0x4000
+
+enum { NEVER, MOVED, ON_CLOSE };
+
+FIXTURE(media)
+{
+	struct rig rig;
+	u8 *buf;
+	u64 limit;
+};
+
+FIXTURE_VARIANT(media)
+{
+	enum iommu_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(media, type1)
+{
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(media, iommufd)
+{
+	.mode = IOMMU_IOMMUFD,
+};
+
+static void set_limit(u64 mib)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)mib);
+	must(!file_write(LIMIT_FILE, text));
+}
+
+static int erase_vf(const char *pf, unsigned int vf)
+{
+	char bdf[BDF_SIZE];
+
+	must(pf_vf(pf, vf, bdf));
+	return file_write(vf_debugfs(bdf, "erase"), "1");
+}
+
+FIXTURE_SETUP(media)
+{
+	struct pf_vfs vfs = { .count = 2, .media_mb = MEDIUM / MIB(1) };
+	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
+
+	if (why)
+		SKIP(return, "%s", why);
+	self->limit = file_u64(LIMIT_FILE, 0);
+	for (unsigned int i = 0; i < vfs.count; i++)
+		must(!erase_vf(self->rig.pf, i));
+	rig_start(&self->rig);
+	self->buf = arena_alloc(&self->rig.mem, MIB(1));
+}
+
+FIXTURE_TEARDOWN(media)
+{
+	pf_attr_set(self->rig.pf, "erase_on_close", NEVER);
+	set_limit(self->limit);
+	rig_close(&self->rig);
+}
+
+static void fill(struct rig *rig, u8 *buf)
+{
+	fill_pattern(buf, 8 * PAGE, 1);
+	nvme_write_bytes(&rig->nvme, MIB(1) + 3 * PAGE, buf, 8 * PAGE);
+}
+
+static bool is_full(struct rig *rig, u8 *buf)
+{
+	nvme_read_bytes(&rig->nvme, MIB(1) + 3 * PAGE, buf, 8 * PAGE);
+	return is_pattern(buf, 8 * PAGE, 1);
+}
+
+static bool is_empty(struct rig *rig, u8 *buf)
+{
+	for (u64 at = 0; at < MEDIUM; at += MIB(1)) {
+		memset(buf, 0xff, MIB(1));
+		nvme_read_bytes(&rig->nvme, at, buf, MIB(1));
+		if (!is_filled(buf, MIB(1), 0))
+			return false;
+	}
+	return !file_u64(vf_debugfs(rig->dev[0].bdf, "media_allocated"), 1);
+}
+
+static int erase(struct rig *rig, const char *value)
+{
+	return file_write(vf_debugfs(rig->dev[0].bdf, "erase"), value);
+}
+
+static void start_driver(struct rig *rig)
+{
+	memset(&rig->nvme, 0, sizeof(rig->nvme));
+	nvme_init(&rig->nvme, &rig->dev[0], &rig->mem);
+	must(!nvme_create_io(&rig->nvme, 1, 64, 1));
+}
+
+/* The user goes, and another one comes */
+static void open_again(struct rig *rig)
+{
+	char bdf[BDF_SIZE];
+
+	bdf_copy(bdf, rig->dev[0].bdf);
+	rig_user_ends(rig, 0);
+	rig_user_begins(rig, 0, bdf);
+	start_driver(rig);
+}
+
+TEST_F(media, erase_leaves_nothing)
+{
+	fill(&self->rig, self->buf);
+	ASSERT_TRUE(is_full(&self->rig, self->buf));
+	EXPECT_EQ(erase(&self->rig, "0"), -EINVAL);
+	EXPECT_EQ(erase(&self->rig, "2"), -EINVAL);
+	EXPECT_TRUE(is_full(&self->rig, self->buf));
+	EXPECT_EQ(erase(&self->rig, "1"), 0);
+	EXPECT_TRUE(is_empty(&self->rig, self->buf));
+}
+
+TEST_F(media, erase_in_precopy_moves)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	int fd;
+
+	rig_second(rig);
+	fill(rig, self->buf);
+	ASSERT_EQ(mig_set(&rig->dev[0], PRE_COPY, &fd), 0);
+	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), -ENOMSG);
+	ASSERT_EQ(erase(rig, "1"), 0);
+	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, NULL), 0);
+	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), 0);
+	close(fd);
+	rig_land(rig, &blob, RUNNING);
+	nvme_read_bytes(&rig->nvme, MIB(1) + 3 * PAGE, self->buf, 8 * PAGE);
+	EXPECT_TRUE(is_filled(self->buf, 8 * PAGE, 0));
+	blob_free(&blob);
+}
+
+TEST_F(media, stopped_medium_that_is_read_is_not_erased)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	int fd;
+
+	fill(rig, self->buf);
+	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, &fd), 0);
+	EXPECT_EQ(erase(rig, "1"), -EBUSY);
+	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), 0);
+	close(fd);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	EXPECT_TRUE(is_full(rig, self->buf));
+	blob_free(&blob);
+}
+
+TEST_F(media, stays_or_is_erased_when_its_user_is_gone)
+{
+	struct rig *rig = &self->rig;
+
+	EXPECT_EQ(pf_attr_set(rig->pf, "erase_on_close", ON_CLOSE + 1), -EINVAL);
+	fill(rig, self->buf);
+	open_again(rig);
+	EXPECT_TRUE(is_full(rig, self->buf));
+
+	ASSERT_EQ(pf_attr_set(rig->pf, "erase_on_close", ON_CLOSE), 0);
+	EXPECT_EQ(file_u64(vf_debugfs(rig->dev[0].bdf, "erase_on_close"), 9), ON_CLOSE);
+	ASSERT_EQ(vfio_reset(&rig->dev[0]), 0);
+	start_driver(rig);
+	EXPECT_TRUE(is_full(rig, self->buf));
+	open_again(rig);
+	EXPECT_TRUE(is_empty(rig, self->buf));
+}
+
+TEST_F(media, is_erased_when_it_moved_away)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+
+	ASSERT_EQ(pf_attr_set(rig->pf, "erase_on_close", MOVED), 0);
+	fill(rig, self->buf);
+	open_again(rig);
+	EXPECT_TRUE(is_full(rig, self->buf));
+
+	/* The migration failed after all, and the guest goes on */
+	mig_save(&rig->dev[0], &blob);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	open_again(rig);
+	EXPECT_TRUE(is_full(rig, self->buf));
+
+	mig_save(&rig->dev[0], &blob);
+	open_again(rig);
+	EXPECT_TRUE(is_empty(rig, self->buf));
+	blob_free(&blob);
+}
+
+/* Granules that could be written one after the other; @cqe is of the write that failed */
+static unsigned int write_until_full(struct rig *rig, u8 *buf, struct nvme_cqe *cqe)
+{
+	struct nvme_queue *q = &rig->nvme.io[1];
+
+	for (unsigned int i = 0; i < MEDIUM / PAGE; i++) {
+		struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, i * 8, 8);
+
+		nvme_set_prps(&rig->nvme, q, &cmd, buf, PAGE);
+		if (nvme_sync(&rig->nvme, q, &cmd, cqe))
+			return i;
+	}
+	return MEDIUM / PAGE;
+}
+
+TEST_F(media, limit_is_met_with_capacity_exceeded)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_cqe cqe = {};
+
+	set_limit(1);
+	fill_pattern(self->buf, PAGE, 1);
+	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(1) / PAGE);
+	EXPECT_EQ(cqe.status & ~(STATUS_MORE | 1), CAP_EXCEEDED << 1 | STATUS_DNR);
+	/* What is there can be written; what is given back can be had again */
+	EXPECT_EQ(nvme_rw(&rig->nvme, &rig->nvme.io[1], NVME_WRITE, 0, 8, self->buf), 0);
+	nvme_deallocate_all(&rig->nvme);
+	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(1) / PAGE);
+	set_limit(2);
+	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(2) / PAGE);
+}
+
+TEST_F(media, load_beyond_the_limit_is_refused)
+{
+	struct rig *rig = &self->rig;
+	struct vfio_dev *dst = rig_second(rig);
+	struct blob blob = {};
+	int fd;
+
+	for (u64 at = 0; at < MIB(2); at += MIB(1)) {
+		fill_pattern(self->buf, MIB(1), at + 1);
+		nvme_write_bytes(&rig->nvme, at, self->buf, MIB(1));
+	}
+	mig_save(&rig->dev[0], &blob);
+	set_limit(3);
+	ASSERT_EQ(mig_set(dst, RESUMING, &fd), 0);
+	EXPECT_EQ(mig_write(fd, blob.data, blob.len, KIB(32)), -ENOSPC);
+	close(fd);
+	ASSERT_EQ(vfio_reset(dst), 0);
+	EXPECT_EQ(file_u64(vf_debugfs(dst->bdf, "media_allocated"), 1), 0);
+
+	/* It is given back soon after, and there is room for it then */
+	set_limit(4);
+	EXPECT_TRUE(wait_until(!mig_load(dst, &blob)));
+	blob_free(&blob);
+}
+
+TEST_HARNESS_MAIN
