@@ -5,7 +5,8 @@
  * A granule is in at most one of five sets: initial (allocated when the session
  * began and not taken yet), dirty (changed since it was taken), hole (deallocated
  * since it was taken), and of these two what was in them when the medium was erased
- * or resized: reinit and reinit hole.  To take a run clears its bits.  The sums
+ * or resized: reinit and reinit hole.  One in reinit hole can also be dirty: the hole
+ * is taken first.  To take a run clears its bits.  The sums
  * over all chunks are kept with each bit, so that a question for them is O(1);
  * chunks with something to take are on a list or under a cursor, so that to find
  * the next run costs nothing for memory that does not change.
@@ -131,8 +132,11 @@ void vfmig_media_note(struct vfmig_media *media, struct vfmig_media_chunk *chunk
 }
 
 /*
- * Granule @bit of @chunk, which is in sync, got a page with data: it is no hole any
- * more.  True if something is pending now where nothing was.
+ * Granule @bit of @chunk, which is in sync, got a page with data.  True if something is
+ * pending now where nothing was.
+ *
+ * It is no hole any more, but stays in a hole that is new initial data: to take it out could
+ * split that hole, and initial data does not grow by itself.
  */
 bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			     unsigned int bit)
@@ -140,7 +144,6 @@ bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk
 	bool first = mark_dirty(media, chunk, bit);
 	u64 holes = 0;
 
-	vfmig_bit_clear(chunk->reinit_hole, bit, &holes, &media->pending.reinit.hole_runs);
 	vfmig_bit_clear(chunk->hole, bit, &holes, &media->pending.dirty.hole_runs);
 	return first;
 }
@@ -165,6 +168,9 @@ bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk 
 	vfmig_bit_clear(chunk->reinit, bit, &media->pending.reinit.granules,
 			&media->pending.reinit.data_runs);
 	vfmig_bit_clear(chunk->dirty, bit, &count->granules, &count->data_runs);
+	/* The destination will hear of that hole */
+	if (test_bit(bit, chunk->reinit_hole))
+		return false;
 	vfmig_bit_set(chunk->hole, bit, &holes, &count->hole_runs);
 	add_dirty(media, chunk);
 	return first;
@@ -213,7 +219,7 @@ bool vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chun
 	} else {
 		bitmap_or(chunk->reinit, chunk->reinit, chunk->dirty, VFMIG_CHUNK_GRANULES);
 	}
-	news = !bitmap_empty(holes, VFMIG_CHUNK_GRANULES);
+	news = !bitmap_subset(holes, chunk->reinit_hole, VFMIG_CHUNK_GRANULES);
 	bitmap_or(chunk->reinit_hole, chunk->reinit_hole, holes, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->dirty, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);

@@ -432,7 +432,10 @@ static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *tab
 	return vfmig_memory_unread(save) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
-/* For a user that knows of REINIT: once for what appeared since the last time */
+/*
+ * For a user that knows of REINIT: once for what appeared since the last time, if it was not
+ * read already
+ */
 static void vfmig_report_reinit(struct vfmig_save *save, const struct vfmig_mem_pending *pending,
 				struct vfmig_unread *unread, struct vfio_precopy_info *info)
 {
@@ -440,9 +443,11 @@ static void vfmig_report_reinit(struct vfmig_save *save, const struct vfmig_mem_
 	if (pending->reinits == save->reinits)
 		return;
 	save->reinits = pending->reinits;
+	if (!unread->reinit)
+		return;
 	info->flags = VFIO_PRECOPY_INFO_REINIT;
 	/* What is left of this record comes before the new initial data */
-	if (save->kind == VFMIG_SAVE_DIRTY && unread->reinit) {
+	if (save->kind == VFMIG_SAVE_DIRTY) {
 		save->kind = VFMIG_SAVE_REINIT;
 		vfmig_count_unread(save, pending, unread);
 	}

@@ -319,7 +319,7 @@ TEST_F(resize, smaller_and_larger_again)
 	/* The destination never hears of the size, but of what was lost */
 	INFO_IS(REINIT, 0, HOLE_BYTES + RUN_BYTES(1), 0);
 	source_put(src, 3 * GRANULES_PER_MB + 1, 1);
-	INFO_IS(0, 0, 2 * HOLE_BYTES + RUN_BYTES(1), RUN_BYTES(1));
+	INFO_IS(0, 0, HOLE_BYTES + RUN_BYTES(1), RUN_BYTES(1));
 	EXPECT_TRUE(lands_right(s, 0, 4));
 }
 
