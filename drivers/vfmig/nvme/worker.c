@@ -150,9 +150,10 @@ static struct vhost_task *new_task(struct vfmig_nvme *ctrl)
 static struct vhost_task *set_place(struct vfmig_nvme *ctrl, enum vfmig_nvme_place place,
 				    struct vhost_task *task)
 {
-	guard(spinlock_irq)(&ctrl->worker.lock);
-	ctrl->worker.place = place;
-	swap(ctrl->worker.task, task);
+	scoped_guard(spinlock_irq, &ctrl->worker.lock) {
+		ctrl->worker.place = place;
+		swap(ctrl->worker.task, task);
+	}
 	return task;
 }
 
