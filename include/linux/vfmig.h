@@ -198,6 +198,9 @@ struct vfmig_vf_ops {
 	 */
 	size_t (*state_size)(void *vf);
 
+	/** @state_max: What state_size() never exceeds; at most VFMIG_STATE_MAX.  Constant. */
+	size_t (*state_max)(void *vf);
+
 	/**
 	 * @state_save: Write the frozen VF's state to @buf.  Returns the bytes used
 	 * or -ENOSPC if @size is less than state_size().

@@ -572,6 +572,7 @@ u16 vfmig_nvme_execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u32 vfmig_nvme_io_effects(unsigned int opcode);
 
 /* state.c */
+size_t vfmig_nvme_state_max(void);
 size_t vfmig_nvme_state_size(const struct vfmig_nvme *ctrl);
 ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size);
 const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *buf, size_t size);

@@ -117,6 +117,12 @@ size_t vfmig_nvme_state_size(const struct vfmig_nvme *ctrl)
 	return size_of_state(READ_ONCE(ctrl->nr_reqs));
 }
 
+/* Of any of our controllers */
+size_t vfmig_nvme_state_max(void)
+{
+	return size_of_state(VFMIG_NVME_MAX_REQS);
+}
+
 static void save_registers(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
 {
 	struct vfmig_nvme_latch *latch = &ctrl->latch;

@@ -279,6 +279,11 @@ static size_t vfmig_nvme_vf_state_size(void *vf)
 	return vfmig_nvme_state_size(vf);
 }
 
+static size_t vfmig_nvme_vf_state_max(void *vf)
+{
+	return vfmig_nvme_state_max();
+}
+
 static ssize_t vfmig_nvme_vf_state_save(void *vf, void *buf, size_t size)
 {
 	struct vfmig_nvme *ctrl = vf;
@@ -524,6 +529,7 @@ const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.identity = vfmig_nvme_get_identity,
 	.identity_check = vfmig_nvme_identity_check,
 	.state_size = vfmig_nvme_vf_state_size,
+	.state_max = vfmig_nvme_vf_state_max,
 	.state_save = vfmig_nvme_vf_state_save,
 	.handed_over = vfmig_nvme_handed_over,
 	.mem_allocated = vfmig_nvme_mem_allocated,

@@ -62,7 +62,9 @@ enum vfmig_save_stage {
  * @reinits: how often new initial data had appeared when the user was last told
  * @memory_size: of the VF, as the last identity record says
  * @identity_bytes: bytes of an identity record
- * @state: the model's state, from the arc to STOP_COPY on; freed with the file
+ * @state: for the model's state, which the arc to STOP_COPY takes; constant, freed with
+ *	the file
+ * @state_room: bytes that fit in @state; constant
  * @state_len: bytes in @state
  * @bytes: bytes of the records begun so far
  * @records: records begun so far
@@ -86,6 +88,7 @@ struct vfmig_save {
 	u64 memory_size;
 	size_t identity_bytes;
 	void *state;
+	size_t state_room;
 	size_t state_len;
 	u64 bytes;
 	u64 records;
@@ -148,6 +151,12 @@ static size_t vfmig_identity_due(const struct vfmig_save *save,
 	return pending->memory_size == save->memory_size ? 0 : save->identity_bytes;
 }
 
+static u64 vfmig_pending_bytes(const struct vfmig_mem_pending *pending)
+{
+	return vfmig_count_bytes(&pending->initial) + vfmig_count_bytes(&pending->reinit) +
+	       vfmig_count_bytes(&pending->dirty);
+}
+
 static enum vfmig_save_kind vfmig_run_kind(const struct vfmig_mem_run *run)
 {
 	switch (run->kind) {
@@ -201,27 +210,39 @@ static void vfmig_begin_end(struct vfmig_save *save)
 }
 
 /*
- * Sees to it that a record is under way.  Returns 1, 0 at the end of the stream,
- * -ENOMSG where there is nothing now but may be later.
+ * Begins a record of what is pending of the device's memory; false if nothing is.  What
+ * becomes pending between the two looks is not passed over: a reader gets -ENOMSG only where
+ * VFIO_MIG_GET_PRECOPY_INFO would have said 0.
  */
-static int vfmig_need_record(struct vfmig_save *save)
+static bool vfmig_begin_memory(struct vfmig_save *save)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 	struct vfmig_mem_pending pending;
 	struct vfmig_mem_run run;
 
-	if (vfmig_record_unread(save))
+	do {
+		/* No run after a resize before the destination knows of it */
+		if (vfdev->ops->mem_next(vfdev->vf, save->memory_size, &run)) {
+			vfmig_begin_run(save, &run);
+			return true;
+		}
+		vfdev->ops->mem_pending(vfdev->vf, &pending);
+		if (vfmig_identity_due(save, &pending)) {
+			vfmig_begin_identity(save, VFMIG_SAVE_REINIT);
+			return true;
+		}
+	} while (vfmig_pending_bytes(&pending));
+	return false;
+}
+
+/*
+ * Sees to it that a record is under way.  Returns 1, 0 at the end of the stream,
+ * -ENOMSG where there is nothing now but may be later.
+ */
+static int vfmig_need_record(struct vfmig_save *save)
+{
+	if (vfmig_record_unread(save) || vfmig_begin_memory(save))
 		return 1;
-	/* No run after a resize before the destination knows of it */
-	if (vfdev->ops->mem_next(vfdev->vf, save->memory_size, &run)) {
-		vfmig_begin_run(save, &run);
-		return 1;
-	}
-	vfdev->ops->mem_pending(vfdev->vf, &pending);
-	if (vfmig_identity_due(save, &pending)) {
-		vfmig_begin_identity(save, VFMIG_SAVE_REINIT);
-		return 1;
-	}
 	if (!save->stop_copy)
 		return -ENOMSG;
 	if (save->stage == VFMIG_STAGE_END)
@@ -529,8 +550,16 @@ struct vfmig_save *vfmig_save_create(struct vfmig_device *vfdev)
 	save = kzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
 	if (!save)
 		return ERR_PTR(-ENOMEM);
+	save->state_room = vfdev->ops->state_max(vfdev->vf);
+	/* Now, as the guest may be running: later it waits */
+	save->state = kvzalloc(save->state_room, GFP_KERNEL_ACCOUNT);
+	if (!save->state) {
+		kfree(save);
+		return ERR_PTR(-ENOMEM);
+	}
 	filp = anon_inode_getfile("[vfmig-save]", &vfmig_save_fops, save, O_RDONLY);
 	if (IS_ERR(filp)) {
+		kvfree(save->state);
 		kfree(save);
 		return ERR_CAST(filp);
 	}
@@ -556,21 +585,13 @@ struct file *vfmig_save_file(struct vfmig_save *save)
 int vfmig_save_enter_stop_copy(struct vfmig_save *save)
 {
 	struct vfmig_device *vfdev = save->vfdev;
-	size_t size = vfdev->ops->state_size(vfdev->vf);
 	ssize_t len;
-	void *state;
 
-	state = kvzalloc(size, GFP_KERNEL_ACCOUNT);
-	if (!state)
-		return -ENOMEM;
-	len = vfdev->ops->state_save(vfdev->vf, state, size);
-	if (len < 0) {
-		kvfree(state);
+	len = vfdev->ops->state_save(vfdev->vf, save->state, save->state_room);
+	if (len < 0)
 		return len;
-	}
 
 	scoped_guard(mutex, &save->lock) {
-		save->state = state;
 		save->state_len = len;
 		save->stop_copy = true;
 	}

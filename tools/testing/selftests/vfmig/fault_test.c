@@ -70,14 +70,12 @@ struct way {
 	u32 stays;
 };
 
-/* These make a data fd, or take the device's state */
+/* These make a data fd */
 static const struct way costly[] = {
 	{ RUNNING, PRE_COPY, RUNNING },
 	{ RUNNING_P2P, PRE_COPY_P2P, RUNNING_P2P },
 	{ STOP, STOP_COPY, STOP },
 	{ RUNNING, STOP_COPY, STOP },
-	{ PRE_COPY, STOP_COPY, PRE_COPY_P2P },
-	{ PRE_COPY_P2P, STOP_COPY, PRE_COPY_P2P },
 	{ STOP, RESUMING, STOP },
 	{ RUNNING, RESUMING, STOP },
 };
@@ -91,6 +89,9 @@ static const struct way free_of_charge[] = {
 	{ .from = PRE_COPY_P2P, .to = RUNNING_P2P },
 	{ .from = PRE_COPY_P2P, .to = PRE_COPY },
 	{ .from = PRE_COPY, .to = RUNNING },
+	/* The guest waits meanwhile: what is needed was taken before */
+	{ .from = PRE_COPY, .to = STOP_COPY },
+	{ .from = PRE_COPY_P2P, .to = STOP_COPY },
 	{ .from = STOP_COPY, .to = RUNNING },
 };
 
