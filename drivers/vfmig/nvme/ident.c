@@ -141,13 +141,6 @@ void vfmig_nvme_ident_open(struct vfmig_nvme *ctrl)
 	ctrl->ident_open = true;
 }
 
-/* Was the stream read to its end, and has the controller not run since? */
-bool vfmig_nvme_ident_given(struct vfmig_nvme *ctrl)
-{
-	guard(mutex)(&idents_lock);
-	return ctrl->ident_given;
-}
-
 void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
@@ -170,15 +163,19 @@ void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl)
 	ctrl->ident_given = true;
 }
 
-/* The controller goes on.  Who took the identity meanwhile is not going to. */
-void vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl)
+/*
+ * The controller goes on.  Who took the identity meanwhile is not going to.  True if the
+ * identity had been given away.
+ */
+bool vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
 	if (!ctrl->ident_given)
-		return;
+		return false;
 	ctrl->ident_given = false;
 	renew_closed_twins(ctrl);
 	mark_open_twins_stale(ctrl);
+	return true;
 }
 
 /* A stream was loaded */

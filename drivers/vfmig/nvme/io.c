@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The I/O commands.  Data goes between the medium's pages and the host's by one
- * copy; a command is done entirely, or not at all where the host's memory could
- * not be reached for now.  Commands that erase can take long, and are done in pieces.
+ * copy.  A command that can't reach the host's memory now, or finds no memory for the
+ * medium, is executed again from its beginning.  Commands that erase can take long, and
+ * are done in pieces.
  */
 #include <linux/highmem.h>
 #include <linux/kernel.h>

@@ -14,7 +14,7 @@ static unsigned int media_limit_mb;
 module_param(media_limit_mb, uint, 0644);
 MODULE_PARM_DESC(media_limit_mb, "Memory for all media together in MiB (0: half of memory)");
 
-/* Granules of all media */
+/* Granules of all media, and chunks, each of which takes a page too */
 static atomic_long_t granules;
 
 static unsigned long limit(void)

@@ -8,6 +8,7 @@
  * reader takes the mark first and then reads, so that whatever it missed is
  * marked again.
  */
+#include <linux/err.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -61,6 +62,26 @@ int vfmig_media_init(struct vfmig_media *media, u64 size,
 	return -ENOMEM;
 }
 
+/* Counts as much as a granule does */
+static struct vfmig_media_chunk *chunk_alloc(void)
+{
+	struct vfmig_media_chunk *chunk;
+
+	if (!vfmig_media_take_granule())
+		return ERR_PTR(-ENOSPC);
+	chunk = kzalloc(sizeof(*chunk), VFMIG_MEDIA_GFP);
+	if (chunk)
+		return chunk;
+	vfmig_media_give_granules(1);
+	return ERR_PTR(-ENOMEM);
+}
+
+static void chunk_free(struct vfmig_media_chunk *chunk)
+{
+	kfree(chunk);
+	vfmig_media_give_granules(1);
+}
+
 void vfmig_media_destroy(struct vfmig_media *media)
 {
 	struct vfmig_media_chunk *chunk, *next;
@@ -73,13 +94,14 @@ void vfmig_media_destroy(struct vfmig_media *media)
 		for_each_set_bit(bit, chunk->present, VFMIG_CHUNK_GRANULES)
 			put_page(chunk->pages[bit]);
 		vfmig_media_give_granules(bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES));
-		kfree(chunk);
+		chunk_free(chunk);
 		cond_resched();
 	}
 	kvfree(media->chunks);
 	media->chunks = NULL;
 }
 
+/* Or an ERR_PTR */
 static struct vfmig_media_chunk *chunk_get(struct vfmig_media *media, u64 offset)
 {
 	struct vfmig_media_chunk **slot = chunk_slot(media, offset);
@@ -88,9 +110,9 @@ static struct vfmig_media_chunk *chunk_get(struct vfmig_media *media, u64 offset
 	if (chunk)
 		return chunk;
 
-	chunk = kzalloc(sizeof(*chunk), VFMIG_MEDIA_GFP);
-	if (!chunk)
-		return NULL;
+	chunk = chunk_alloc();
+	if (IS_ERR(chunk))
+		return chunk;
 	chunk->index = chunk_index(offset);
 	INIT_LIST_HEAD(&chunk->dirty_entry);
 
@@ -120,7 +142,7 @@ static void chunk_reap(struct vfmig_media *media, struct vfmig_media_chunk *chun
 			media->chunks[chunk->index] = NULL;
 		list_del(&chunk->all);
 	}
-	kfree(chunk);
+	chunk_free(chunk);
 }
 
 /* A session is over: free the chunks that were emptied in it */
@@ -129,8 +151,10 @@ void vfmig_media_reap(struct vfmig_media *media)
 	struct vfmig_media_chunk *chunk, *next;
 
 	WRITE_ONCE(media->emptied, false);
-	list_for_each_entry_safe(chunk, next, &media->all, all)
+	list_for_each_entry_safe(chunk, next, &media->all, all) {
 		chunk_reap(media, chunk);
+		cond_resched();
+	}
 }
 
 /* The page of the granule at @offset, or NULL if it reads as zeroes */
@@ -161,14 +185,20 @@ int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 			    struct vfmig_media_write *write)
 {
 	struct vfmig_media_chunk *chunk = chunk_get(media, offset);
+	int ret;
 
-	if (!chunk)
-		return -ENOMEM;
+	if (IS_ERR(chunk))
+		return PTR_ERR(chunk);
 
 	write->offset = offset;
 	write->page = chunk->pages[granule_bit(offset)];
 	write->fresh = !write->page;
-	return write->fresh ? granule_alloc(&write->page) : 0;
+	if (!write->fresh)
+		return 0;
+	ret = granule_alloc(&write->page);
+	if (ret)
+		chunk_reap(media, chunk);
+	return ret;
 }
 
 /* The data is in, or as much of it as could be had */
@@ -197,6 +227,7 @@ void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *
 		media->became_dirty(media);
 }
 
+/* The page goes.  It is the caller's to give it back to the limit, or to another page. */
 static void granule_deallocate(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			       unsigned int bit)
 {
@@ -213,7 +244,6 @@ static void granule_deallocate(struct vfmig_media *media, struct vfmig_media_chu
 			first = vfmig_media_track_hole(media, chunk, bit);
 	}
 	put_page(page);
-	vfmig_media_give_granules(1);
 	if (first && media->became_dirty)
 		media->became_dirty(media);
 }
@@ -249,10 +279,12 @@ u64 vfmig_media_zero_piece(struct vfmig_media *media, u64 offset, u64 length, bo
 		unsigned int n = min_t(u64, left, VFMIG_GRANULE - from);
 
 		if (chunk->pages[bit]) {
-			if (deallocate && n == VFMIG_GRANULE)
+			if (deallocate && n == VFMIG_GRANULE) {
 				granule_deallocate(media, chunk, bit);
-			else
+				vfmig_media_give_granules(1);
+			} else {
 				granule_zero(media, offset - from, from, n);
+			}
 		}
 		offset += n;
 		left -= n;
@@ -345,9 +377,11 @@ static bool reinit_resized(struct vfmig_media *media, u64 size, struct vfmig_med
 	struct vfmig_media_chunk *chunk;
 
 	guard(mutex)(&media->reinit_lock);
-	list_for_each_entry(chunk, &media->all, all)
+	list_for_each_entry(chunk, &media->all, all) {
 		if (chunk->index < size >> VFMIG_CHUNK_SHIFT)
 			table[chunk->index] = chunk;
+		cond_resched();
+	}
 	scoped_guard(spinlock, &media->lock) {
 		swap(media->chunks, table);
 		media->size = size;
@@ -390,11 +424,11 @@ int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *pa
 	struct vfmig_media_chunk *chunk = chunk_get(media, offset);
 	unsigned int bit = granule_bit(offset);
 
-	if (!chunk)
-		return -ENOMEM;
+	if (IS_ERR(chunk))
+		return PTR_ERR(chunk);
 	if (chunk->pages[bit])
 		granule_deallocate(media, chunk, bit);
-	if (!vfmig_media_take_granule())
+	else if (!vfmig_media_take_granule())
 		return -ENOSPC;
 	vfmig_media_write_end(media, &write);
 	return 0;

@@ -299,7 +299,7 @@ struct vhost_task;
  * @lock: protects @place and @task; taken in any context
  * @place: &enum vfmig_nvme_place.  An open, a close and an adoption change it with
  *	client_lock held; the end of the process changes it from IN_TASK to IN_QUEUE.
- * @task: the thread; with IN_QUEUE one that has ended, or NULL
+ * @task: the thread; with IN_QUEUE one that has ended, if any
  * @work: in the work queue
  * @timer: kicks the worker when a waiting command is due
  */
@@ -332,7 +332,7 @@ enum vfmig_nvme_running {
  * @ident_entry: in the list of all
  * @ident_generation: how many identities it was given by itself
  * @ident_open: a user has it open
- * @ident_given: its stream was read to the end
+ * @ident_given: its stream was read to the end, and it has not gone on or been reset since
  * @ident_stale: it took its identity from a source that goes on
  *
  * @latch: registers
@@ -354,6 +354,7 @@ enum vfmig_nvme_running {
  * @lock: protects all that follows
  * @running: &enum vfmig_nvme_running
  * @frozen_at: ktime in ns when it was frozen
+ * @moved: its stream was read to the end, and nobody has used it since
  * @memcg: pays for memory of the medium, or NULL
  * @queues: I/O queue pairs that it says it has; as few as the source after a load
  * @features: settings
@@ -411,6 +412,7 @@ struct vfmig_nvme {
 	struct mutex lock;		/* all below */
 	enum vfmig_nvme_running running;
 	u64 frozen_at;
+	bool moved;
 	struct mem_cgroup *memcg;
 
 	u16 queues;
@@ -535,11 +537,10 @@ bool vfmig_nvme_sanitize_valid(const struct vfmig_nvme_sanitize *sanitize);
 void vfmig_nvme_ident_add(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_del(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_open(struct vfmig_nvme *ctrl);
-bool vfmig_nvme_ident_given(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl);
-void vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_ident *ident);
 
 /* identify.c */

@@ -5,7 +5,7 @@
  * A command is fetched when there is room for its completion and a request for
  * it, and executes at once or when it is due.  To execute is to do all of it, or, of
  * a command that erases, a piece: then it waits for the next.
- * What can't be done now, for want of bus master or of room in a queue, is left
+ * What can't be done now, for want of bus master, of memory or of room in a queue, is left
  * where it is: in its submission queue, waiting, or done and not posted.  Each of
  * these is plain state, which moves with the device.
  */
@@ -274,8 +274,11 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 		}
 		if (status == VFMIG_NVME_SC_SHORT)
 			status = try_later(ctrl, req);
-		if (status == VFMIG_NVME_SC_SHORT)
+		if (status == VFMIG_NVME_SC_SHORT) {
+			if (count_command(ctrl, budget))
+				return true;
 			continue;
+		}
 		vfmig_nvme_complete(ctrl, req, status);
 		post_done(ctrl);
 		if (must_stop(ctrl))

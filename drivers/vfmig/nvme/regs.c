@@ -228,6 +228,7 @@ static void enable(struct vfmig_nvme *ctrl, u32 cc, u32 aqa, u64 asq, u64 acq)
 		vfmig_nvme_fatal(ctrl);
 		return;
 	}
+	ctrl->moved = false;
 	vfmig_nvme_set_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_RDY);
 }
 

@@ -91,13 +91,20 @@ static void vfmig_nvme_freeze(void *vf)
 	freeze_locked(ctrl);
 }
 
+/* A migration that failed, or was called off */
+static void go_on(struct vfmig_nvme *ctrl)
+{
+	if (vfmig_nvme_ident_keep(ctrl))
+		ctrl->moved = false;
+}
+
 static void vfmig_nvme_thaw(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(vfmig_nvme)(ctrl);
 	thaw_locked(ctrl);
-	vfmig_nvme_ident_keep(ctrl);
+	go_on(ctrl);
 }
 
 static void vfmig_nvme_resume(void *vf)
@@ -106,7 +113,7 @@ static void vfmig_nvme_resume(void *vf)
 
 	guard(vfmig_nvme)(ctrl);
 	thaw_locked(ctrl);
-	vfmig_nvme_ident_keep(ctrl);
+	go_on(ctrl);
 	if (ctrl->running == VFMIG_NVME_RUNNING)
 		return;
 	run_locked(ctrl);
@@ -114,24 +121,6 @@ static void vfmig_nvme_resume(void *vf)
 	vfmig_nvme_take_registers(ctrl);
 	vfmig_nvme_raise_unconsumed(ctrl);
 	vfmig_nvme_kick(ctrl);
-}
-
-/* The VF is closed or, where @closed is false, reset: nobody may want its data any more */
-static void erase_if_wanted(struct vfmig_nvme *ctrl, bool closed)
-{
-	switch (READ_ONCE(ctrl->erase_on_close)) {
-	case VFMIG_ERASE_NEVER:
-		return;
-	case VFMIG_ERASE_MOVED:
-		if (!vfmig_nvme_ident_given(ctrl))
-			return;
-		break;
-	case VFMIG_ERASE_CLOSE:
-		if (!closed)
-			return;
-		break;
-	}
-	vfmig_media_erase(&ctrl->media);
 }
 
 /*
@@ -144,7 +133,6 @@ void vfmig_nvme_reset(void *vf)
 
 	scoped_guard(vfmig_nvme, ctrl) {
 		vfmig_nvme_power_on(ctrl);
-		erase_if_wanted(ctrl, false);
 		vfmig_nvme_ident_reset(ctrl);
 		/* The fabric may have let interrupts out before a quiesce() held them again */
 		run_locked(ctrl);
@@ -168,6 +156,14 @@ static void vfmig_nvme_mem_stop(void *vf)
 }
 
 static void vfmig_nvme_load_abort(void *vf);
+
+/* The VF is closed: may anybody want its data? */
+static bool is_to_be_erased(const struct vfmig_nvme *ctrl)
+{
+	unsigned int when = READ_ONCE(ctrl->erase_on_close);
+
+	return when == VFMIG_ERASE_CLOSE || (when == VFMIG_ERASE_MOVED && ctrl->moved);
+}
 
 static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void *data)
 {
@@ -200,16 +196,16 @@ static void vfmig_nvme_close(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 
 	scoped_guard(mutex, &ctrl->client_lock) {
-		scoped_guard(vfmig_nvme, ctrl) {
-			ctrl->client = NULL;
-			mem_cgroup_put(ctrl->memcg);
-			ctrl->memcg = NULL;
-			freeze_locked(ctrl);
-			erase_if_wanted(ctrl, true);
-			vfmig_nvme_ident_close(ctrl);
-		}
-		vfmig_nvme_worker_close(ctrl);
+		guard(vfmig_nvme)(ctrl);
+		ctrl->client = NULL;
+		mem_cgroup_put(ctrl->memcg);
+		ctrl->memcg = NULL;
+		freeze_locked(ctrl);
+		if (is_to_be_erased(ctrl))
+			vfmig_media_erase(&ctrl->media);
+		vfmig_nvme_ident_close(ctrl);
 	}
+	vfmig_nvme_worker_close(ctrl);
 	vfmig_nvme_mem_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);
 	vfmig_fn_log_stop(ctrl->fn);
@@ -298,8 +294,10 @@ static void vfmig_nvme_handed_over(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(vfmig_nvme)(ctrl);
-	if (ctrl->running == VFMIG_NVME_FROZEN)
-		vfmig_nvme_ident_give(ctrl);
+	if (ctrl->running != VFMIG_NVME_FROZEN)
+		return;
+	vfmig_nvme_ident_give(ctrl);
+	ctrl->moved = true;
 }
 
 static void vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
@@ -476,6 +474,7 @@ static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t
 			return -EINVAL;
 		vfmig_media_swap(&ctrl->media, ctrl->load);
 		vfmig_nvme_state_apply(ctrl, buf);
+		ctrl->moved = false;
 	}
 	end_load(ctrl);
 	return 0;

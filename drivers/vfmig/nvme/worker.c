@@ -131,8 +131,8 @@ static void worker_task_killed(void *data)
 
 /*
  * A thread of the current process, which waits to be started; or an ERR_PTR.  The fork takes
- * locks that the memory management nests outside of VFIO's: none that a reset waits for may
- * be held.
+ * locks that the memory management nests outside of VFIO's memory_lock.  So nothing may be
+ * held that somebody with the memory_lock of an open VF waits for.
  */
 static struct vhost_task *new_task(struct vfmig_nvme *ctrl)
 {
@@ -187,20 +187,24 @@ static struct vhost_task *adopt(struct vfmig_nvme *ctrl, struct vhost_task *task
 void vfmig_nvme_worker_enter(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
-	struct vhost_task *task;
+	struct vhost_task *task, *old;
 
 	if (likely(!is_orphan(ctrl)))
 		return;
 	task = new_task(ctrl);
 	if (IS_ERR(task))
 		return;
+	old = adopt(ctrl, task);
 	/* Also one that is not needed: it can end only after it began */
 	vhost_task_start(task);
-	vhost_task_stop(adopt(ctrl, task));
+	vhost_task_stop(old);
 	vfmig_nvme_kick(ctrl);
 }
 
-/* The current process opens the VF; client_lock is held.  What a fork fails with. */
+/*
+ * The current process opens the VF; client_lock is held, and nobody has its memory_lock before
+ * it is open.  What a fork fails with.
+ */
 int vfmig_nvme_worker_open(struct vfmig_nvme *ctrl)
 {
 	struct vhost_task *task;
@@ -217,7 +221,10 @@ int vfmig_nvme_worker_open(struct vfmig_nvme *ctrl)
 	return 0;
 }
 
-/* The VF is closed, and frozen; client_lock is held.  Nothing is executed after this. */
+/*
+ * The VF is closed, and frozen.  Nothing is executed after this.  Waits for the thread, which
+ * may be stopped by a signal, or frozen with its cgroup: no lock is held.
+ */
 void vfmig_nvme_worker_close(struct vfmig_nvme *ctrl)
 {
 	struct vhost_task *task = set_place(ctrl, VFMIG_NVME_NOWHERE, NULL);

@@ -55,7 +55,7 @@ enum vfmig_load_part {
 /**
  * struct vfmig_load - a data fd that is written to
  * @filp: its file, with the driver's own reference while @vfdev is set
- * @memcg: of the process that has the VF.  It pays for what is loaded, not the writer.
+ * @memcg: of the process that began the load.  It pays for what is loaded, not the writer.
  * @write_lock: serialises writers, held while user memory is touched, and protects
  *	all from @part to @records.  Taken by writers only, so that nobody else ever
  *	waits for user memory.

@@ -397,7 +397,6 @@ TEST_F(refused, a_resize_leaves_the_medium_as_it_was)
 	EXPECT_TRUE(holds(self->dev, self->src.medium));
 }
 
-/* The device writes page @page of the buffer */
 /* Have the device write a page of memory: a Read, whose id is returned */
 static u16 submit_page_write(struct source *src, unsigned int page)
 {
@@ -409,6 +408,7 @@ static u16 submit_page_write(struct source *src, unsigned int page)
 	return cid;
 }
 
+/* The device writes page @page of the buffer */
 static void write_page(struct source *src, unsigned int page)
 {
 	struct nvme *nvme = &src->rig.nvme;
@@ -513,6 +513,7 @@ TEST_F(refused, io_and_precopy_go_on)
 			precopy_drain(s.fd, &s.blob);
 	}
 	EXPECT_TRUE(source_reads_right(src));
+	EXPECT_GT(fault_count(), 0);
 	fault_stop();
 	for (unsigned int i = 0; i < 16; i++)
 		ASSERT_EQ(try_write(src, next_random(&src->seed) % GRANULES), 0);

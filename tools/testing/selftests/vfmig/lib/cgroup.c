@@ -71,6 +71,14 @@ void cgroup_leave(struct cgroup *cg)
 	must(!file_write(path, "0"));
 }
 
+bool cgroup_has(struct cgroup *cg, const char *file)
+{
+	char path[160];
+
+	file_of(cg->path, file, path, sizeof(path));
+	return file_exists(path);
+}
+
 void cgroup_set(struct cgroup *cg, const char *file, const char *value)
 {
 	char path[160];

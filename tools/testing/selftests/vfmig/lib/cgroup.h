@@ -18,6 +18,7 @@ void cgroup_close(struct cgroup *cg);
 void cgroup_enter(struct cgroup *cg);
 void cgroup_leave(struct cgroup *cg);
 
+bool cgroup_has(struct cgroup *cg, const char *file);
 void cgroup_set(struct cgroup *cg, const char *file, const char *value);
 /* The number in a file, or that after @key in a file of many */
 u64 cgroup_get(struct cgroup *cg, const char *file, const char *key);

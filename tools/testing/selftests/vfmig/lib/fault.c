@@ -225,13 +225,29 @@ static void start_rate(unsigned int interval, const char *times)
 	set_both("probability", 100);
 }
 
+/* More than a test ever has refused */
+#define MANY	"1000000"
+
 void fault_rate(unsigned int interval)
 {
 	u64 start, end;
 
 	find_modules("vfmig_vfio_pci", &start, &end);
 	set_range("reject", start, end);
-	start_rate(interval, "-1");
+	start_rate(interval, MANY);
+}
+
+u64 fault_count(void)
+{
+	u64 count = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(injectors); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s/times", injectors[i]);
+		count += strtoull(MANY, NULL, 10) - file_u64(setting_path(name), 0);
+	}
+	return count;
 }
 
 void fault_once(unsigned int interval)

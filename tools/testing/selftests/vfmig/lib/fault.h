@@ -26,6 +26,8 @@ void fault_copies_below_us(void);
 
 /* Refuse one in @interval of these, whoever makes them, but for the variant driver's */
 void fault_rate(unsigned int interval);
+/* How many were refused since fault_rate() */
+u64 fault_count(void);
 /* Refuse one of the next @interval of these, whoever makes them, and no more */
 void fault_once(unsigned int interval);
 /* End either of them: did the latter happen? */

@@ -302,6 +302,7 @@ const char *pf_require(const struct pf_vfs *want, char *pf)
 	w.lba_size = w.lba_size ?: 512;
 	w.queues = w.queues ?: 32;
 	must(!pf_attr_set(pf, "io_latency_us", 0));
+	must(!pf_attr_set(pf, "erase_on_close", 0));
 	if (w.count && shared->have.count >= w.count && shared->have.count == pf_numvfs(pf) &&
 	    shared->have.media_mb == w.media_mb && shared->have.lba_size == w.lba_size &&
 	    shared->have.queues == w.queues)

@@ -47,7 +47,7 @@ struct pf_vfs {
 
 /*
  * Make the VFs on the first PF, whose address goes to @pf.  Returns NULL, or why
- * the test must be skipped.  io_latency_us is 0 afterwards.
+ * the test must be skipped.  io_latency_us and erase_on_close are 0 afterwards.
  */
 const char *pf_require(const struct pf_vfs *want, char *pf);
 
