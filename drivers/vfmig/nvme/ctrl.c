@@ -58,6 +58,7 @@ static void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 	vfmig_media_destroy(&ctrl->media);
 	free_page((unsigned long)ctrl->buf);
 	kvfree(ctrl->reqs);
+	kvfree(ctrl->arrivals);
 	mutex_destroy(&ctrl->lock);
 	mutex_destroy(&ctrl->load_lock);
 	mutex_destroy(&ctrl->client_lock);
@@ -76,7 +77,6 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	ctrl->fn = fn;
 	ctrl->max_queues = config->queues;
 	ctrl->lba_shift = ilog2(config->lba_size);
-	ctrl->io_latency_ns = (u64)config->io_latency_us * NSEC_PER_USEC;
 	ctrl->erase_on_close = config->erase_on_close;
 	ctrl->health.since = ktime_get_ns();
 	spin_lock_init(&ctrl->latch.lock);
@@ -100,6 +100,7 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	vfmig_nvme_ident_add(ctrl);
 	vfmig_nvme_init_reqs(ctrl);
 	vfmig_nvme_power_on(ctrl);
+	vfmig_nvme_set_io_latency(ctrl, config->io_latency_us);
 	return ctrl;
 
 err:
@@ -115,20 +116,6 @@ static void vfmig_nvme_destroy(void *vf)
 	flush_work(&ctrl->discard);
 	vfmig_nvme_ident_del(ctrl);
 	vfmig_nvme_free(ctrl);
-}
-
-static void vfmig_nvme_set_io_latency(void *vf, unsigned int us)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	WRITE_ONCE(ctrl->io_latency_ns, (u64)us * NSEC_PER_USEC);
-}
-
-static unsigned int vfmig_nvme_get_io_latency(void *vf)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	return div_u64(READ_ONCE(ctrl->io_latency_ns), NSEC_PER_USEC);
 }
 
 static void vfmig_nvme_fn_kick(void *vf)

@@ -323,7 +323,8 @@ enum vfmig_nvme_running {
  * @fn: its function
  * @max_queues: I/O queue pairs that this VF was made with
  * @lba_shift: log2 of the size of a logical block
- * @io_latency_ns: time that an I/O command takes, for commands fetched from now on
+ * @io_latency_ns: time that an I/O command takes, for commands fetched from now on; written
+ *	with @lock held
  * @erase_on_close: &enum vfmig_erase_on_close
  * @media: its medium; changes of it are serialised by @lock
  *
@@ -377,6 +378,8 @@ enum vfmig_nvme_running {
  * @done: those whose completion is to be posted
  * @nr_reqs: those not in @free; read without the lock
  * @nr_events: those in @aers
+ * @arrivals: when the doorbell was rung for each entry of the I/O submission queues, ktime
+ *	in ns, or 0; NULL on a VF that never had an @io_latency_ns
  * @prps: the data of the command that executes, as PRP entries
  * @buf: a page for the command that executes
  */
@@ -439,6 +442,7 @@ struct vfmig_nvme {
 	unsigned int nr_reqs;
 	unsigned int nr_events;
 
+	u64 *arrivals;
 	__le64 prps[VFMIG_NVME_MAX_PRPS];
 	u8 *buf;
 };
@@ -474,6 +478,12 @@ void vfmig_nvme_worker_close(struct vfmig_nvme *ctrl);
 void vfmig_nvme_worker_init(struct vfmig_nvme *ctrl);
 int vfmig_nvme_workers_init(void);
 void vfmig_nvme_workers_exit(void);
+
+/* latency.c */
+void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 from, u16 to);
+u64 vfmig_nvme_due(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry);
+void vfmig_nvme_set_io_latency(void *vf, unsigned int us);
+unsigned int vfmig_nvme_get_io_latency(void *vf);
 
 /* vf.c */
 extern const struct vfmig_vf_ops vfmig_nvme_vf_ops;

@@ -188,12 +188,15 @@ void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int in
 	vfmig_nvme_event(ctrl, NVME_AER_ERROR, info);
 }
 
-static bool sq_doorbell(struct vfmig_nvme_sq *sq, u16 tail)
+static bool sq_doorbell(struct vfmig_nvme *ctrl, unsigned int sqid, u16 tail)
 {
+	struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
+
 	/* To take back what was submitted, or to pass the head, is no tail either */
 	if (tail >= sq->size ||
 	    distance(sq->head, tail, sq->size) < distance(sq->head, sq->tail, sq->size))
 		return false;
+	vfmig_nvme_note_arrivals(ctrl, sqid, sq->tail, tail);
 	sq->tail = tail;
 	return true;
 }
@@ -217,7 +220,7 @@ void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value)
 		vfmig_nvme_doorbell_error(ctrl, qid, VFMIG_NVME_DOORBELL_REGISTER);
 		return;
 	}
-	good = is_cq ? cq_doorbell(&ctrl->cq[qid], value) : sq_doorbell(&ctrl->sq[qid], value);
+	good = is_cq ? cq_doorbell(&ctrl->cq[qid], value) : sq_doorbell(ctrl, qid, value);
 	if (!good)
 		vfmig_nvme_doorbell_error(ctrl, qid, VFMIG_NVME_DOORBELL_VALUE);
 }
@@ -341,7 +344,7 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 {
 	struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
 	struct vfmig_nvme_req *req;
-	u64 latency;
+	u64 due;
 	u16 status;
 
 	if (must_stop(ctrl) || sq->head == sq->tail)
@@ -360,10 +363,10 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 			goto put;
 	}
 
-	latency = sqid ? READ_ONCE(ctrl->io_latency_ns) : 0;
-	if (latency) {
+	due = vfmig_nvme_due(ctrl, sqid, sq->head);
+	if (due) {
 		sq->head = next_entry(sq->head, sq->size);
-		req->due = ktime_get_ns() + latency;
+		req->due = due;
 		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);
 		return true;
 	}

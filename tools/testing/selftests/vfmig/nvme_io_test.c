@@ -330,6 +330,30 @@ static void start_slow(struct rig *rig, unsigned int n, u8 *buf)
 	must(!pf_attr_set(rig->pf, "io_latency_us", 0));
 }
 
+/* More than the device takes at a time: those that wait in the queue do not take longer */
+TEST_F_TIMEOUT(io, latency_counts_from_the_doorbell, 60)
+{
+	const unsigned int n = 900, slow_us = 3000000;
+	struct nvme *nvme = self->nvme;
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_READ, 0, 1);
+	struct nvme_queue *deep = &nvme->io[2];
+	u16 last;
+
+	ASSERT_EQ(nvme_create_io(nvme, 2, 1024, -1), 0);
+	ASSERT_EQ(pf_attr_set(self->rig.pf, "io_latency_us", slow_us), 0);
+	nvme_set_prps(nvme, deep, &cmd, self->buf, self->lba);
+	for (unsigned int i = 0; i < n; i++)
+		nvme_submit(nvme, deep, &cmd);
+	nvme_ring(nvme, deep);
+	sleep_ms(slow_us / 2000);
+	last = nvme_submit(nvme, &nvme->io[1], &cmd);
+	nvme_ring(nvme, &nvme->io[1]);
+	EXPECT_EQ(nvme_peek(deep), 0);
+	EXPECT_EQ(nvme_wait(nvme, &nvme->io[1], last, NULL), 0);
+	nvme_reap(nvme, deep);
+	EXPECT_EQ(deep->stashed, n);
+}
+
 TEST_F(io, controller_reset_drops_commands_in_flight)
 {
 	u8 *copy;

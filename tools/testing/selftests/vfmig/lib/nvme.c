@@ -12,15 +12,19 @@ static u64 cap_field(u64 cap, unsigned int shift, unsigned int bits)
 	return cap >> shift & ((1ULL << bits) - 1);
 }
 
+/* Entries that there is memory for at least, so that a queue can be made anew and deeper */
+#define NVME_ROOM	256
+
 static void queue_alloc(struct nvme *nvme, struct nvme_queue *q, u16 id, u16 depth)
 {
 	if (!q->sq) {
-		q->sq = arena_alloc(nvme->mem, 256 * sizeof(*q->sq));
-		q->cq = arena_alloc(nvme->mem, 256 * sizeof(*q->cq));
+		q->room = depth > NVME_ROOM ? depth : NVME_ROOM;
+		q->sq = arena_alloc(nvme->mem, q->room * sizeof(*q->sq));
+		q->cq = arena_alloc(nvme->mem, q->room * sizeof(*q->cq));
 	}
-	must(depth <= 256);
-	memset(q->sq, 0, 256 * sizeof(*q->sq));
-	memset(q->cq, 0, 256 * sizeof(*q->cq));
+	must(depth <= q->room);
+	memset(q->sq, 0, q->room * sizeof(*q->sq));
+	memset(q->cq, 0, q->room * sizeof(*q->cq));
 	q->id = id;
 	q->depth = depth;
 	q->tail = 0;

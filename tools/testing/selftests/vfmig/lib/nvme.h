@@ -104,12 +104,13 @@ struct nvme_cqe {
 
 #define NVME_MAX_IO	32
 #define NVME_VECTORS	33
-#define NVME_STASH	512
+#define NVME_STASH	1024
 
 /* A submission queue and the completion queue of the same number */
 struct nvme_queue {
 	u16 id;
 	u16 depth;	/* 0 if it does not exist */
+	u16 room;	/* entries that there is memory for */
 	u16 tail;
 	u16 head;
 	u8 phase;
