@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The medium: pages that come with the first write and go when deallocated.
- * What a migration has still to read of them is kept in track.c; this file
- * knows no NVMe.
+ * The medium.  The first write to a granule allocates its page; a deallocation frees it.
+ * track.c keeps what a migration has still to read.  This file knows no NVMe.
  *
- * Order of a write: the data changes first, then the granule is marked.  A
- * reader takes the mark first and then reads, so that whatever it missed is
- * marked again.
+ * A write changes the data first, then marks the granule dirty.  A reader clears the mark
+ * first, then reads.  So a change that the reader misses is marked again.
  */
 #include <linux/err.h>
 #include <linux/highmem.h>
@@ -26,8 +24,8 @@ static u64 chunk_index(u64 offset)
 }
 
 /*
- * The place of a chunk in the table.  @offset is of the medium: whoever gave it, a guest or
- * a stream, it was checked; but a CPU may run ahead of the check.
+ * The place of a chunk in the table.  The caller has checked @offset, which comes from a guest
+ * or a stream, but a CPU may speculate past that check.
  */
 static struct vfmig_media_chunk **chunk_slot(struct vfmig_media *media, u64 offset)
 {

@@ -19,7 +19,7 @@
 #define VFMIG_CHUNK_SIZE	BIT(VFMIG_CHUNK_SHIFT)
 #define VFMIG_CHUNK_GRANULES	(VFMIG_CHUNK_SIZE / VFMIG_GRANULE)
 
-/* Writes that are noted before they are marked, for one lock of many */
+/* Writes that are recorded before they are marked dirty together, under one lock */
 #define VFMIG_MEDIA_NOTES	32
 
 /**
@@ -56,7 +56,7 @@ struct vfmig_media_chunk {
 	struct page *pages[VFMIG_CHUNK_GRANULES];
 };
 
-/* That a granule was written, which had a page before */
+/* A write to a granule that already had a page */
 struct vfmig_media_note {
 	struct vfmig_media_chunk *chunk;
 	unsigned int bit;
@@ -65,28 +65,29 @@ struct vfmig_media_note {
 /**
  * struct vfmig_media - a medium
  * @became_dirty: called when something is pending where nothing was; atomic
- * @notes: writes of this session that are not marked yet, the owner's: until
- *	vfmig_media_settle() nobody else may learn that they are over
- * @nr_notes: how many
- * @emptied: a chunk lost its last page in a session, and waits for vfmig_media_reap();
- *	set and cleared by the owner
- * @reinit_lock: held while it is counted what an erase or a resize leaves to be read, and
- *	by who asks what is pending: so that new initial data comes at once.  Nests in the
- *	owner's serialisation.
- * @lock: protects all that follows.  Never held over a copy of data.  Pages and
- *	chunks come and go with the owner's own serialisation held as well (the
- *	controller's lock), so that the owner looks them up without this one.
+ * @notes: writes of this session that are not marked dirty yet.  Only the owner accesses
+ *	this array.  It calls vfmig_media_settle() before it reports any of these writes
+ *	as complete.
+ * @nr_notes: entries in @notes
+ * @emptied: a chunk lost its last page in a session and waits for vfmig_media_reap().
+ *	Only the owner accesses it.
+ * @reinit_lock: makes new initial data appear as a whole.  An erase or a resize holds it
+ *	while it counts what is left to be read; a reader holds it to ask what is pending.
+ *	Nests in the owner's lock.
+ * @lock: protects all that follows.  It is never held over a copy of data.  The owner
+ *	adds and removes pages and chunks with its own lock held as well (the controller's),
+ *	so the owner can look them up without this one.
  * @size: bytes, a multiple of VFMIG_CHUNK_SIZE
  * @chunks: table of chunks, NULL where nothing was written
- * @all: the chunks that there are, in the order in which they came.  In a session those
- *	that were emptied stay, also those that the medium lost when it was made smaller,
- *	which are not in @chunks: they know what a destination has to forget.
+ * @all: all chunks, in the order in which they were made.  In a session it also has
+ *	chunks that are empty, and chunks beyond the end of a medium that became smaller.
+ *	The latter are not in @chunks.  Both know what a destination has to forget.
  * @allocated: all pages
- * @tracking: a session is on.  Goes on, and @session changes, only with the owner's
- *	serialisation held, so that a write that began before it is over when it goes
- *	on, and the owner reads @tracking without the lock.
- * @session: number of the last session; a chunk with another number has the
- *	tracking state of a chunk that this session has not touched
+ * @tracking: a session is on.  A session begins, and @session changes, with the owner's
+ *	lock held.  So no write is under way then, and the owner reads @tracking without
+ *	@lock.
+ * @session: number of the last session.  A chunk with another number was not touched in
+ *	this session: all its pages are initial, and none is dirty.
  * @cursor: chunk where the search for initial runs goes on, NULL at the end
  * @dirty: chunks with something dirty
  * @pending: what mem_next() has still to give, but for the size
@@ -124,7 +125,7 @@ struct vfmig_media_write {
 	bool fresh;
 };
 
-/* media.c: what the owner does, serialised by the owner */
+/* media.c: called by the owner, with its lock held */
 int vfmig_media_init(struct vfmig_media *media, u64 size,
 		     void (*became_dirty)(struct vfmig_media *media));
 void vfmig_media_destroy(struct vfmig_media *media);
@@ -145,7 +146,7 @@ void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
 bool vfmig_media_take_granule(void);
 void vfmig_media_give_granules(unsigned long n);
 
-/* track.c: what a migration asks, any time */
+/* track.c: called by a migration, at any time */
 void vfmig_media_count(struct vfmig_media *media, struct vfmig_mem_count *count);
 int vfmig_media_track_start(struct vfmig_media *media);
 void vfmig_media_track_stop(struct vfmig_media *media);
@@ -153,19 +154,19 @@ void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pe
 bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run);
 struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset);
 
-/* track.c: what the owner does, and media.c for it */
+/* track.c: called by the owner, and by media.c for it */
 void vfmig_media_note(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 		      unsigned int bit);
 void vfmig_media_settle(struct vfmig_media *media);
 
-/* track.c: what media.c tells it, with the lock held */
+/* track.c: called by media.c, with the lock held */
 void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
 bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			     unsigned int bit);
 bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			    unsigned int bit);
 
-/* track.c: the same of an erase or a resize, with reinit_lock held */
+/* track.c: called by an erase or a resize, with reinit_lock held */
 bool vfmig_media_reinit_begin(struct vfmig_media *media);
 bool vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			      bool erased);

@@ -99,13 +99,13 @@ static bool mark_notes(struct vfmig_media *media)
 }
 
 /*
- * What was noted is marked, unless the session is over by now.  The owner calls it before
- * he tells anybody that a write is done, before he lets go of his serialisation, and
- * before he takes pages away.
+ * Mark the recorded writes dirty, unless the session is over by now.  The owner calls this
+ * before it reports a write as complete, before it releases its lock, and before it removes
+ * pages.
  *
- * The data that was written comes before the lock.  So where a reader takes a granule
- * before it is marked here, and may see the old data, it is dirty again after it; where
- * it is found pending here, a reader who takes it later sees the new data.
+ * The data is written before the lock is taken.  A reader that took the granule before this
+ * function marks it may have read old data: the mark makes the granule dirty again.  If this
+ * function finds the granule still pending, a reader takes it later and reads the new data.
  */
 void vfmig_media_settle(struct vfmig_media *media)
 {

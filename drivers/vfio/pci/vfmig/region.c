@@ -87,7 +87,7 @@ static ssize_t vfmig_bar_copy(struct vfmig_device *vfdev, char __user *rbuf,
 	return done;
 }
 
-/* A user who let the VF go to sleep wakes it by touching it */
+/* Runtime PM may have suspended the VF.  A BAR access resumes it. */
 static ssize_t vfmig_bar_rw(struct vfmig_device *vfdev, char __user *rbuf,
 			    const char __user *wbuf, size_t count, loff_t *ppos)
 {
