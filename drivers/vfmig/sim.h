@@ -18,7 +18,7 @@
 /* When a medium is erased by itself */
 enum vfmig_erase_on_close {
 	VFMIG_ERASE_NEVER,
-	VFMIG_ERASE_MOVED,	/* when the VF is closed or reset after its stream was read */
+	VFMIG_ERASE_MOVED,	/* when it is closed after it was read, and not used since */
 	VFMIG_ERASE_CLOSE,	/* whenever the VF is closed */
 };
 

@@ -26,7 +26,7 @@ void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 fr
 
 	if (!sqid || !ctrl->arrivals)
 		return;
-	for (u16 entry = from; entry != to; entry = entry + 1 < size ? entry + 1 : 0)
+	for (u16 entry = from; entry != to; entry = vfmig_nvme_next_entry(entry, size))
 		*arrival(ctrl, sqid, entry) = now;
 }
 

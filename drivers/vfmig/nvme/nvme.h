@@ -589,6 +589,12 @@ ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size);
 const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *buf, size_t size);
 void vfmig_nvme_state_apply(struct vfmig_nvme *ctrl, const void *buf);
 
+/* The entry after @entry in a queue of @size */
+static inline u16 vfmig_nvme_next_entry(u16 entry, u32 size)
+{
+	return entry + 1 < size ? entry + 1 : 0;
+}
+
 static inline u64 vfmig_nvme_lbas(const struct vfmig_nvme *ctrl)
 {
 	return ctrl->media.size >> ctrl->lba_shift;

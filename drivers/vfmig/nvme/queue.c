@@ -82,11 +82,6 @@ void vfmig_nvme_put_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
 }
 
-static u16 next_entry(u16 entry, u32 size)
-{
-	return entry + 1 < size ? entry + 1 : 0;
-}
-
 /* Entries from @from to @to */
 static u32 distance(u16 from, u16 to, u32 size)
 {
@@ -141,7 +136,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 			return;
 		}
 
-		cq->tail = next_entry(cq->tail, cq->size);
+		cq->tail = vfmig_nvme_next_entry(cq->tail, cq->size);
 		if (!cq->tail)
 			cq->phase = !cq->phase;
 		if (cq->irq)
@@ -237,11 +232,15 @@ static bool count_command(struct vfmig_nvme *ctrl, unsigned int *budget)
 }
 
 /*
- * The status of a command that finds no memory: NVME_SC_INTERNAL, which a host may retry, or
- * VFMIG_NVME_SC_SHORT if it waits for another try.
+ * Execute an I/O command.  One that finds no memory waits for another try, and the status is
+ * VFMIG_NVME_SC_SHORT; after many tries it is NVME_SC_INTERNAL, which a host may retry.
  */
-static u16 try_later(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+static u16 execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
+	u16 status = vfmig_nvme_execute_io(ctrl, req);
+
+	if (status != VFMIG_NVME_SC_SHORT)
+		return status;
 	if (req->tries == VFMIG_NVME_TRIES) {
 		ctrl->health.media_errors++;
 		return NVME_SC_INTERNAL;
@@ -265,7 +264,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 		/* One piece a batch, in turns: the rest of the batch is for other commands */
 		if (ctrl->unfinished && req->done)
 			continue;
-		status = vfmig_nvme_execute_io(ctrl, req);
+		status = execute_io(ctrl, req);
 		if (status == VFMIG_NVME_SC_AGAIN) {
 			ctrl->stalled = true;
 			return false;
@@ -275,8 +274,6 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 			list_move_tail(&req->entry, &ctrl->waiting);
 			continue;
 		}
-		if (status == VFMIG_NVME_SC_SHORT)
-			status = try_later(ctrl, req);
 		if (status == VFMIG_NVME_SC_SHORT) {
 			if (count_command(ctrl, budget))
 				return true;
@@ -365,20 +362,18 @@ static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 
 	due = vfmig_nvme_due(ctrl, sqid, sq->head);
 	if (due) {
-		sq->head = next_entry(sq->head, sq->size);
+		sq->head = vfmig_nvme_next_entry(sq->head, sq->size);
 		req->due = due;
 		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);
 		return true;
 	}
 
-	status = sqid ? vfmig_nvme_execute_io(ctrl, req) : vfmig_nvme_execute_admin(ctrl, req);
+	status = sqid ? execute_io(ctrl, req) : vfmig_nvme_execute_admin(ctrl, req);
 	if (status == VFMIG_NVME_SC_AGAIN) {
 		ctrl->stalled = true;
 		goto put;
 	}
-	sq->head = next_entry(sq->head, sq->size);
-	if (status == VFMIG_NVME_SC_SHORT)
-		status = try_later(ctrl, req);
+	sq->head = vfmig_nvme_next_entry(sq->head, sq->size);
 	if (status == VFMIG_NVME_SC_SHORT)
 		return true;
 	if (status == VFMIG_NVME_SC_MORE) {

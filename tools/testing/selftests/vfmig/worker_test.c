@@ -52,19 +52,6 @@ static u64 sleeps(pid_t pid, pid_t tid)
 	return strtoull(strchr(at, ':') + 1, NULL, 10);
 }
 
-static bool has_vhost_task(void)
-{
-	char line[256];
-	FILE *symbols = fopen("/proc/kallsyms", "r");
-	bool found = false;
-
-	while (symbols && !found && fgets(line, sizeof(line), symbols))
-		found = strstr(line, " vhost_task_create\n");
-	if (symbols)
-		fclose(symbols);
-	return found;
-}
-
 /**
  * struct scene - what the processes of a test tell each other
  * @why: why the test must be skipped
@@ -114,7 +101,7 @@ static const char *open_rig(struct rig *rig, enum iommu_mode mode)
 
 FIXTURE_SETUP(worker)
 {
-	if (!has_vhost_task())
+	if (!kernel_has_symbol("vhost_task_create"))
 		SKIP(return, "this kernel has no CONFIG_VHOST_TASK");
 	self->scene = shared_alloc(sizeof(*self->scene));
 	/* Children of children end up here */

@@ -2,24 +2,14 @@
 /* See memory.h */
 #include "memory.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* kmemleak's books, and KASAN's quarantine, which is some percent of all memory */
 bool memory_kept_when_freed(void)
 {
-	bool found = file_exists("/sys/kernel/debug/kmemleak");
-	char line[512];
-	FILE *symbols;
-
-	symbols = found ? NULL : fopen("/proc/kallsyms", "r");
-	if (!symbols)
-		return found;
-	while (!found && fgets(line, sizeof(line), symbols))
-		found = strstr(line, " kasan_quarantine_put\n");
-	fclose(symbols);
-	return found;
+	return file_exists("/sys/kernel/debug/kmemleak") ||
+	       kernel_has_symbol("kasan_quarantine_put");
 }
 
 s64 memory_kib(void)

@@ -132,6 +132,22 @@ bool program_file(const char *name, char *path, size_t size)
 	return file_exists(path);
 }
 
+bool kernel_has_symbol(const char *name)
+{
+	FILE *symbols = fopen("/proc/kallsyms", "r");
+	char line[512], symbol[256];
+	bool found = false;
+
+	if (!symbols)
+		return false;
+	/* A module's have its name after them */
+	snprintf(symbol, sizeof(symbol), " %s\n", name);
+	while (!found && fgets(line, sizeof(line), symbols))
+		found = strstr(line, symbol);
+	fclose(symbols);
+	return found;
+}
+
 bool link_name(const char *path, char *buf, size_t size)
 {
 	char target[PATH_MAX];

@@ -76,6 +76,8 @@ u64 file_u64(const char *path, u64 dflt);
 bool file_exists(const char *path);
 /* Path of a file beside the program; false if there is none */
 bool program_file(const char *name, char *path, size_t size);
+/* Is this a function or variable of the kernel proper? */
+bool kernel_has_symbol(const char *name);
 /* Last component of what the link @path points to; false if there is none */
 bool link_name(const char *path, char *buf, size_t size);
 
