@@ -53,7 +53,7 @@ static int nth_fd = -1;
 
 static const char *setting_path(const char *name)
 {
-	static char path[128];
+	static _Thread_local char path[128];
 
 	snprintf(path, sizeof(path), DEBUGFS "%s", name);
 	return path;

@@ -55,7 +55,7 @@ void bdf_copy(char *to, const char *from)
 
 const char *pci_path(const char *bdf, const char *file)
 {
-	static char path[PATH_SIZE];
+	static _Thread_local char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, file);
 	return path;
@@ -63,7 +63,7 @@ const char *pci_path(const char *bdf, const char *file)
 
 const char *vf_debugfs(const char *bdf, const char *file)
 {
-	static char path[PATH_SIZE];
+	static _Thread_local char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), "/sys/kernel/debug/vfmig/%s/%s", bdf, file);
 	return path;

@@ -70,7 +70,10 @@ u64 pf_attr(const char *pf, const char *name);
 /* Address of VF @index; false if there is none */
 bool pf_vf(const char *pf, unsigned int index, char *bdf);
 
-/* Path of a file of a function in sysfs; of a VF in our debugfs */
+/*
+ * Path of a function's file in sysfs, and of a VF's file in our debugfs.  The path is valid
+ * until the same thread's next call.
+ */
 const char *pci_path(const char *bdf, const char *file);
 const char *vf_debugfs(const char *bdf, const char *file);
 u64 vf_dma_faults(const char *bdf);
