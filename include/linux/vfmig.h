@@ -78,13 +78,13 @@ enum vfmig_mem_kind {
 /**
  * struct vfmig_mem_run - a run of device memory that a reader has taken
  * @offset: first byte, a multiple of VFMIG_GRANULE
- * @length: bytes, a multiple of VFMIG_GRANULE, at most VFMIG_MEMORY_MAX
+ * @length: bytes, a multiple of VFMIG_GRANULE; at most VFMIG_MEMORY_MAX if it has data
  * @hole: the run was deallocated and reads as zeroes
  * @kind: what it is of
  */
 struct vfmig_mem_run {
 	u64 offset;
-	u32 length;
+	u64 length;
 	bool hole;
 	enum vfmig_mem_kind kind;
 };

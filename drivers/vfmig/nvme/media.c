@@ -12,6 +12,7 @@
 #include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "media.h"
 
@@ -51,6 +52,7 @@ int vfmig_media_init(struct vfmig_media *media, u64 size,
 	mutex_init(&media->reinit_lock);
 	spin_lock_init(&media->lock);
 	INIT_LIST_HEAD(&media->all);
+	INIT_LIST_HEAD(&media->erased);
 	INIT_LIST_HEAD(&media->dirty);
 
 	media->chunks = vfmig_media_new_table(size);
@@ -60,12 +62,60 @@ int vfmig_media_init(struct vfmig_media *media, u64 size,
 	return -ENOMEM;
 }
 
-/* Counts as much as a granule does */
-static struct vfmig_media_chunk *chunk_alloc(void)
+static void chunk_free(struct vfmig_media_chunk *chunk)
+{
+	unsigned int bit;
+
+	for_each_set_bit(bit, chunk->present, VFMIG_CHUNK_GRANULES)
+		put_page(chunk->pages[bit]);
+	vfmig_media_give_granules(1 + bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES));
+	kfree(chunk);
+}
+
+/*
+ * Free one of the chunks that an erase or a resize removed.  False if there was none.  The
+ * erase itself takes no longer for a large medium, as the pages go here, and here without
+ * the owner's lock.
+ */
+bool vfmig_media_free_erased(struct vfmig_media *media)
 {
 	struct vfmig_media_chunk *chunk;
 
-	if (!vfmig_media_take_granule())
+	if (list_empty(&media->erased))
+		return false;
+	scoped_guard(spinlock, &media->lock) {
+		chunk = list_first_entry_or_null(&media->erased, struct vfmig_media_chunk, all);
+		if (chunk)
+			list_del(&chunk->all);
+	}
+	if (!chunk)
+		return false;
+	chunk_free(chunk);
+	return true;
+}
+
+void vfmig_media_free_all_erased(struct vfmig_media *media)
+{
+	while (vfmig_media_free_erased(media))
+		cond_resched();
+}
+
+/* As vfmig_media_take_granule(), but what was erased does not count */
+static bool take_granule(struct vfmig_media *media)
+{
+	do {
+		if (vfmig_media_take_granule())
+			return true;
+	} while (vfmig_media_free_erased(media));
+	return false;
+}
+
+/* Counts as much as a granule does */
+static struct vfmig_media_chunk *chunk_alloc(struct vfmig_media *media)
+{
+	struct vfmig_media_chunk *chunk;
+
+	if (!take_granule(media))
 		return ERR_PTR(-ENOSPC);
 	chunk = kzalloc(sizeof(*chunk), VFMIG_MEDIA_GFP);
 	if (chunk)
@@ -74,27 +124,13 @@ static struct vfmig_media_chunk *chunk_alloc(void)
 	return ERR_PTR(-ENOMEM);
 }
 
-static void chunk_free(struct vfmig_media_chunk *chunk)
-{
-	kfree(chunk);
-	vfmig_media_give_granules(1);
-}
-
 void vfmig_media_destroy(struct vfmig_media *media)
 {
-	struct vfmig_media_chunk *chunk, *next;
-	unsigned int bit;
-
 	if (!media->chunks)
 		return;
 	mutex_destroy(&media->reinit_lock);
-	list_for_each_entry_safe(chunk, next, &media->all, all) {
-		for_each_set_bit(bit, chunk->present, VFMIG_CHUNK_GRANULES)
-			put_page(chunk->pages[bit]);
-		vfmig_media_give_granules(bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES));
-		chunk_free(chunk);
-		cond_resched();
-	}
+	list_splice_init(&media->all, &media->erased);
+	vfmig_media_free_all_erased(media);
 	kvfree(media->chunks);
 	media->chunks = NULL;
 }
@@ -108,7 +144,7 @@ static struct vfmig_media_chunk *chunk_get(struct vfmig_media *media, u64 offset
 	if (chunk)
 		return chunk;
 
-	chunk = chunk_alloc();
+	chunk = chunk_alloc(media);
 	if (IS_ERR(chunk))
 		return chunk;
 	chunk->index = chunk_index(offset);
@@ -136,8 +172,7 @@ static void chunk_reap(struct vfmig_media *media, struct vfmig_media_chunk *chun
 	}
 
 	scoped_guard(spinlock, &media->lock) {
-		if (vfmig_media_has(media, chunk))
-			media->chunks[chunk->index] = NULL;
+		media->chunks[chunk->index] = NULL;
 		list_del(&chunk->all);
 	}
 	chunk_free(chunk);
@@ -164,9 +199,9 @@ struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset)
 }
 
 /* The page that a new granule will have; -ENOSPC where the limit is met, -ENOMEM */
-static int granule_alloc(struct page **page)
+static int granule_alloc(struct vfmig_media *media, struct page **page)
 {
-	if (!vfmig_media_take_granule())
+	if (!take_granule(media))
 		return -ENOSPC;
 	*page = alloc_page(VFMIG_MEDIA_GFP | __GFP_ZERO);
 	if (*page)
@@ -193,7 +228,7 @@ int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 	write->fresh = !write->page;
 	if (!write->fresh)
 		return 0;
-	ret = granule_alloc(&write->page);
+	ret = granule_alloc(media, &write->page);
 	if (ret)
 		chunk_reap(media, chunk);
 	return ret;
@@ -303,94 +338,63 @@ void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool de
 	}
 }
 
-/* Give back what is in @chunk */
-static void chunk_empty(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
-{
-	DECLARE_BITMAP(gone, VFMIG_CHUNK_GRANULES);
-	unsigned int bit;
-
-	scoped_guard(spinlock, &media->lock) {
-		bitmap_copy(gone, chunk->present, VFMIG_CHUNK_GRANULES);
-		bitmap_zero(chunk->present, VFMIG_CHUNK_GRANULES);
-		media->allocated.granules -= bitmap_weight(gone, VFMIG_CHUNK_GRANULES);
-		media->allocated.data_runs -= vfmig_bitmap_runs(gone);
-	}
-	for_each_set_bit(bit, gone, VFMIG_CHUNK_GRANULES) {
-		put_page(chunk->pages[bit]);
-		chunk->pages[bit] = NULL;
-	}
-	vfmig_media_give_granules(bitmap_weight(gone, VFMIG_CHUNK_GRANULES));
-}
-
-/* Give back what is in the chunks from @first on, and those in which there is nothing */
-static void give_back_from(struct vfmig_media *media, u64 first)
-{
-	struct vfmig_media_chunk *chunk, *next;
-
-	list_for_each_entry_safe(chunk, next, &media->all, all) {
-		if (chunk->index >= first)
-			chunk_empty(media, chunk);
-		chunk_reap(media, chunk);
-		cond_resched();
-	}
-}
-
-/* What an erase leaves to be read.  True if something is pending now where nothing was. */
-static bool reinit_erased(struct vfmig_media *media)
-{
-	struct vfmig_media_chunk *chunk;
-	bool news = false, first;
-
-	guard(mutex)(&media->reinit_lock);
-	if (!media->tracking)
-		return false;
-	first = vfmig_media_reinit_begin(media);
-	list_for_each_entry(chunk, &media->all, all) {
-		news |= vfmig_media_reinit_chunk(media, chunk, true);
-		cond_resched();
-	}
-	if (news)
-		vfmig_media_reinit_end(media);
-	return news && first;
-}
-
 /*
- * Make all of it read as zeroes, at a stroke; costs O(what was written).  Who asks what is
- * pending does not wait for the pages to go: nothing of them is to be read any more.
+ * Make all of it read as zeroes, at a stroke.  Takes as long for a full medium as for an empty
+ * one: it clears 8 bytes for each MiB.  The caller frees what was erased, without its lock.
  */
 void vfmig_media_erase(struct vfmig_media *media)
 {
-	bool first;
+	bool first = false;
 
 	vfmig_media_settle(media);
-	first = reinit_erased(media);
-	give_back_from(media, 0);
+	scoped_guard(spinlock, &media->lock) {
+		if (media->tracking)
+			first = vfmig_media_track_erase(media);
+		list_splice_tail_init(&media->all, &media->erased);
+		memset(media->chunks, 0, chunk_index(media->size) * sizeof(*media->chunks));
+		media->allocated = (struct vfmig_mem_count) {};
+	}
 	if (first && media->became_dirty)
 		media->became_dirty(media);
+}
+
+/* @chunk lies beyond the end of a medium that is about to become smaller */
+static void chunk_cut_off(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+			  struct list_head *cut)
+{
+	guard(spinlock)(&media->lock);
+	list_move_tail(&chunk->all, cut);
+	media->allocated.granules -= bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES);
+	media->allocated.data_runs -= vfmig_bitmap_runs(chunk->present);
 }
 
 /* Make it @size bytes, and say what that leaves to be read.  True if a session is on. */
 static bool reinit_resized(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table)
 {
-	struct vfmig_media_chunk *chunk;
+	struct vfmig_media_chunk *chunk, *next;
+	u64 old_size = media->size;
+	LIST_HEAD(cut);
 
 	guard(mutex)(&media->reinit_lock);
-	list_for_each_entry(chunk, &media->all, all) {
-		if (chunk->index < size >> VFMIG_CHUNK_SHIFT)
+	list_for_each_entry_safe(chunk, next, &media->all, all) {
+		if (chunk->index < chunk_index(size))
 			table[chunk->index] = chunk;
+		else
+			chunk_cut_off(media, chunk, &cut);
 		cond_resched();
 	}
 	scoped_guard(spinlock, &media->lock) {
 		swap(media->chunks, table);
 		media->size = size;
+		list_splice_tail(&cut, &media->erased);
 	}
 	kvfree(table);
 	if (!media->tracking)
 		return false;
 
-	vfmig_media_reinit_begin(media);
+	vfmig_media_reinit_begin(media, old_size);
 	list_for_each_entry(chunk, &media->all, all) {
-		vfmig_media_reinit_chunk(media, chunk, !vfmig_media_has(media, chunk));
+		vfmig_media_reinit_chunk(media, chunk);
 		cond_resched();
 	}
 	vfmig_media_reinit_end(media);
@@ -399,7 +403,8 @@ static bool reinit_resized(struct vfmig_media *media, u64 size, struct vfmig_med
 
 /*
  * Make it @size bytes, with @table of vfmig_media_new_table(), which is the medium's
- * from now on.  What is new reads as zeroes; costs O(what was written).
+ * from now on.  What is new reads as zeroes.  Costs O(what was written); the caller frees what
+ * was cut off, without its lock.
  */
 void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table)
 {
@@ -407,7 +412,6 @@ void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_
 
 	vfmig_media_settle(media);
 	news = reinit_resized(media, size, table);
-	give_back_from(media, size >> VFMIG_CHUNK_SHIFT);
 	if (news && media->became_dirty)
 		media->became_dirty(media);
 }
@@ -426,7 +430,7 @@ int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *pa
 		return PTR_ERR(chunk);
 	if (chunk->pages[bit])
 		granule_deallocate(media, chunk, bit);
-	else if (!vfmig_media_take_granule())
+	else if (!take_granule(media))
 		return -ENOSPC;
 	vfmig_media_write_end(media, &write);
 	return 0;

@@ -19,6 +19,8 @@
 #define VFMIG_CHUNK_SIZE	BIT(VFMIG_CHUNK_SHIFT)
 #define VFMIG_CHUNK_GRANULES	(VFMIG_CHUNK_SIZE / VFMIG_GRANULE)
 
+#define VFMIG_MEDIA_FORGET_NOTHING	U64_MAX
+
 /* Writes that are recorded before they are marked dirty together, under one lock */
 #define VFMIG_MEDIA_NOTES	32
 
@@ -33,8 +35,8 @@
  *	taken since
  * @present: granules with a page
  * @hole: granules that were deallocated since they were taken
- * @reinit_hole: granules in which there is nothing since new initial data appeared,
- *	and that a destination may hold data for
+ * @reinit_hole: granules that were holes when new initial data appeared, and were not
+ *	taken since
  * @all: entry in &vfmig_media.all
  * @sweep: where in @dirty and @hole the search for the next run goes on
  * @pages: the pages
@@ -71,17 +73,18 @@ struct vfmig_media_note {
  * @nr_notes: entries in @notes
  * @emptied: a chunk lost its last page in a session and waits for vfmig_media_reap().
  *	Only the owner accesses it.
- * @reinit_lock: makes new initial data appear as a whole.  An erase or a resize holds it
- *	while it counts what is left to be read; a reader holds it to ask what is pending.
- *	Nests in the owner's lock.
+ * @reinit_lock: makes new initial data appear as a whole.  A resize holds it while it counts
+ *	what is left to be read; a reader holds it to ask what is pending.  Nests in the
+ *	owner's lock.
  * @lock: protects all that follows.  It is never held over a copy of data.  The owner
  *	adds and removes pages and chunks with its own lock held as well (the controller's),
  *	so the owner can look them up without this one.
  * @size: bytes, a multiple of VFMIG_CHUNK_SIZE
  * @chunks: table of chunks, NULL where nothing was written
  * @all: all chunks, in the order in which they were made.  In a session it also has
- *	chunks that are empty, and chunks beyond the end of a medium that became smaller.
- *	The latter are not in @chunks.  Both know what a destination has to forget.
+ *	chunks that are empty: they know what a destination has to forget.
+ * @erased: chunks that an erase or a resize removed, with their pages.  They wait for
+ *	vfmig_media_free_erased().
  * @allocated: all pages
  * @tracking: a session is on.  A session begins, and @session changes, with the owner's
  *	lock held.  So no write is under way then, and the owner reads @tracking without
@@ -90,6 +93,10 @@ struct vfmig_media_note {
  *	this session: all its pages are initial, and none is dirty.
  * @cursor: chunk where the search for initial runs goes on, NULL at the end
  * @dirty: chunks with something dirty
+ * @sent_end: end of the data that was taken in this session, in bytes: a destination has
+ *	none beyond
+ * @forget: a destination has to forget what it has from here to the end of the medium,
+ *	in bytes; VFMIG_MEDIA_FORGET_NOTHING
  * @pending: what mem_next() has still to give, but for the size
  */
 struct vfmig_media {
@@ -105,11 +112,14 @@ struct vfmig_media {
 	u64 size;
 	struct vfmig_media_chunk **chunks;
 	struct list_head all;
+	struct list_head erased;
 	struct vfmig_mem_count allocated;
 	bool tracking;
 	u64 session;
 	struct vfmig_media_chunk *cursor;
 	struct list_head dirty;
+	u64 sent_end;
+	u64 forget;
 	struct vfmig_mem_pending pending;
 };
 
@@ -142,6 +152,10 @@ void vfmig_media_reap(struct vfmig_media *media);
 int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page);
 void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
 
+/* media.c: called at any time, and best with no lock held */
+bool vfmig_media_free_erased(struct vfmig_media *media);
+void vfmig_media_free_all_erased(struct vfmig_media *media);
+
 /* limit.c: over all media */
 bool vfmig_media_take_granule(void);
 void vfmig_media_give_granules(unsigned long n);
@@ -166,17 +180,13 @@ bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk
 bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			    unsigned int bit);
 
-/* track.c: called by an erase or a resize, with reinit_lock held */
-bool vfmig_media_reinit_begin(struct vfmig_media *media);
-bool vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			      bool erased);
-void vfmig_media_reinit_end(struct vfmig_media *media);
+/* track.c: called by media.c for an erase, with the lock held */
+bool vfmig_media_track_erase(struct vfmig_media *media);
 
-static inline bool vfmig_media_has(const struct vfmig_media *media,
-				   const struct vfmig_media_chunk *chunk)
-{
-	return chunk->index < media->size >> VFMIG_CHUNK_SHIFT;
-}
+/* track.c: called by media.c for a resize, with reinit_lock held */
+void vfmig_media_reinit_begin(struct vfmig_media *media, u64 old_size);
+void vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
+void vfmig_media_reinit_end(struct vfmig_media *media);
 
 /*
  * Bitmaps of a chunk with their sums: @granules and @runs are kept over all

@@ -4,18 +4,22 @@
  *
  * A granule is in at most one of five sets: initial (allocated when the session
  * began and not taken yet), dirty (changed since it was taken), hole (deallocated
- * since it was taken), and of these two what was in them when the medium was erased
- * or resized: reinit and reinit hole.  One in reinit hole can also be dirty: the hole
+ * since it was taken), and of these two what was in them when the medium was
+ * resized: reinit and reinit hole.  One in reinit hole can also be dirty: the hole
  * is taken first.  To take a run clears its bits.  The sums
  * over all chunks are kept with each bit, so that a question for them is O(1);
  * chunks with something to take are on a list or under a cursor, so that to find
  * the next run costs nothing for memory that does not change.
  *
+ * An erase empties all five sets.  It leaves one hole over the whole medium, which is
+ * taken before anything else.
+ *
  * A session begins and ends without a walk over the chunks: each chunk has the
  * number of the session that it was last touched in, and what it holds of
- * another one counts as "initial is what is present, nothing is dirty".  To erase or
- * resize the medium does walk over them: there are pages to free anyway.
+ * another one counts as "initial is what is present, nothing is dirty".  An erase
+ * needs no walk either.  A resize walks over the chunks: the host asks for it, no guest.
  */
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 
@@ -177,18 +181,52 @@ bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk 
 }
 
 /*
- * The medium is about to be erased or resized: nothing is pending until
- * vfmig_media_reinit_chunk() says what is.  True if nothing was.
+ * A destination may have data from @from on, and there is none any more.  True if that is
+ * more than it was to be told before.
  */
-bool vfmig_media_reinit_begin(struct vfmig_media *media)
+static bool forget_from(struct vfmig_media *media, u64 from)
 {
-	bool nothing;
+	if (media->sent_end <= from || media->forget <= from)
+		return false;
+	media->forget = from;
+	return true;
+}
 
+/*
+ * The medium is erased: of all that was pending, and of all that was taken, there is nothing
+ * but one hole.  True if something is pending now where nothing was.
+ */
+bool vfmig_media_track_erase(struct vfmig_media *media)
+{
+	bool first = nothing_pending(&media->pending), news = forget_from(media, 0);
+
+	media->pending = (struct vfmig_mem_pending) {
+		.reinit.hole_runs = media->forget != VFMIG_MEDIA_FORGET_NOTHING,
+		.reinits = media->pending.reinits + news,
+	};
+	media->cursor = NULL;
+	INIT_LIST_HEAD(&media->dirty);
+	return first && news;
+}
+
+/*
+ * The medium was of @old_size, and is resized: nothing is pending until
+ * vfmig_media_reinit_chunk() says what is, but what a destination has beyond the old end
+ * since the medium was that large before.
+ */
+void vfmig_media_reinit_begin(struct vfmig_media *media, u64 old_size)
+{
 	spin_lock(&media->lock);
-	nothing = nothing_pending(&media->pending);
-	media->pending = (struct vfmig_mem_pending) { .reinits = media->pending.reinits };
+	if (media->size > old_size)
+		forget_from(media, old_size);
+	else if (media->forget >= media->size)
+		media->forget = VFMIG_MEDIA_FORGET_NOTHING;
+	media->pending = (struct vfmig_mem_pending) {
+		.reinit.hole_runs = media->forget != VFMIG_MEDIA_FORGET_NOTHING,
+		.reinits = media->pending.reinits,
+	};
+	INIT_LIST_HEAD(&media->dirty);
 	spin_unlock(&media->lock);
-	return nothing;
 }
 
 static void add_counts(const unsigned long *map, struct vfmig_mem_count *count)
@@ -197,41 +235,23 @@ static void add_counts(const unsigned long *map, struct vfmig_mem_count *count)
 	count->data_runs += vfmig_bitmap_runs(map);
 }
 
-/*
- * What was dirty in @chunk is new initial data, or if all of it was @erased, what a
- * destination may have of it are holes.  True if these are more than before.
- */
-bool vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			      bool erased)
+/* What was dirty in @chunk is new initial data */
+void vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
 {
-	DECLARE_BITMAP(holes, VFMIG_CHUNK_GRANULES);
-	bool news;
+	struct vfmig_mem_pending *pending = &media->pending;
 
 	spin_lock(&media->lock);
 	vfmig_media_track_sync(media, chunk);
-
-	bitmap_copy(holes, chunk->hole, VFMIG_CHUNK_GRANULES);
-	if (erased) {
-		bitmap_or(holes, holes, chunk->present, VFMIG_CHUNK_GRANULES);
-		bitmap_andnot(holes, holes, chunk->initial, VFMIG_CHUNK_GRANULES);
-		bitmap_zero(chunk->initial, VFMIG_CHUNK_GRANULES);
-		bitmap_zero(chunk->reinit, VFMIG_CHUNK_GRANULES);
-	} else {
-		bitmap_or(chunk->reinit, chunk->reinit, chunk->dirty, VFMIG_CHUNK_GRANULES);
-	}
-	news = !bitmap_subset(holes, chunk->reinit_hole, VFMIG_CHUNK_GRANULES);
-	bitmap_or(chunk->reinit_hole, chunk->reinit_hole, holes, VFMIG_CHUNK_GRANULES);
+	bitmap_or(chunk->reinit, chunk->reinit, chunk->dirty, VFMIG_CHUNK_GRANULES);
+	bitmap_or(chunk->reinit_hole, chunk->reinit_hole, chunk->hole, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->dirty, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);
-	list_del_init(&chunk->dirty_entry);
+	INIT_LIST_HEAD(&chunk->dirty_entry);
 
-	if (vfmig_media_has(media, chunk)) {
-		add_counts(chunk->initial, &media->pending.initial);
-		add_counts(chunk->reinit, &media->pending.reinit);
-		media->pending.reinit.hole_runs += vfmig_bitmap_runs(chunk->reinit_hole);
-	}
+	add_counts(chunk->initial, &pending->initial);
+	add_counts(chunk->reinit, &pending->reinit);
+	pending->reinit.hole_runs += vfmig_bitmap_runs(chunk->reinit_hole);
 	spin_unlock(&media->lock);
-	return news;
 }
 
 /* That is all, and a destination has to hear of it */
@@ -263,6 +283,8 @@ int vfmig_media_track_start(struct vfmig_media *media)
 		WRITE_ONCE(media->tracking, true);
 		media->cursor = list_first_entry_or_null(&media->all, struct vfmig_media_chunk,
 							 all);
+		media->sent_end = 0;
+		media->forget = VFMIG_MEDIA_FORGET_NOTHING;
 		media->pending = (struct vfmig_mem_pending) { .initial = media->allocated };
 		ret = 0;
 	}
@@ -343,14 +365,30 @@ static bool take_initial_of(struct vfmig_media *media, struct vfmig_media_chunk 
 {
 	struct vfmig_mem_pending *pending = &media->pending;
 
-	if (!vfmig_media_has(media, chunk))
-		return false;
 	vfmig_media_track_sync(media, chunk);
 	run->kind = VFMIG_MEM_REINIT;
 	if (take_first(chunk, chunk->reinit, chunk->reinit_hole, 0, &pending->reinit, run))
 		return true;
 	run->kind = VFMIG_MEM_INITIAL;
 	return take_first(chunk, chunk->initial, NULL, 0, &pending->initial, run);
+}
+
+/* What a destination has to forget; true if there is something */
+static bool take_forget(struct vfmig_media *media, struct vfmig_mem_run *run)
+{
+	if (media->forget == VFMIG_MEDIA_FORGET_NOTHING)
+		return false;
+
+	*run = (struct vfmig_mem_run) {
+		.offset = media->forget,
+		.length = media->size - media->forget,
+		.hole = true,
+		.kind = VFMIG_MEM_REINIT,
+	};
+	media->sent_end = min(media->sent_end, media->forget);
+	media->forget = VFMIG_MEDIA_FORGET_NOTHING;
+	media->pending.reinit.hole_runs--;
+	return true;
 }
 
 /*
@@ -404,6 +442,17 @@ static bool take_dirty(struct vfmig_media *media, struct vfmig_mem_run *run)
 	return false;
 }
 
+/* @skip is as for take_initial() */
+static bool take_any(struct vfmig_media *media, struct vfmig_mem_run *run, unsigned int *skip)
+{
+	if (!take_forget(media, run) && !take_initial(media, run, skip) &&
+	    (!*skip || !take_dirty(media, run)))
+		return false;
+	if (!run->hole)
+		media->sent_end = max(media->sent_end, run->offset + run->length);
+	return true;
+}
+
 /* Take the next run, dirty ones last; false if nothing is, or it has not @size bytes */
 bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run)
 {
@@ -415,8 +464,7 @@ bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run 
 		cond_resched();
 		skip = VFMIG_TRACK_SKIP;
 		spin_lock(&media->lock);
-		taken = media->tracking && media->size == size &&
-			(take_initial(media, run, &skip) || (skip && take_dirty(media, run)));
+		taken = media->tracking && media->size == size && take_any(media, run, &skip);
 		spin_unlock(&media->lock);
 	} while (!taken && !skip);
 
@@ -433,11 +481,9 @@ struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset)
 	spin_lock(&media->lock);
 	chunk = offset < media->size ? media->chunks[offset >> VFMIG_CHUNK_SHIFT] : NULL;
 	bit = (offset & (VFMIG_CHUNK_SIZE - 1)) / VFMIG_GRANULE;
-	/* An erase or a resize clears the bit, and forgets the page without the lock */
-	if (chunk && test_bit(bit, chunk->present)) {
-		page = chunk->pages[bit];
+	page = chunk ? chunk->pages[bit] : NULL;
+	if (page)
 		get_page(page);
-	}
 	spin_unlock(&media->lock);
 	return page;
 }

@@ -206,6 +206,7 @@ static void vfmig_nvme_close(void *vf)
 		vfmig_nvme_ident_close(ctrl);
 	}
 	vfmig_nvme_worker_close(ctrl);
+	vfmig_media_free_all_erased(&ctrl->media);
 	vfmig_nvme_mem_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);
 	vfmig_fn_log_stop(ctrl->fn);
@@ -386,18 +387,21 @@ unsigned int vfmig_nvme_get_media_mb(void *vf)
 	return READ_ONCE(ctrl->media.size) / SZ_1M;
 }
 
-/* -EBUSY where a stream is about to end that says what the medium is; -ENOMEM */
-int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
+/* A stream is about to end that says what the medium is, and what is on it */
+static bool medium_is_sent(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->running == VFMIG_NVME_FROZEN && READ_ONCE(ctrl->media.tracking);
+}
+
+static int resize(struct vfmig_nvme *ctrl, u64 size)
 {
 	struct vfmig_media_chunk **table, **load_table = NULL;
-	u64 size = (u64)mb * SZ_1M;
-	struct vfmig_nvme *ctrl = vf;
 
 	guard(mutex)(&ctrl->load_lock);
 	guard(vfmig_nvme)(ctrl);
 	if (size == ctrl->media.size)
 		return 0;
-	if (ctrl->running == VFMIG_NVME_FROZEN && READ_ONCE(ctrl->media.tracking))
+	if (medium_is_sent(ctrl))
 		return -EBUSY;
 	table = vfmig_media_new_table(size);
 	if (ctrl->load)
@@ -417,15 +421,27 @@ int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
 	return 0;
 }
 
+/* -EBUSY where a stream is about to end that says what the medium is; -ENOMEM */
+int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
+{
+	struct vfmig_nvme *ctrl = vf;
+	int ret = resize(ctrl, (u64)mb * SZ_1M);
+
+	vfmig_media_free_all_erased(&ctrl->media);
+	return ret;
+}
+
 /* -EBUSY where a stream is about to end that says what is on the medium */
 int vfmig_nvme_erase(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	guard(vfmig_nvme)(ctrl);
-	if (ctrl->running == VFMIG_NVME_FROZEN && READ_ONCE(ctrl->media.tracking))
-		return -EBUSY;
-	vfmig_media_erase(&ctrl->media);
+	scoped_guard(vfmig_nvme, ctrl) {
+		if (medium_is_sent(ctrl))
+			return -EBUSY;
+		vfmig_media_erase(&ctrl->media);
+	}
+	vfmig_media_free_all_erased(&ctrl->media);
 	return 0;
 }
 

@@ -81,11 +81,19 @@ static bool worker_batch(struct vfmig_nvme *ctrl)
 	return more;
 }
 
+/* Commands, and a piece of what an erase left to free; true if there is more to do at once */
+static bool worker_turn(struct vfmig_nvme *ctrl)
+{
+	bool more = worker_batch(ctrl);
+
+	return vfmig_media_free_erased(&ctrl->media) || more;
+}
+
 static void worker_work(struct work_struct *work)
 {
 	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, worker.work);
 
-	while (worker_batch(ctrl))
+	while (worker_turn(ctrl))
 		cond_resched();
 }
 
@@ -108,7 +116,7 @@ static bool worker_task_fn(void *data)
 	if (!test_and_clear_bit(VFMIG_NVME_KICKED, &ctrl->worker.flags))
 		return false;
 	__set_current_state(TASK_RUNNING);
-	if (worker_batch(ctrl))
+	if (worker_turn(ctrl))
 		set_bit(VFMIG_NVME_KICKED, &ctrl->worker.flags);
 	let_task_work_run();
 	cond_resched();

@@ -13,8 +13,6 @@
 #define ALL_NAMESPACES	0xffffffff
 #define LBA		512UL
 
-#define FORMAT_NVM	0x80
-#define SANITIZE	0x84
 #define LOG_SANITIZE	0x81
 
 #define FORMAT_SES(n)	((n) << 9)
@@ -73,13 +71,13 @@ FIXTURE_TEARDOWN(erase)
 
 static int format(struct nvme *nvme, u32 nsid, u32 how)
 {
-	return nvme_admin(nvme, (struct nvme_cmd){ .opcode = FORMAT_NVM, .nsid = nsid,
+	return nvme_admin(nvme, (struct nvme_cmd){ .opcode = NVME_FORMAT_NVM, .nsid = nsid,
 						   .cdw10 = how });
 }
 
 static int sanitize(struct nvme *nvme, u32 how)
 {
-	return nvme_admin(nvme, (struct nvme_cmd){ .opcode = SANITIZE, .cdw10 = how });
+	return nvme_admin(nvme, (struct nvme_cmd){ .opcode = NVME_SANITIZE, .cdw10 = how });
 }
 
 /* Something in three chunks of the medium */
@@ -141,8 +139,8 @@ TEST_F(erase, controller_says_what_it_can)
 
 	/* Linux quiesces I/O for what has CSE set */
 	ASSERT_EQ(nvme_get_log(self->nvme, 5, self->buf, 4096), 0);
-	EXPECT_EQ(((u32 *)self->buf)[FORMAT_NVM], 0x10003);
-	EXPECT_EQ(((u32 *)self->buf)[SANITIZE], 0x20003);
+	EXPECT_EQ(((u32 *)self->buf)[NVME_FORMAT_NVM], 0x10003);
+	EXPECT_EQ(((u32 *)self->buf)[NVME_SANITIZE], 0x20003);
 }
 
 TEST_F(erase, format_leaves_nothing)
@@ -190,7 +188,7 @@ TEST_F(erase, format_refuses_bad_input)
 
 TEST_F(erase, format_fails_while_io_is_under_way)
 {
-	struct nvme_cmd cmd = { .opcode = FORMAT_NVM, .nsid = 1 };
+	struct nvme_cmd cmd = { .opcode = NVME_FORMAT_NVM, .nsid = 1 };
 	struct nvme_cqe cqe;
 	u16 cid;
 

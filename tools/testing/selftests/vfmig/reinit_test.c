@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * New initial data in PRE_COPY: the guest replaces its medium at a stroke.  What is
- * left to send is exactly what the destination has to forget; a user that knows of
+ * New initial data in PRE_COPY: the guest replaces its medium at a stroke.  If the destination
+ * has anything of it, one hole over the whole medium is left to send; a user that knows of
  * VFIO_PRECOPY_INFO_REINIT hears of it once, to any other it is dirty data.
  */
 #include <poll.h>
@@ -11,10 +11,11 @@
 
 #include "harness.h"
 
-#define FORMAT_NVM	0x80
-#define SANITIZE	0x84
-
 #define LBA		512UL
+#define MEDIA_MB	4
+
+/* The hole that an erase leaves */
+#define ALL		{ HOLE, 0, MIB(MEDIA_MB) / PAGE }
 
 FIXTURE(reinit)
 {
@@ -52,7 +53,7 @@ FIXTURE_VARIANT_ADD(reinit, v2_iommufd)
 
 FIXTURE_SETUP(reinit)
 {
-	const char *why = source_open(&self->src, variant->mode, 4);
+	const char *why = source_open(&self->src, variant->mode, MEDIA_MB);
 
 	if (why)
 		SKIP(return, "%s", why);
@@ -64,14 +65,6 @@ FIXTURE_TEARDOWN(reinit)
 {
 	session_end(&self->s);
 	source_close(&self->src);
-}
-
-static void erase(struct source *src)
-{
-	struct nvme_cmd cmd = { .opcode = FORMAT_NVM, .nsid = 1 };
-
-	must(!nvme_admin(&src->rig.nvme, cmd));
-	memset(src->medium, 0, src->size);
 }
 
 #define INFO_IS(...)	EXPECT_TRUE(session_info_is(&self->s, variant->v2, __VA_ARGS__))
@@ -92,15 +85,11 @@ TEST_F(reinit, erased_after_the_initial_copy)
 	INFO_IS(0, RUN_BYTES(4) + RUN_BYTES(1) + RUN_BYTES(2), 0, 0);
 	DRAINED({ DATA, 10, 4 }, { DATA, 20, 1 }, { DATA, 300, 2 });
 	INFO_IS(0, 0, 0, 0);
-	erase(src);
-	INFO_IS(REINIT, 0, 3 * HOLE_BYTES, 0);
+	source_erase(src);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
 	/* Once */
-	INFO_IS(0, 0, 3 * HOLE_BYTES, 0);
-	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES / 2);
-	INFO_IS(0, 0, 3 * HOLE_BYTES - HOLE_BYTES / 2, 0);
-	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES - HOLE_BYTES / 2);
-	INFO_IS(0, 0, 2 * HOLE_BYTES, 0);
-	DRAINED({ HOLE, 20, 1 }, { HOLE, 300, 2 });
+	INFO_IS(0, 0, HOLE_BYTES, 0);
+	DRAINED(ALL);
 	INFO_IS(0, 0, 0, 0);
 	EXPECT_TRUE(session_copied_right(&self->s));
 	EXPECT_TRUE(session_moves_right(&self->s));
@@ -108,7 +97,7 @@ TEST_F(reinit, erased_after_the_initial_copy)
 
 TEST_F(reinit, sanitize_is_the_same)
 {
-	struct nvme_cmd cmd = { .opcode = SANITIZE, .cdw10 = 2 };
+	struct nvme_cmd cmd = { .opcode = NVME_SANITIZE, .cdw10 = 2 };
 	struct source *src = &self->src;
 
 	source_put(src, 10, 4);
@@ -117,7 +106,24 @@ TEST_F(reinit, sanitize_is_the_same)
 	must(!nvme_admin(&src->rig.nvme, cmd));
 	memset(src->medium, 0, src->size);
 	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
-	DRAINED({ HOLE, 10, 4 });
+	DRAINED(ALL);
+	EXPECT_TRUE(session_moves_right(&self->s));
+}
+
+/* As any other record, the hole may be read in pieces */
+TEST_F(reinit, hole_in_pieces)
+{
+	struct source *src = &self->src;
+
+	source_put(src, 10, 4);
+	session_begin(&self->s, src);
+	DRAINED({ DATA, 10, 4 });
+	source_erase(src);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES / 2);
+	INFO_IS(0, 0, HOLE_BYTES - HOLE_BYTES / 2, 0);
+	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES - HOLE_BYTES / 2);
+	INFO_IS(0, 0, 0, 0);
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
 
@@ -130,10 +136,10 @@ TEST_F(reinit, erased_in_the_middle_of_the_initial_copy)
 	source_put(src, 300, 2);
 	session_begin(&self->s, src);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(4));
-	/* What was not sent yet needs no hole */
-	erase(src);
+	/* What was not sent yet is nothing */
+	source_erase(src);
 	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
-	DRAINED({ HOLE, 10, 4 });
+	DRAINED(ALL);
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
 
@@ -148,13 +154,13 @@ TEST_F(reinit, erased_in_the_middle_of_a_record)
 	session_begin(&self->s, src);
 	at = self->s.blob.len + sizeof(struct vfmig_record);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(1) + 100);
-	erase(src);
+	source_erase(src);
 	INFO_IS(REINIT, 3 * PAGE - 100, HOLE_BYTES, 0);
 	precopy_read(self->s.fd, &self->s.blob, 3 * PAGE - 100);
 	extent = (void *)(self->s.blob.data + at);
 	EXPECT_TRUE(is_filled((u8 *)(extent + 1) + PAGE + 100, 3 * PAGE - 100, 0));
 	INFO_IS(0, 0, HOLE_BYTES, 0);
-	DRAINED({ HOLE, 10, 4 });
+	DRAINED(ALL);
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
 
@@ -170,12 +176,12 @@ TEST_F(reinit, erased_in_the_middle_of_a_dirty_record)
 	source_put(src, 30, 1);
 	INFO_IS(0, 0, 0, RUN_BYTES(2) + RUN_BYTES(1));
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(0) + 100);
-	erase(src);
-	INFO_IS(REINIT, v2 ? left : 0, 2 * HOLE_BYTES, v2 ? 0 : left);
+	source_erase(src);
+	INFO_IS(REINIT, v2 ? left : 0, HOLE_BYTES, v2 ? 0 : left);
 	precopy_read(self->s.fd, &self->s.blob, PAGE);
-	INFO_IS(0, v2 ? left - PAGE : 0, 2 * HOLE_BYTES, v2 ? 0 : left - PAGE);
+	INFO_IS(0, v2 ? left - PAGE : 0, HOLE_BYTES, v2 ? 0 : left - PAGE);
 	precopy_read(self->s.fd, &self->s.blob, left - PAGE);
-	DRAINED({ HOLE, 10, 2 }, { HOLE, 30, 1 });
+	DRAINED(ALL);
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
 
@@ -187,7 +193,7 @@ TEST_F(reinit, erased_before_anything_was_sent)
 	session_begin(&self->s, src);
 	INFO_IS(0, RUN_BYTES(4), 0, 0);
 	/* The destination has nothing to forget: this is no new initial data */
-	erase(src);
+	source_erase(src);
 	INFO_IS(0, 0, 0, 0);
 	DRAINED_NOTHING();
 	source_put(src, 10, 1);
@@ -195,7 +201,7 @@ TEST_F(reinit, erased_before_anything_was_sent)
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
 
-TEST_F(reinit, what_is_dirty_becomes_holes)
+TEST_F(reinit, what_is_dirty_is_in_the_hole)
 {
 	struct source *src = &self->src;
 
@@ -205,9 +211,9 @@ TEST_F(reinit, what_is_dirty_becomes_holes)
 	source_put(src, 12, 4);
 	source_punch(src, 10, 1);
 	INFO_IS(0, 0, 0, HOLE_BYTES + RUN_BYTES(4));
-	erase(src);
+	source_erase(src);
 	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
-	DRAINED({ HOLE, 10, 6 });
+	DRAINED(ALL);
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
 
@@ -218,8 +224,8 @@ TEST_F(reinit, written_after_an_erase_is_dirty)
 	source_put(src, 10, 5);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 5 });
-	erase(src);
-	/* In the hole, beside it, in another chunk.  The hole is sent first, and in one piece. */
+	source_erase(src);
+	/* Where data was, beside it, in another chunk.  The hole is sent first. */
 	source_put(src, 12, 1);
 	source_put(src, 20, 1);
 	source_put(src, 600, 1);
@@ -227,13 +233,13 @@ TEST_F(reinit, written_after_an_erase_is_dirty)
 	/* A part of one: the rest of it reads as zeroes */
 	source_write(src, 14 * PAGE + LBA, LBA);
 	INFO_IS(0, 0, HOLE_BYTES, 4 * RUN_BYTES(1));
-	/* What is deallocated again is in the hole already */
+	/* A write that is deallocated again leaves a hole of its own */
 	source_punch(src, 12, 1);
-	INFO_IS(0, 0, HOLE_BYTES, 3 * RUN_BYTES(1));
+	INFO_IS(0, 0, HOLE_BYTES, 3 * RUN_BYTES(1) + HOLE_BYTES);
 	/* Nothing is there to be deallocated */
 	source_punch(src, 10, 1);
-	INFO_IS(0, 0, HOLE_BYTES, 3 * RUN_BYTES(1));
-	DRAINED({ HOLE, 10, 5 }, { DATA, 14, 1 }, { DATA, 20, 1 }, { DATA, 600, 1 });
+	INFO_IS(0, 0, HOLE_BYTES, 3 * RUN_BYTES(1) + HOLE_BYTES);
+	DRAINED(ALL, { HOLE, 12, 1 }, { DATA, 14, 1 }, { DATA, 20, 1 }, { DATA, 600, 1 });
 	EXPECT_TRUE(session_copied_right(&self->s));
 	source_put(src, 10, 1);
 	DRAINED({ DATA, 10, 1 });
@@ -247,31 +253,40 @@ TEST_F(reinit, each_erase_is_an_event)
 	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
-	erase(src);
+	source_erase(src);
 	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
 	/* Nothing new to the destination */
-	erase(src);
+	source_erase(src);
 	INFO_IS(0, 0, HOLE_BYTES, 0);
 	source_put(src, 11, 2);
-	erase(src);
+	source_erase(src);
 	INFO_IS(0, 0, HOLE_BYTES, 0);
 	source_put(src, 12, 1);
 	source_put(src, 300, 1);
-	erase(src);
-	INFO_IS(REINIT, 0, 2 * HOLE_BYTES, 0);
-	DRAINED({ HOLE, 10, 4 }, { HOLE, 300, 1 });
-	erase(src);
+	source_erase(src);
+	INFO_IS(0, 0, HOLE_BYTES, 0);
+	DRAINED(ALL);
+	source_erase(src);
 	INFO_IS(0, 0, 0, 0);
 	DRAINED_NOTHING();
-	/* Two of them at once are told of once; what was read meanwhile was of them */
+	/* What was written since, and not sent, the destination need not forget */
 	source_put(src, 5, 1);
-	erase(src);
+	source_erase(src);
+	INFO_IS(0, 0, 0, 0);
+	source_put(src, 5, 1);
 	source_put(src, 7, 1);
-	erase(src);
-	DRAINED({ HOLE, 5, 1 }, { HOLE, 7, 1 });
+	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(1));
+	source_erase(src);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	INFO_IS(0, 0, HOLE_BYTES, 0);
+	DRAINED(ALL);
 	EXPECT_TRUE(session_copied_right(&self->s));
+	/* Two of them at once are told of once */
 	source_put(src, 5, 1);
-	erase(src);
+	DRAINED({ DATA, 5, 1 });
+	source_erase(src);
+	source_put(src, 7, 1);
+	source_erase(src);
 	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
 	INFO_IS(0, 0, HOLE_BYTES, 0);
 	EXPECT_TRUE(session_moves_right(&self->s));
@@ -285,13 +300,13 @@ TEST_F(reinit, event_is_over_when_its_data_was_read)
 	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
-	erase(src);
+	source_erase(src);
 	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES);
 	INFO_IS(0, 0, 0, 0);
 	/* A dirty record that began after it stays one */
 	source_put(src, 10, 1);
 	DRAINED({ DATA, 10, 1 });
-	erase(src);
+	source_erase(src);
 	precopy_read(self->s.fd, &self->s.blob, HOLE_BYTES);
 	source_put(src, 10, 1);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(0));
@@ -307,11 +322,11 @@ TEST_F(reinit, event_ends_with_its_session)
 	source_put(src, 10, 4);
 	session_begin(&self->s, src);
 	DRAINED({ DATA, 10, 4 });
-	erase(src);
+	source_erase(src);
 	session_end(&self->s);
 	must(!mig_set(src->dev, RUNNING, NULL));
 	source_put(src, 20, 1);
-	erase(src);
+	source_erase(src);
 	source_put(src, 30, 1);
 	session_begin(&self->s, src);
 	INFO_IS(0, RUN_BYTES(1), 0, 0);
@@ -329,9 +344,9 @@ TEST_F(reinit, poll_wakes_for_an_erase)
 	DRAINED({ DATA, 10, 4 });
 	EXPECT_EQ(poll_now(self->s.fd), 0);
 	poller_start(&poller, self->s.fd);
-	erase(src);
+	source_erase(src);
 	EXPECT_TRUE(poller_end(&poller) & POLLIN);
-	DRAINED({ HOLE, 10, 4 });
+	DRAINED(ALL);
 	EXPECT_EQ(poll_now(self->s.fd), 0);
 }
 
@@ -343,7 +358,7 @@ TEST_F(reinit, stop_copy_at_once)
 	source_put(src, 300, 4);
 	session_begin(&self->s, src);
 	precopy_read(self->s.fd, &self->s.blob, RUN_BYTES(4) - 1);
-	erase(src);
+	source_erase(src);
 	source_put(src, 11, 1);
 	EXPECT_TRUE(session_moves_right(&self->s));
 }
@@ -362,7 +377,7 @@ TEST_F_TIMEOUT(reinit, random_mix, 120)
 
 		switch (r % 16) {
 		case 0:
-			erase(src);
+			source_erase(src);
 			break;
 		case 1 ... 3:
 			source_punch(src, granule, count);

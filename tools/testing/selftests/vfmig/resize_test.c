@@ -323,6 +323,30 @@ TEST_F(resize, smaller_and_larger_again)
 	EXPECT_TRUE(lands_right(s, 0, 4));
 }
 
+/* What is beyond the end of a medium is not erased with it, and forgotten nevertheless */
+TEST_F(resize, erased_while_smaller)
+{
+	struct source *src = &self->src;
+	struct session *s = &self->s;
+
+	source_put(src, 10, 1);
+	source_put(src, 3 * GRANULES_PER_MB, 4);
+	begin_and_drain(s, src);
+	for (unsigned int i = 0; i < 2; i++) {
+		resize_source(src, 2);
+		resize_source(src, 4);
+		INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	}
+	resize_source(src, 2);
+	source_erase(src);
+	INFO_IS(REINIT, 0, IDENTITY_BYTES + HOLE_BYTES, 0);
+	resize_source(src, 4);
+	INFO_IS(REINIT, 0, HOLE_BYTES, 0);
+	source_put(src, 3 * GRANULES_PER_MB + 1, 1);
+	INFO_IS(0, 0, HOLE_BYTES, RUN_BYTES(1));
+	EXPECT_TRUE(lands_right(s, 0, 4));
+}
+
 TEST_F(resize, both_follow_each_step)
 {
 	static const unsigned int steps[] = { 2, 5, 1, 4 };

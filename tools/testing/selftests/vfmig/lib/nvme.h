@@ -40,6 +40,8 @@ enum nvme_admin_opcode {
 	NVME_GET_FEATURES = 0x0a,
 	NVME_AER = 0x0c,
 	NVME_KEEP_ALIVE = 0x18,
+	NVME_FORMAT_NVM = 0x80,
+	NVME_SANITIZE = 0x84,
 };
 
 enum nvme_io_opcode {

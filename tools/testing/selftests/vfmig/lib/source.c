@@ -101,6 +101,14 @@ void source_punch(struct source *src, u64 granule, u64 count)
 	source_drop(src, granule * PAGE, count * PAGE);
 }
 
+void source_erase(struct source *src)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_FORMAT_NVM, .nsid = 1 };
+
+	must(!nvme_admin(&src->rig.nvme, cmd));
+	memset(src->medium, 0, src->size);
+}
+
 bool source_reads_right(struct source *src)
 {
 	for (u64 at = 0; at < src->size; at += MIB(1)) {

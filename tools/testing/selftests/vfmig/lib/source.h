@@ -54,6 +54,8 @@ void source_zero(struct source *src, u64 offset, size_t len, bool deallocate);
 /* The same by granules: something new in each, in commands of their own; nothing in all */
 void source_put(struct source *src, u64 granule, u64 count);
 void source_punch(struct source *src, u64 granule, u64 count);
+/* The guest erases all of it: Format NVM */
+void source_erase(struct source *src);
 
 /* Does the device that the driver drives, moved or not, read as @medium? */
 bool source_reads_right(struct source *src);

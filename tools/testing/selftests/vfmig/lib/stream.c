@@ -92,9 +92,8 @@ static bool replay_extent(const struct stream_record *record, u8 *medium, u64 si
 	u64 last = extent->offset + extent->length - 1;
 	u64 data = record->header->length - sizeof(*extent);
 
-	if (!extent->length || (extent->offset | extent->length) % VFMIG_GRANULE ||
-	    extent->length > VFMIG_MEMORY_MAX || last >= size ||
-	    extent->offset / VFMIG_MEMORY_MAX != last / VFMIG_MEMORY_MAX ||
+	if (!extent->length || (extent->offset | extent->length) % VFMIG_GRANULE || last >= size ||
+	    (!hole && extent->offset / VFMIG_MEMORY_MAX != last / VFMIG_MEMORY_MAX) ||
 	    data != (hole ? 0 : extent->length)) {
 		note("record at %zu: bad extent %#llx+%#llx", record->offset, extent->offset,
 		     extent->length);
