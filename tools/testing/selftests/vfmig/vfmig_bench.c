@@ -23,6 +23,7 @@
 #include "mig.h"
 #include "nvme.h"
 #include "precopy.h"
+#include "stop.h"
 
 #define MEDIUM_MB	256
 #define MANY_MB		8
@@ -619,6 +620,7 @@ int main(int argc, char **argv)
 	vf_close(&vfs[0]);
 	vf_close(&vfs[1]);
 	bench_dirty(pf);
+	bench_stop();
 
 	must(!pf_require(&thin, pf));
 	bench_thin(vfs, pf);

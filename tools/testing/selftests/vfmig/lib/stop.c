@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See stop.h */
+#include "stop.h"
+
+#include <unistd.h>
+
+#include "figure.h"
+#include "mig.h"
+#include "rig.h"
+
+#define MEDIUM_MB	128
+#define MORE_US		10000
+#define MAX_TRIES	10
+
+struct bench {
+	struct rig rig;
+	u8 *buf;
+};
+
+static void fill_medium(struct bench *bench)
+{
+	for (u64 at = 0; at < MIB(MEDIUM_MB); at += MIB(1))
+		nvme_write_bytes(&bench->rig.nvme, at, bench->buf, MIB(1));
+}
+
+static double stop_us(struct bench *bench)
+{
+	double begin = now(), time;
+
+	must(!mig_set(&bench->rig.dev[0], STOP, NULL));
+	time = (now() - begin) * 1e6;
+	return time;
+}
+
+static bool completed(struct nvme_queue *q)
+{
+	return (nvme_cqe_status(q, q->head) & 1) == q->phase;
+}
+
+/* Stop while @cmd is under way in @q, and go on; false if it was over before that */
+static bool stop_in(struct bench *bench, struct nvme_queue *q, const struct nvme_cmd *cmd,
+		    double *us)
+{
+	struct nvme *nvme = &bench->rig.nvme;
+	u16 cid = nvme_submit(nvme, q, cmd);
+	bool over;
+
+	nvme_ring(nvme, q);
+	/* So that the device has begun */
+	usleep(500);
+	*us = stop_us(bench);
+	over = completed(q);
+	must(!mig_set(&bench->rig.dev[0], RUNNING, NULL));
+	must(!nvme_wait(nvme, q, cid, NULL));
+	return !over;
+}
+
+static double stop_in_discard(struct bench *bench)
+{
+	struct nvme *nvme = &bench->rig.nvme;
+	struct nvme_queue *q = &nvme->io[1];
+	struct nvme_cmd cmd;
+	double us;
+
+	for (unsigned int i = 0; i < MAX_TRIES; i++) {
+		fill_medium(bench);
+		cmd = nvme_deallocate_cmd(nvme, q, 0, nvme->lbas, 1);
+		if (stop_in(bench, q, &cmd, &us))
+			return us;
+	}
+	note("a discard of %u MiB is always over before the VF can be stopped", MEDIUM_MB);
+	must(false);
+	return 0;
+}
+
+/* Format NVM is soon over, what it leaves to free is not */
+static double stop_after_format(struct bench *bench)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_FORMAT_NVM, .nsid = 1 };
+	double us;
+
+	fill_medium(bench);
+	stop_in(bench, &bench->rig.nvme.admin, &cmd, &us);
+	return us;
+}
+
+static double stop_idle(struct bench *bench)
+{
+	double us = stop_us(bench);
+
+	must(!mig_set(&bench->rig.dev[0], RUNNING, NULL));
+	return us + MORE_US;
+}
+
+void bench_stop(void)
+{
+	struct pf_vfs vfs = { .count = 1, .media_mb = MEDIUM_MB };
+	struct sample discard, format, idle;
+	static struct bench bench;
+
+	must(!rig_open(&bench.rig, &vfs, IOMMU_TYPE1, 1));
+	rig_start(&bench.rig);
+	bench.buf = arena_alloc(&bench.rig.mem, MIB(1));
+	fill_pattern(bench.buf, MIB(1), 1);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		idle.v[i] = stop_idle(&bench);
+		discard.v[i] = stop_in_discard(&bench);
+		format.v[i] = stop_after_format(&bench);
+	}
+	report("stop_in_discard", "discard", &discard, "idle_10_ms", &idle, "us", 1, false);
+	report("stop_after_format", "format", &format, "idle_10_ms", &idle, "us", 1, false);
+	rig_close(&bench.rig);
+}
