@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The host bridge: a PCI domain of its own, the functions on its buses, and the
- * order in which all of it comes and goes.
+ * The host bridge: its PCI domain, the functions on its buses, and the order in
+ * which they are created and removed.
  */
 #include <linux/irqdomain.h>
 #include <linux/log2.h>
@@ -12,13 +12,13 @@
 #include "compat.h"
 #include "fabric_priv.h"
 
-/* A domain is chosen and its root bus registered without another doing the same */
+/* Held from the choice of a domain number until its root bus is registered */
 static DEFINE_MUTEX(vfmig_domain_mutex);
 
 /* QEMU's "host=" takes no more than four digits */
 #define VFMIG_MAX_DOMAIN	0xffff
 
-/* PFs first, then each PF's VFs, from there across as many buses as it takes */
+/* PFs first, then the VFs of each PF, across as many buses as needed */
 static u16 vfmig_vf_rid(const struct vfmig_fabric_desc *desc, unsigned int pf, unsigned int vf)
 {
 	return desc->num_pfs + pf * VFMIG_MAX_VFS + vf;
@@ -29,7 +29,7 @@ static struct vfmig_fabric *bus_to_fabric(struct pci_bus *bus)
 	return container_of(to_pci_sysdata(bus), struct vfmig_fabric, sysdata);
 }
 
-/* The function at a place on a bus of ours, whether or not it is present */
+/* The function at an address on a bus of a fabric, present or not; NULL if there is none */
 struct vfmig_fn *vfmig_fabric_fn(struct pci_bus *bus, unsigned int devfn)
 {
 	struct vfmig_fabric *fabric = bus_to_fabric(bus);
@@ -99,7 +99,7 @@ static bool vfmig_domain_has_bus(int domain)
 	return false;
 }
 
-/* From the top: firmware and hypervisors number theirs from 0 or 1 */
+/* From the top, because firmware and hypervisors number their domains from 0 or 1 */
 static int vfmig_domain_claim(struct vfmig_fabric *fabric)
 {
 	int domain, ret = -ENOSPC;
@@ -152,7 +152,7 @@ static int vfmig_vfs_create(struct vfmig_fn *pf)
 	return 0;
 }
 
-/* All of them, present or not, for as long as the fabric lives */
+/* Creates all functions, present or not.  They live as long as the fabric. */
 static int vfmig_fns_create(struct vfmig_fabric *fabric)
 {
 	int ret;
@@ -179,7 +179,7 @@ static int vfmig_fns_create(struct vfmig_fabric *fabric)
 	return 0;
 }
 
-/* What is found in /sys/devices, and names the IOMMU to the IOMMU core */
+/* The device in /sys/devices, and the fwnode that identifies the IOMMU to the IOMMU core */
 static int vfmig_device_create(struct vfmig_fabric *fabric)
 {
 	char name[16];
@@ -248,7 +248,7 @@ static void vfmig_bridge_destroy(struct vfmig_fabric *fabric)
 	pci_free_host_bridge(fabric->bridge);
 }
 
-/* What has the name of the PCI domain, up to the bridge; the domain's mutex is held */
+/* Creates everything that is named after the PCI domain; vfmig_domain_mutex is held */
 static int vfmig_fabric_register(struct vfmig_fabric *fabric)
 {
 	int ret;
@@ -361,7 +361,7 @@ void vfmig_fabric_destroy(struct vfmig_fabric *fabric)
 	vfmig_iommu_destroy(fabric);
 	vfmig_msi_destroy(fabric);
 	vfmig_window_release(fabric);
-	/* No function answers any more, so nothing is queued that is not now */
+	/* No function can be accessed any more, so no new work is queued */
 	destroy_workqueue(fabric->wq);
 	vfmig_device_destroy(fabric);
 	vfmig_fns_destroy(fabric);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What of the kernel's interfaces differs for the fabric.  Nothing else may test a
- * VFMIG_HAS_ symbol; they come from Kbuild, which asks the headers.  A version in a
- * comment is the first of Linus's tree: older stable and vendor kernels may have the
- * change as well.
+ * Differences between kernels in the interfaces that the fabric uses.  Only this file
+ * tests VFMIG_HAS_ symbols.  Kbuild defines them from the kernel's headers.  A version
+ * in a comment is the first mainline release with a change; older stable and vendor
+ * kernels may have it too.
  */
 #ifndef _VFMIG_FABRIC_COMPAT_H
 #define _VFMIG_FABRIC_COMPAT_H
@@ -14,7 +14,7 @@
 
 #include <asm/cpufeature.h>
 
-/* iommu_domain_ops.attach_dev is told the domain that was there before (6.19) */
+/* iommu_domain_ops.attach_dev gets the previous domain (6.19) */
 #ifdef VFMIG_HAS_ATTACH_OLD
 #define VFMIG_ATTACH_ARGS(_domain, _dev) \
 	struct iommu_domain *_domain, struct device *_dev, struct iommu_domain *old
@@ -24,9 +24,9 @@
 #endif
 
 /*
- * The iommu_ops function by which iommufd allocates a domain with flags.  Before
- * domain_alloc_paging_flags, only iommufd calls it, and it also names a
- * parent for nesting.
+ * The iommu_ops callback that allocates a domain with flags for iommufd.  Before
+ * domain_alloc_paging_flags only iommufd called it, and it had a parent argument for
+ * nesting.
  */
 #ifdef VFMIG_HAS_ALLOC_PAGING_FLAGS
 #define VFMIG_ALLOC_FLAGS	domain_alloc_paging_flags
@@ -39,7 +39,7 @@
 	const struct iommu_user_data *_data
 #endif
 
-/* MODULE_IMPORT_NS() makes a string of the namespace's name (until 6.12) or is given one */
+/* The argument of MODULE_IMPORT_NS() is a token (until 6.12) or a string */
 #ifdef VFMIG_HAS_TOKEN_NAMESPACE
 #define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS(IOMMUFD)
 #else
@@ -59,7 +59,7 @@ static inline int vfmig_set_driver_override(struct pci_dev *pdev, const char *dr
 }
 #endif
 
-/* Keeps VFIO from mapping BARs that nothing backs, where VFIO asks (6.15) */
+/* Tells VFIO not to map the BARs, which have no hardware behind them (6.15) */
 #ifdef VFMIG_HAS_NON_MAPPABLE_BARS
 static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
 {
@@ -71,7 +71,7 @@ static inline void vfmig_set_bars_not_mappable(struct pci_dev *pdev)
 }
 #endif
 
-/* An affinity change waits for the next interrupt unless told not to (6.12) */
+/* Without this flag an affinity change waits for the next interrupt (6.12) */
 #ifdef VFMIG_HAS_IRQ_MOVE_PCNTXT
 static inline void vfmig_irq_set_move_anytime(unsigned int virq)
 {
@@ -83,10 +83,7 @@ static inline void vfmig_irq_set_move_anytime(unsigned int virq)
 }
 #endif
 
-/*
- * PCI domains that no firmware knows of are reserved with the PCI core (6.18).  -ENOSPC
- * if somebody has it.
- */
+/* Reserves a PCI domain number with the PCI core (6.18); -ENOSPC if it is taken */
 #ifdef VFMIG_HAS_EMUL_DOMAIN
 static inline int vfmig_reserve_domain(int domain)
 {
@@ -111,11 +108,13 @@ static inline void vfmig_release_domain(int domain)
 #endif
 
 /*
- * What KVM understands as "this vector is not posted", given what it hands to
- * irq_set_vcpu_affinity(): on Intel success is enough, as KVM keeps the eventfd in any
- * case.  On AMD it also goes by the data: before it was reworked in 6.17 it takes
- * is_guest_mode back, and keeps the producer in spite of an error; since then it takes
- * an error, and warns of a success without ir_data, which is private to the AMD IOMMU driver.
+ * The answer to irq_set_vcpu_affinity() that tells KVM not to post this vector.
+ *
+ * Intel: success.  KVM keeps the eventfd in any case.
+ * AMD before 6.17: clear is_guest_mode, which KVM reads back.  KVM keeps the producer even
+ * if there is an error.
+ * AMD from 6.17 on: an error.  KVM warns of a success without ir_data, which is private to
+ * the AMD IOMMU driver.
  */
 #ifdef VFMIG_HAS_PI_GUEST_MODE
 static inline int vfmig_decline_posting(void *vcpu_info)

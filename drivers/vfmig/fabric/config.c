@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Config space: what a function's registers hold, which bits can be written,
- * and what a write sets off.
+ * Config space: the values of a function's registers, their writable bits, and
+ * the effects of a write.
  *
- * The PCI core calls in with a raw spinlock held and interrupts off.  A write
- * takes effect before it returns; what has to sleep (a reset) begins before it
- * returns and goes on in a work.
+ * The PCI core calls the accessors with a raw spinlock held and interrupts off.
+ * A write takes effect before it returns.  An effect that has to sleep (a reset)
+ * begins before the write returns and continues in a work.
  */
 #include <linux/pci.h>
 #include <linux/unaligned.h>
 
 #include "fabric_priv.h"
 
-/* Where the capabilities are; a VF has no power management and no SR-IOV */
+/* Offsets of the capabilities; a VF has no power management and no SR-IOV */
 #define CFG_PM		0x40
 #define CFG_EXP		0x50
 #define CFG_MSIX	0x90
@@ -20,13 +20,13 @@
 
 /* PCIe capability version 2, its slot and root registers left 0 */
 #define CFG_EXP_VERSION	2
-/* What a function that is behind no link claims to have */
+/* There is no link, but a function must report one */
 #define CFG_LINK_SPEED	PCI_EXP_LNKCAP_SLS_16_0GB
 #define CFG_LINK_WIDTH	4
 #define CFG_LNKCAP2	(PCI_EXP_LNKCAP2_SLS_2_5GB | PCI_EXP_LNKCAP2_SLS_5_0GB | \
 			 PCI_EXP_LNKCAP2_SLS_8_0GB | PCI_EXP_LNKCAP2_SLS_16_0GB)
 
-/* 4 KiB, 8 KiB, 64 KiB, 256 KiB, 1 MiB, 4 MiB: what each PF must support */
+/* 4 KiB, 8 KiB, 64 KiB, 256 KiB, 1 MiB, 4 MiB: the sizes that each PF must support */
 #define CFG_SRIOV_PGSIZES	0x553
 
 static u16 cfg_get16(const struct vfmig_fn *fn, unsigned int where)
@@ -39,7 +39,7 @@ static u32 cfg_get32(const struct vfmig_fn *fn, unsigned int where)
 	return get_unaligned_le32(&fn->cfg[where]);
 }
 
-/* Set a register and which of its bits can be written */
+/* Set a register and its writable bits */
 static void cfg_set8(struct vfmig_fn *fn, unsigned int where, u8 val, u8 writable)
 {
 	fn->cfg[where] = val;
@@ -122,7 +122,7 @@ static void cfg_init_exp(struct vfmig_fn *fn)
 		  (vf ? 0 : writable) | PCI_EXP_DEVCTL_BCR_FLR);
 	cfg_set32(fn, CFG_EXP + PCI_EXP_LNKCAP,
 		  CFG_LINK_SPEED | CFG_LINK_WIDTH << PCI_EXP_LNKSTA_NLW_SHIFT, 0);
-	if (!vf)	/* a VF's reads 0, the link is the PF's */
+	if (!vf)	/* 0 in a VF: the link belongs to the PF */
 		cfg_set16(fn, CFG_EXP + PCI_EXP_LNKSTA,
 			  PCI_EXP_LNKSTA_CLS_16_0GB | CFG_LINK_WIDTH << PCI_EXP_LNKSTA_NLW_SHIFT,
 			  0);
@@ -143,7 +143,7 @@ static void cfg_init_msix(struct vfmig_fn *fn)
 	cfg_set32(fn, CFG_MSIX + PCI_MSIX_PBA, desc->msix_pba | desc->msix_bar, 0);
 }
 
-/* A VF BAR decodes at least a system page */
+/* The size of a VF BAR is at least a system page */
 static void cfg_init_vf_bars(struct vfmig_fn *pf)
 {
 	cfg_init_bars(pf, CFG_SRIOV + PCI_SRIOV_BAR, pf->fabric->desc.vf.bar_size,
@@ -169,10 +169,10 @@ static void cfg_init_sriov(struct vfmig_fn *pf)
 }
 
 /**
- * vfmig_cfg_init() - config space as after power-on
+ * vfmig_cfg_init() - set config space to its power-on state
  * @fn: the function
  *
- * Context: &vfmig_fabric.cfg_lock is held, or nobody knows the function yet.
+ * Context: &vfmig_fabric.cfg_lock is held, or the function is not in use yet.
  */
 void vfmig_cfg_init(struct vfmig_fn *fn)
 {
@@ -197,7 +197,7 @@ bool vfmig_cfg_bus_master(const struct vfmig_fn *fn)
 		!(cfg_get16(fn, CFG_PM + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK));
 }
 
-/* Does MSI-X let interrupts out?  cfg_lock is held. */
+/* Is MSI-X enabled and not masked?  cfg_lock is held. */
 bool vfmig_cfg_msix_open(const struct vfmig_fn *fn)
 {
 	u16 flags = cfg_get16(fn, CFG_MSIX + PCI_MSIX_FLAGS);
@@ -205,7 +205,7 @@ bool vfmig_cfg_msix_open(const struct vfmig_fn *fn)
 	return (flags & PCI_MSIX_FLAGS_ENABLE) && !(flags & PCI_MSIX_FLAGS_MASKALL);
 }
 
-/* States other than D0 and D3hot don't exist: such a write changes nothing */
+/* There are only D0 and D3hot: a write of another state changes nothing */
 static void cfg_pm_written(struct vfmig_fn *fn, u32 old)
 {
 	u16 state = cfg_get16(fn, CFG_PM + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK;
@@ -225,7 +225,7 @@ static void cfg_vf_enable_written(struct vfmig_fn *pf, u32 old)
 	if (!((old ^ ctrl) & PCI_SRIOV_CTRL_VFE))
 		return;
 
-	/* How many VFs there are, and how large, is settled while they are enabled */
+	/* While VFs are enabled, their number and the system page size can't change */
 	put_unaligned_le16(enable ? 0 : 0xffff,
 			   &pf->cfg_writable[CFG_SRIOV + PCI_SRIOV_NUM_VF]);
 	put_unaligned_le32(enable ? 0 : CFG_SRIOV_PGSIZES,
@@ -235,7 +235,7 @@ static void cfg_vf_enable_written(struct vfmig_fn *pf, u32 old)
 		vfmig_fn_set_present(&pf->vfs[i], enable);
 }
 
-/* Exactly one of the supported sizes, or nothing changes */
+/* A write that is not exactly one of the supported sizes changes nothing */
 static void cfg_pgsize_written(struct vfmig_fn *pf, u32 old)
 {
 	u32 size = cfg_get32(pf, CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE);
@@ -257,7 +257,7 @@ static void cfg_devctl_written(struct vfmig_fn *fn, u32 old)
 	if (!vfmig_fn_is_vf(fn)) {
 		u16 ctrl = cfg_get16(fn, CFG_SRIOV + PCI_SRIOV_CTRL);
 
-		/* The VFs are gone, and reset, until VF Enable is set again */
+		/* This removes and resets the VFs until VF Enable is set again */
 		put_unaligned_le16(0, &fn->cfg[CFG_SRIOV + PCI_SRIOV_CTRL]);
 		cfg_vf_enable_written(fn, ctrl);
 	}
@@ -269,7 +269,7 @@ static void cfg_gate_written(struct vfmig_fn *fn, u32 old)
 	vfmig_fn_update(fn);
 }
 
-/* What a write sets off; @old is what the aligned 32 bits at @where held before */
+/* Effects of writes; @old is the previous value of the aligned 32 bits at @where, shifted */
 static const struct cfg_effect {
 	unsigned int where;
 	unsigned int shift;
@@ -323,7 +323,7 @@ static int vfmig_cfg_read(struct pci_bus *bus, unsigned int devfn, int where, in
 	int ret = PCIBIOS_DEVICE_NOT_FOUND;
 	unsigned long flags;
 
-	/* Also while it is being reset: a retry, as seen from here */
+	/* Also the answer during a reset: it looks like Configuration Request Retry Status */
 	PCI_SET_ERROR_RESPONSE(val);
 	if (!fn)
 		return ret;

@@ -1,41 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which pages were written: a sparse set of pages of 4 KiB of an I/O address
- * space.  The IOMMU has one for each domain whose writes are tracked (iommu.c), a
- * function one while it logs its own (log.c).  They know nothing of each other.
+ * A sparse set of pages of 4 KiB of an I/O address space, for the pages that were
+ * written.  The IOMMU has one set for each domain whose writes are tracked
+ * (iommu.c).  A function has one while it logs its own writes (log.c).  They are
+ * independent of each other.
  *
- * By IOVA and apart from the page table: a page is 4 KiB whatever it is mapped by,
- * and to look for what is dirty costs what is dirty, not what is mapped.
+ * The set goes by IOVA and is separate from the page table.  So a page is 4 KiB
+ * even in a larger mapping, and the cost of a report depends on what is dirty, not
+ * on what is mapped.
  *
- * The bits lie in chunks, which are made when the first page of them is written and
- * stay as long as the set: half a KiB for each 16 MiB in which there were writes, and
- * on the way to it 4 KiB for each 4 GiB, 2 KiB for each TiB, and 4 KiB.  To unmap
- * empties them and frees none: a log knows nothing of mappings, and what is unmapped at
- * a time may be any part of a chunk.  So the bound is not what is mapped but the
- * address space that was ever written: at most 8 GiB for the bits, and a quarter of one
- * to find them.  Who has it written pays: it is charged to the memory cgroup that
- * opened the VF.
+ * The bits are in chunks.  The first write to a page of a chunk allocates it, and
+ * it is freed with the set.  Memory: 512 bytes for each 16 MiB in which there were
+ * writes, and for the tables 4 KiB for each 4 GiB, 2 KiB for each TiB, and 4 KiB.
+ * An unmap clears bits but frees no chunk, because a log does not know the
+ * mappings, and an unmap may cover any part of a chunk.  So the address space that
+ * was ever written limits the memory: at most 8 GiB of bits, and a quarter GiB of
+ * tables.  It is charged to the memory cgroup of the process that opened the VF.
  *
- * A few loads lead from an IOVA to its bit, with nothing to lock or to count: to note a
- * write is to cost next to nothing (dirty.h).  A table knows of each chunk in which of
- * its words there may be bits, so what was dirty and is not any more costs a report
- * a look at one word for each 16 MiB.
+ * A write must add its bit at almost no cost (dirty.h): a few loads lead from an
+ * IOVA to its bit, without a lock or a reference.  For each chunk a table has a word
+ * that says which words of the chunk may have bits.  So for pages that are not dirty
+ * any more a report reads one word per 16 MiB.
  *
- * No write is missed.  A copy, which can't sleep, finds the chunk before it
- * touches the page; where there is none it does nothing, and its caller makes one
- * and tries again.  After the data comes the bit.  So who takes a bit, and reads
- * the page then, sees the data: to take it is a full barrier, and before the bit
- * is set there is one too.  A reader who comes between the data and the bit may
- * see the one without the other, and finds the bit the next time.  A bit that is
- * set already is set again nevertheless: to look first would be a load that can
- * go ahead of the data, and a reader could take the bit between the two.  After the
- * bit, the writer marks the word in the table, if it is not.  A reader clears the mark
- * first, and looks for bits then: a writer that still saw the mark had set its bit
- * before, and the reader finds it.
+ * No write is missed.  A copy can't sleep, so it looks up the chunk before it
+ * touches the page.  If there is no chunk, it copies nothing; its caller allocates
+ * the chunk and tries again.
  *
- * Copy and bit are in one section of the function's dma_lock.  So whoever knows
- * that no DMA is under way, having stopped the device or waited for the lock, knows
- * that all bits are there.
+ * The bit is set after the data is written, with a full barrier in between.  A reader
+ * that takes the bit, which is a full barrier too, and then reads the page sees the
+ * data.  A reader that comes between the data and the bit may see the data without
+ * the bit; it finds the bit the next time.  A writer sets the bit even if it is set
+ * already.  A test before it would be a load that can pass the data, and a reader
+ * could take the bit between the two.
+ *
+ * After the bit, the writer marks the word in the table unless it is marked.  A
+ * reader clears the mark first and looks for bits then.  A writer that still saw the
+ * mark had set its bit before, so the reader finds the bit.
+ *
+ * Data and bit are written in one section of the function's dma_lock.  So after the
+ * device was stopped, or after the lock was taken and dropped, all bits of earlier
+ * writes are set.
  */
 #include <linux/bitops.h>
 #include <linux/iova_bitmap.h>
@@ -91,10 +95,10 @@ void vfmig_dirty_put(struct vfmig_dirty *dirty)
 	kref_put(&dirty->ref, vfmig_dirty_release);
 }
 
-/* Where a failure is retried: neither the OOM killer nor a warning */
+/* A failure is retried: no OOM killer, no warning */
 #define VFMIG_DIRTY_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-/* What *@slot leads to, made if there is nothing; NULL if there is no memory */
+/* The object in *@slot, allocated if there is none; NULL if there is no memory */
 static void *get_or_make(void **slot, size_t size)
 {
 	void *fresh, *there = READ_ONCE(*slot);
@@ -108,18 +112,18 @@ static void *get_or_make(void **slot, size_t size)
 	there = cmpxchg(slot, NULL, fresh);
 	if (!there)
 		return fresh;
-	/* Somebody else was here: any other function of the domain */
+	/* Another function of the domain was faster */
 	kfree(fresh);
 	return there;
 }
 
 /**
- * vfmig_dirty_prepare() - make the place where a page is noted
+ * vfmig_dirty_prepare() - allocate the chunk for a page
  * @dirty: the set
  * @iova: any byte of the page, within the aperture
  *
  * Context: may sleep.
- * Return: 0 or -ENOMEM.  What was made so far stays.
+ * Return: 0 or -ENOMEM.  Tables that were allocated stay.
  */
 int vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova)
 {
@@ -138,22 +142,22 @@ int vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova)
 	return 0;
 }
 
-/* The bits @from to @to of a word that are set; they aren't any more if @clear */
+/* Returns the bits @from to @to of a word, and clears them if @clear */
 static unsigned long take_bits(atomic_long_t *word, unsigned int from, unsigned int to, bool clear)
 {
 	unsigned long mask = GENMASK(to, from), bits = atomic_long_read(word) & mask;
 
 	if (!bits || !clear)
 		return bits;
-	/* The bit before the data */
+	/* Full barrier: the bit is taken before the caller reads the data */
 	return atomic_long_fetch_andnot(mask, word) & mask;
 }
 
-/* Which words of a chunk have something from @first to @last; forgotten if all is taken */
+/* Returns the marked words of a chunk from @first to @last; with @clear unmarks whole ones */
 static unsigned long take_words(atomic_long_t *written, u64 first, u64 last, bool clear)
 {
 	unsigned int from = vfmig_dirty_word(first), to = vfmig_dirty_word(last);
-	/* Who finds a word in it finds the chunk, too */
+	/* Acquire: if a word is marked, the chunk can be seen too */
 	unsigned long words = atomic_long_read_acquire(written) & GENMASK(to, from);
 	unsigned long whole = words;
 
@@ -161,7 +165,7 @@ static unsigned long take_words(atomic_long_t *written, u64 first, u64 last, boo
 		whole &= ~BIT(from);
 	if (!IS_ALIGNED(last + 1, VFMIG_DIRTY_WORD))
 		whole &= ~BIT(to);
-	/* Before the bits are looked at */
+	/* Before the bits are read */
 	if (clear && whole)
 		atomic_long_fetch_andnot(whole, written);
 	return words;
@@ -184,11 +188,12 @@ static void read_chunk(struct vfmig_dirty_table *table, u64 first, u64 last, boo
 		if (!bitmap)
 			continue;
 		/*
-		 * Page by page.  Where a run goes over the end of what is pinned of the user's
-		 * bitmap, iova_bitmap_set() goes on at a multiple of what a bit stands for
-		 * before the end of the run.  If that is more than a page, it may be before
-		 * the start, and without a next page of the bitmap it never ends.  A page has
-		 * no two bits of 4 KiB or more, and ends with one if they are of less.
+		 * Page by page.  If a run crosses the end of the pinned part of the user's
+		 * bitmap, iova_bitmap_set() continues at a multiple of the bitmap's page size
+		 * before the end of the run.  If that page size is larger than 4 KiB, the
+		 * multiple may be before the start, and if the bitmap has no next page the
+		 * function never returns.  A single page can't cross: it has at most one bit if
+		 * the page size is 4 KiB or more, and ends with a bit if it is less.
 		 */
 		for_each_set_bit(bit, &bits, BITS_PER_LONG)
 			iova_bitmap_set(bitmap, base + i * VFMIG_DIRTY_WORD + bit * PAGE_SIZE,
@@ -215,14 +220,14 @@ static void read_table(struct vfmig_dirty_table *table, u64 first, u64 last, boo
 
 /**
  * vfmig_dirty_read() - report pages of a set
- * @dirty: the set, with a reference of the caller's
- * @first: first byte of the first page to look at
- * @last: last byte of the last page to look at
- * @clear: remove from the set what is reported
+ * @dirty: the set; the caller has a reference
+ * @first: first byte of the first page
+ * @last: last byte of the last page
+ * @clear: remove the reported pages from the set
  * @bitmap: gets the pages, or NULL
  *
- * Costs what is dirty, and a look at each 16 MiB of the 4 GiB in which something was
- * written since the set was made.
+ * The cost depends on what is dirty.  In addition it reads one word per 16 MiB, for each
+ * 4 GiB in which something was written since the set was created.
  *
  * Context: may sleep, on user memory too.
  */

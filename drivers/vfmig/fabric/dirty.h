@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A set of pages that were written: what dma.c needs of it for each write.  See
- * dirty.c for the rest, and for what holds when a page is added and taken.
+ * A set of pages that were written: the part that dma.c needs for each write.
+ * dirty.c has the rest, and describes the ordering.
  */
 #ifndef _VFMIG_FABRIC_DIRTY_H
 #define _VFMIG_FABRIC_DIRTY_H
@@ -17,23 +17,23 @@
 
 struct iova_bitmap;
 
-/* How much IOVA each is for */
+/* Bytes of IOVA that each covers */
 #define VFMIG_DIRTY_WORD	((u64)PAGE_SIZE * BITS_PER_LONG)
 #define VFMIG_DIRTY_CHUNK	(VFMIG_DIRTY_WORD * BITS_PER_LONG)	/* 16 MiB */
 #define VFMIG_DIRTY_TABLE	((u64)SZ_4G)
 #define VFMIG_DIRTY_DIR		((u64)SZ_1T)
 
 /**
- * struct vfmig_dirty_chunk - which pages of 16 MiB
- * @words: a bit for each
+ * struct vfmig_dirty_chunk - dirty bits of 16 MiB
+ * @words: a bit for each page
  */
 struct vfmig_dirty_chunk {
 	atomic_long_t words[BITS_PER_LONG];
 };
 
 /**
- * struct vfmig_dirty_table - which pages of 4 GiB
- * @chunks: NULL where there never was one
+ * struct vfmig_dirty_table - dirty bits of 4 GiB
+ * @chunks: NULL where no page was ever dirty
  * @written: for each chunk, which of its words may have a bit set
  */
 struct vfmig_dirty_table {
@@ -42,20 +42,20 @@ struct vfmig_dirty_table {
 };
 
 /**
- * struct vfmig_dirty_dir - which pages of 1 TiB
- * @tables: NULL where there never was one
+ * struct vfmig_dirty_dir - dirty bits of 1 TiB
+ * @tables: NULL where no page was ever dirty
  */
 struct vfmig_dirty_dir {
 	struct vfmig_dirty_table *tables[VFMIG_DIRTY_DIR / VFMIG_DIRTY_TABLE];
 };
 
 /**
- * struct vfmig_dirty - a set of pages of all the address space
- * @ref: who makes a chunk, or reads, may still be at it when nobody else uses the
- *	set any more
- * @dirs: NULL where there never was a page
+ * struct vfmig_dirty - a set of pages of the whole address space
+ * @ref: references.  A thread that allocates a chunk or reads the set has one, because
+ *	tracking may be disabled in the meantime.
+ * @dirs: NULL where no page was ever dirty
  *
- * What leads to a page is added by whoever needs it first, and goes with the set.
+ * Directories, tables and chunks are allocated on first use and freed with the set.
  */
 struct vfmig_dirty {
 	struct kref ref;
@@ -63,9 +63,9 @@ struct vfmig_dirty {
 };
 
 /**
- * struct vfmig_dirty_place - where in a set a page is noted
- * @word: has its bit, or NULL
- * @written: what says that there is one in the word
+ * struct vfmig_dirty_place - place of a page in a set
+ * @word: the word with its bit
+ * @written: the word of the table that marks @word
  */
 struct vfmig_dirty_place {
 	atomic_long_t *word;
@@ -98,14 +98,14 @@ static inline unsigned int vfmig_dirty_bit(u64 iova)
 }
 
 /**
- * vfmig_dirty_find() - where a page is noted
+ * vfmig_dirty_find() - find the place of a page in a set
  * @dirty: the set
  * @iova: any byte of the page, within the aperture
- * @place: set to it
+ * @place: set to the place
  *
  * Context: any.
  *
- * Return: false if vfmig_dirty_prepare() has to make the place.
+ * Return: false if there is no chunk yet: call vfmig_dirty_prepare().
  */
 static __always_inline bool vfmig_dirty_find(struct vfmig_dirty *dirty, u64 iova,
 					     struct vfmig_dirty_place *place)
@@ -123,11 +123,11 @@ static __always_inline bool vfmig_dirty_find(struct vfmig_dirty *dirty, u64 iova
 }
 
 /**
- * vfmig_dirty_set() - a page was written
- * @place: what vfmig_dirty_find() gave for it
+ * vfmig_dirty_set() - add a page after it was written
+ * @place: its place, from vfmig_dirty_find()
  * @iova: any byte of the page
  *
- * Context: any; in the section of the dma_lock that the data was written in.
+ * Context: any; the dma_lock is held since before the data was written.
  */
 static __always_inline void vfmig_dirty_set(const struct vfmig_dirty_place *place, u64 iova)
 {
@@ -136,7 +136,7 @@ static __always_inline void vfmig_dirty_set(const struct vfmig_dirty_place *plac
 	/* The data before the bit, see dirty.c; pairs with take_bits() */
 	smp_mb__before_atomic();
 	atomic_long_or(BIT(vfmig_dirty_bit(iova)), place->word);
-	/* The bit before a look at whether it will be found; pairs with take_words() */
+	/* The bit before the test of the mark; pairs with take_words() */
 	smp_mb__after_atomic();
 	if (!(atomic_long_read(place->written) & word))
 		atomic_long_or(word, place->written);

@@ -3,15 +3,16 @@
  * DMA of a function: a copy, page by page, between its own memory and the pages
  * that its IOMMU domain maps.
  *
- * What a copy relies on it finds and uses under the function's dma_lock: that
- * the function is a bus master, which domain it is attached to, and what that
- * domain maps.  Who changes one of these takes the lock after (unmap) or for
- * (attach, bus master, reset) the change, and knows then that no copy is under
- * way that began before.  A page is copied in well under a microsecond, so the
- * lock is as raw as config space needs it, and nobody waits for long.
+ * A copy relies on three things: that the function is a bus master, its domain,
+ * and the mappings of the domain.  It looks them up and uses them under the
+ * function's dma_lock.  An unmap takes the lock after its change; attach, bus
+ * master and reset take it for the change.  Then no copy is under way that began
+ * before the change.  The lock is a raw spinlock because config space accesses
+ * take it.  It is held for the copy of a page, which takes well under a
+ * microsecond.
  *
- * Where writes are tracked or logged, each page is noted in the same section, see
- * dirty.c.  That can take memory, which has to be found without the lock.
+ * If writes are tracked or logged, the same section records the page, see
+ * dirty.c.  Memory for that is allocated without the lock.
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -21,9 +22,10 @@
 #include "fabric_priv.h"
 
 /*
- * The page at a physical address if it is memory.  User space may map other
- * devices' BARs too; those have no struct page, or, next to memory, one that is
- * reserved, as are those of the zero page and of persistent memory.
+ * The page at a physical address, or NULL if that is not memory.  User space can
+ * map BARs of other devices.  They have no struct page or, next to memory, a
+ * reserved one.  The zero page and persistent memory are reserved too, but may be
+ * used.
  */
 static struct page *vfmig_dma_page(phys_addr_t paddr)
 {
@@ -41,9 +43,9 @@ static struct page *vfmig_dma_page(phys_addr_t paddr)
 }
 
 /*
- * A small write arrives as a PCIe write does, from low to high addresses: whoever
- * polls the end of a queue entry may then read the rest of it.  memcpy() doesn't
- * promise that.
+ * A small write arrives like a PCIe write, from low to high addresses.  So a driver
+ * that polls the end of a queue entry may then read the rest of it.  memcpy() does
+ * not guarantee the order.
  */
 #define VFMIG_DMA_ORDERED	64
 
@@ -54,7 +56,7 @@ static void vfmig_dma_write_ordered(struct page *page, size_t offset, const void
 	for (size_t i = 0; i < len; i += sizeof(u64)) {
 		u64 word = get_unaligned((const u64 *)(buf + i));
 
-		/* Pairs with whatever read barrier the driver has after its poll */
+		/* Pairs with the read barrier of the guest's driver after its poll */
 		smp_store_release((u64 *)(to + offset + i), word);
 	}
 	kunmap_local(to);
@@ -69,11 +71,11 @@ static void vfmig_dma_write_page(struct page *page, size_t offset, const void *b
 }
 
 /*
- * Write within a page of IOVA, and note that it was written where that is to be
- * known: for the IOMMU, and in the function's own log.
+ * Write within a page of IOVA, and add the page to the sets of the IOMMU and of the
+ * function's log, as far as they are on.
  *
- * Returns NULL, or a set of pages with a reference, if nothing was written because
- * the set is not prepared for this page.
+ * Returns NULL.  If a set has no chunk for this page, nothing is written, and the set
+ * is returned with a reference.
  */
 static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, struct page *page,
 						 size_t offset, const void *buf, size_t len)
@@ -96,8 +98,8 @@ static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, 
 }
 
 /*
- * Copy within a page of IOVA; @fn->dma_lock is held.  *@unprepared is NULL, or as
- * vfmig_dma_write_noted() returns it.
+ * Copy within a page of IOVA; @fn->dma_lock is held.  Sets *@unprepared to the return
+ * value of vfmig_dma_write_noted(), or NULL.
  */
 static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 perm,
 			  struct vfmig_dirty **unprepared)
@@ -141,7 +143,7 @@ static int vfmig_dma(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 p
 			vfmig_dirty_put(unprepared);
 			if (!ret)
 				continue;
-			/* No write is done without its bit: it waits until there is memory */
+			/* Without its bit a write must wait until there is memory */
 			vfmig_fn_kick_later(fn);
 			return -EAGAIN;
 		}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The border between the fabric, which simulates what PCI, MSI-X and the IOMMU
- * are to a function, and a device model, which is what lies behind the BARs.
- * The fabric knows no NVMe, the model no config space.
+ * The interface between the fabric and a device model.  The fabric simulates
+ * PCI, MSI-X and the IOMMU.  The model simulates what is behind the BARs.  The
+ * fabric does not depend on NVMe, and the model does not handle config space.
  */
 #ifndef _VFMIG_FABRIC_H
 #define _VFMIG_FABRIC_H
@@ -21,12 +21,12 @@ struct vfmig_fn;	/* one function, PF or VF */
 #define VFMIG_MAX_VECTORS	64
 
 /**
- * struct vfmig_fn_desc - what a kind of function looks like on the bus
- * @device: PCI device ID (of a VF: what the PF's SR-IOV capability reports)
+ * struct vfmig_fn_desc - config space of one kind of function
+ * @device: PCI device ID (for a VF: the one that the PF's SR-IOV capability reports)
  * @class: class code, 24 bits
  * @revision: revision ID
- * @bar_size: sizes in bytes, powers of two of at least 4 KiB or 0 for none; a
- *	64-bit BAR, which all are, uses an even index
+ * @bar_size: sizes in bytes, powers of two of at least 4 KiB, 0 for no BAR.  All
+ *	BARs are 64-bit and so have an even index.
  * @msix_vectors: size of the MSI-X table, 0 for no MSI-X capability
  * @msix_bar: BAR of the MSI-X table and PBA
  * @msix_table: offset of the table, a multiple of 4 KiB
@@ -44,17 +44,17 @@ struct vfmig_fn_desc {
 };
 
 /**
- * struct vfmig_fabric_desc - what vfmig_fabric_create() is to make
- * @owner: module of the PF driver and of the models.  It is pinned while a driver
- *	other than its own and @vf_driver has a function, as such a driver may have
- *	users that the module's exit would wait for.
+ * struct vfmig_fabric_desc - description of a fabric, for vfmig_fabric_create()
+ * @owner: module of the PF driver and of the models.  The fabric pins it while a
+ *	driver other than the module's own and @vf_driver is bound to a function.
+ *	The module's exit would otherwise wait for the users of that driver.
  * @vendor: PCI vendor and subsystem vendor ID of all functions
  * @num_pfs: 1 to VFMIG_MAX_PFS
  * @total_vfs: TotalVFs of each PF, 1 to VFMIG_MAX_VFS
- * @vf_driver: driver_override that each VF gets at creation; pins @owner by itself
- *	while somebody uses a VF
- * @pf: the PFs
- * @vf: the VFs
+ * @vf_driver: driver_override that each VF gets at creation.  This driver itself
+ *	pins @owner while a VF is open.
+ * @pf: description of a PF
+ * @vf: description of a VF
  */
 struct vfmig_fabric_desc {
 	struct module *owner;
@@ -67,12 +67,12 @@ struct vfmig_fabric_desc {
 };
 
 /**
- * struct vfmig_fn_ops - what a model does when the bus asks
- * @reset: The function is reset (FLR of it or of its PF).  May sleep; until it
- *	returns the function answers config reads as not ready.  When it returns
- *	no DMA and no interrupt of before is under way.
- * @kick: DMA may work now where it gave -EAGAIN before.  Atomic context, any
- *	lock may be held.
+ * struct vfmig_fn_ops - callbacks from the bus to a model
+ * @reset: The function is reset (FLR of it or of its PF).  May sleep.  Until it
+ *	returns, config reads of the function return all ones.  When it returns, no
+ *	DMA and no interrupt that began before the reset is under way.
+ * @kick: DMA that returned -EAGAIN may work now.  Atomic context, any lock may be
+ *	held.
  * @bar_read: @len (1, 2, 4, 8; aligned) bytes at @offset of @bar, outside the
  *	MSI-X table and PBA.  May sleep.
  * @bar_write: the same for a write.
@@ -85,31 +85,31 @@ struct vfmig_fn_ops {
 };
 
 /**
- * vfmig_fabric_create() - make a host bridge with its PFs appear
- * @desc: what to make; copied
+ * vfmig_fabric_create() - create a host bridge with its PFs
+ * @desc: description; the fabric keeps a copy
  *
- * The PFs are enumerated, added and offered to drivers when this returns.
+ * When this returns, the PFs are enumerated and have been offered to drivers.
  *
  * Return: the fabric, or -EINVAL for a bad @desc, -ENOSPC if no PCI domain or
- * address window is free, -ENOMEM, or what the PCI, MSI or IOMMU core said.
+ * address window is free, -ENOMEM, or an error of the PCI, MSI or IOMMU core.
  */
 struct vfmig_fabric *vfmig_fabric_create(const struct vfmig_fabric_desc *desc);
 
 /**
- * vfmig_fabric_retire() - let no driver have a function any more
+ * vfmig_fabric_retire() - let no driver be bound to a function any more
  * @fabric: from vfmig_fabric_create()
  *
- * For the owner's exit, from which on a driver that gets a function can't pin the owner.
- * The drivers that have functions keep them.  No VF may be made any more.  May sleep;
- * takes the device locks of the functions.
+ * For the exit function of the owner: from then on the fabric can't pin the owner for a
+ * driver that binds.  Drivers that are bound stay bound.  The caller must create no VF any
+ * more.  May sleep; takes the device locks of the functions.
  */
 void vfmig_fabric_retire(struct vfmig_fabric *fabric);
 
 /**
- * vfmig_fabric_destroy() - remove it all
+ * vfmig_fabric_destroy() - remove the bridge and its functions
  * @fabric: from vfmig_fabric_create()
  *
- * Waits until drivers and users have let go of the functions.
+ * Waits until drivers and users have released the functions.
  */
 void vfmig_fabric_destroy(struct vfmig_fabric *fabric);
 
@@ -117,7 +117,7 @@ void vfmig_fabric_destroy(struct vfmig_fabric *fabric);
  * vfmig_fn_of() - the function behind a pci_dev
  * @pdev: any PCI device
  *
- * Return: its function, or NULL if it is not on a bus of ours.
+ * Return: the function, or NULL if @pdev is not on a bus of a fabric.
  */
 struct vfmig_fn *vfmig_fn_of(struct pci_dev *pdev);
 
@@ -134,98 +134,99 @@ struct vfmig_fn *vfmig_fn_vf(struct vfmig_fn *pf, unsigned int index);
 const char *vfmig_fn_name(struct vfmig_fn *fn);
 
 /**
- * vfmig_fn_set_model() - put a model behind a function, or take it away
+ * vfmig_fn_set_model() - attach a model to a function, or detach it
  * @fn: the function
- * @ops: what the bus may ask of the model, or NULL for none
- * @model: handed to @ops
+ * @ops: callbacks of the model, or NULL to detach
+ * @model: argument of @ops
  *
  * May sleep.  When it returns, no call of the previous @ops is under way.
  */
 void vfmig_fn_set_model(struct vfmig_fn *fn, const struct vfmig_fn_ops *ops, void *model);
 
 /**
- * vfmig_fn_bar_read() - an access to a BAR, from whoever traps them
+ * vfmig_fn_bar_read() - read from a BAR
  * @fn: the function
  * @bar: 0 to 5
  * @offset: byte offset in the BAR
  * @len: 1, 2, 4 or 8; @offset is a multiple of it
  *
- * The PBA is answered here, the rest by the model.  May sleep.
+ * For the driver that traps BAR accesses.  The fabric answers reads of the PBA, the
+ * model all others.  May sleep.
  *
- * Return: the value; all ones beyond the BAR, in the MSI-X table, where nothing
- * is, and while the function is being reset.
+ * Return: the value; all ones beyond the BAR, in the MSI-X table, without a model, and
+ * while the function is being reset.
  */
 u64 vfmig_fn_bar_read(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsigned int len);
 
-/** vfmig_fn_bar_write() - the same for a write, dropped where nothing is */
+/** vfmig_fn_bar_write() - write to a BAR; dropped where a read returns all ones, and in the PBA */
 void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsigned int len,
 			u64 val);
 
 /**
- * vfmig_fn_dma_read() - the function reads memory through its IOMMU
+ * vfmig_fn_dma_read() - read memory through the function's IOMMU
  * @fn: the function
  * @iova: first byte
- * @buf: where to
+ * @buf: destination
  * @len: bytes, any number
  *
- * Takes no lock for longer than a page's copy.  On error a part may have been copied.
+ * Holds a lock for the copy of a page at most.  On error a part may have been copied.
  *
- * Return: 0, -EFAULT if a page is not mapped or not with that permission
- * (counted as a DMA fault), -EAGAIN if bus master is off or the function is
- * being reset.  A kick() follows -EAGAIN when DMA may work again.
+ * Return: 0, -EFAULT if a page is not mapped, is mapped without the permission, or is not
+ * memory (counted as a DMA fault), -EAGAIN if bus master is off or the function is being
+ * reset.  A kick() follows -EAGAIN when DMA may work again.
  */
 int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
 
 /**
- * vfmig_fn_dma_write() - the function writes memory
+ * vfmig_fn_dma_write() - write memory through the function's IOMMU
  * @fn: the function
  * @iova: first byte
- * @buf: where from
+ * @buf: source
  * @len: bytes, any number
  *
- * As vfmig_fn_dma_read(), but may sleep: for memory, where writes are tracked or
- * logged.  Where there is none it returns -EAGAIN, and a kick() follows 10 ms later.
- * Where @iova and @len are multiples of 8 and @len is at most 64, CPUs see the bytes
- * arrive in order, 8 at a time; beyond that, in none.
+ * As vfmig_fn_dma_read(), with two differences.  It may sleep: if writes are tracked or
+ * logged, it allocates memory for the dirty bits.  If that fails, it returns -EAGAIN, and a
+ * kick() follows 10 ms later.  If @iova and @len are multiples of 8 and @len is at most 64,
+ * CPUs see the bytes arrive in order, 8 at a time.  Otherwise there is no order.
  *
  * Return: as vfmig_fn_dma_read().
  */
 int vfmig_fn_dma_write(struct vfmig_fn *fn, u64 iova, const void *buf, size_t len);
 
 /**
- * vfmig_fn_raise() - fire MSI-X vector @vector
+ * vfmig_fn_raise() - raise MSI-X vector @vector
  * @fn: the function
  * @vector: index in the MSI-X table; out of range is ignored
  *
- * Stays pending, once, while the vector has no handler, MSI-X is off or masked,
- * bus master is off, or interrupts are held, and fires when none is so.  Process
+ * The vector stays pending while it has no handler, MSI-X is off or masked, bus master is
+ * off, or interrupts are held.  It fires once when none of these holds any more.  Process
  * context, no raw spinlock held.
  */
 void vfmig_fn_raise(struct vfmig_fn *fn, unsigned int vector);
 
 /**
- * vfmig_fn_hold_irqs() - let no interrupt out until further notice, or again
+ * vfmig_fn_hold_irqs() - hold interrupts back, or release them
  * @fn: the function
- * @hold: true: when it returns none is under way; false: fire what is pending
+ * @hold: true: when this returns, no interrupt is under way; false: fire pending vectors
  *
- * A reset ends the hold and forgets what is pending.  May sleep.
+ * A reset ends the hold and clears pending vectors.  May sleep.
  */
 void vfmig_fn_hold_irqs(struct vfmig_fn *fn, bool hold);
 
 /**
- * vfmig_fn_log_start() - log what the function writes from now on
+ * vfmig_fn_log_start() - start to log DMA writes of the function
  * @fn: the function
- * @ranges: of IOVA, both ends belong to it; sorted, apart, of whole pages of 4 KiB
- * @count: how many @ranges
+ * @ranges: of IOVA, both ends inclusive; sorted, not overlapping, of whole pages of 4 KiB
+ * @count: number of @ranges
  *
- * Writes to other addresses are not reported.  A reset changes nothing.  May sleep.
+ * Writes to other addresses are not reported.  A reset does not change the log.  May sleep.
  *
- * Return: 0, -EINVAL if it logs already, -ENOMEM.
+ * Return: 0, -EINVAL if a log is on, -ENOMEM.
  */
 int vfmig_fn_log_start(struct vfmig_fn *fn, const struct range *ranges, unsigned int count);
 
 /**
- * vfmig_fn_log_stop() - log no more, if it did, and forget the log
+ * vfmig_fn_log_stop() - end the log, if one is on, and free it
  * @fn: the function
  *
  * May sleep.
@@ -233,20 +234,20 @@ int vfmig_fn_log_start(struct vfmig_fn *fn, const struct range *ranges, unsigned
 void vfmig_fn_log_stop(struct vfmig_fn *fn);
 
 /**
- * vfmig_fn_log_report() - what did the function write?
+ * vfmig_fn_log_report() - report and clear the writes in a range
  * @fn: the function
  * @iova: first byte to look at, a multiple of 4 KiB
  * @length: bytes to look at, a multiple of 4 KiB
  * @dirty: gets the pages of 4 KiB that were written since they were reported last
  *
- * Of a write that is under way the page is reported now, and the data can be seen,
- * or the next time.  May sleep, on user memory too.
+ * If a page is reported, its data is visible.  A page whose write is under way may be
+ * reported the next time.  May sleep, on user memory too.
  *
- * Return: 0, -EINVAL if it does not log or for a bad @iova or @length.
+ * Return: 0, -EINVAL if no log is on or for a bad @iova or @length.
  */
 int vfmig_fn_log_report(struct vfmig_fn *fn, u64 iova, u64 length, struct iova_bitmap *dirty);
 
-/** vfmig_fn_dma_faults() - DMA faults of the function since it was made */
+/** vfmig_fn_dma_faults() - number of DMA faults since the function was created */
 u64 vfmig_fn_dma_faults(struct vfmig_fn *fn);
 
 #endif /* _VFMIG_FABRIC_H */

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the fabric know of each other.
+ * Internal interfaces between the files of the fabric.
  *
  * Locks, outermost first:
  *
  *	vfmig_fn.model_lock	the model behind a function
- *	vfmig_fn.log_lock	whether a function logs its writes
+ *	vfmig_fn.log_lock	a function's log of its writes
  *	vfmig_vector.lock	one MSI-X vector, held while its handler runs
- *	vfmig_domain.lock	a page table's writers, and who uses it
+ *	vfmig_domain.lock	changes of a page table, and the list of its users
  *	vfmig_fabric.cfg_lock	config space; taken under the PCI core's pci_lock
- *	vfmig_fn.dma_lock	what a copy under way relies on
+ *	vfmig_fn.dma_lock	everything that a copy under way relies on
  *
- * A model may raise vectors and do DMA where it is called, under model_lock.
- * Nothing else is taken with vfmig_vector.lock held, and no two of a kind are
- * held together.  The PCI core calls into config.c with a raw spinlock held and
- * interrupts off, so there it is raw spinlocks and queued work only.
+ * The callbacks of a model run under model_lock and may raise vectors and do
+ * DMA.  No other lock of the fabric is taken with vfmig_vector.lock held, and no
+ * two locks of one kind are held together.  The PCI core calls config.c with a
+ * raw spinlock held and interrupts off, so config.c uses raw spinlocks and
+ * queued work only.
  */
 #ifndef _VFMIG_FABRIC_PRIV_H
 #define _VFMIG_FABRIC_PRIV_H
@@ -39,7 +40,7 @@ struct vfmig_dirty;
 struct vfmig_domain;
 struct vfmig_log;
 
-/* Bytes of config space that are not a constant 0: up to the SR-IOV capability's end */
+/* Bytes of config space up to the end of the SR-IOV capability; all others are 0 */
 #define VFMIG_CFG_SIZE		0x140
 
 /**
@@ -61,8 +62,9 @@ struct vfmig_pt {
  * struct vfmig_domain - a paging domain of the IOMMU
  * @domain: the IOMMU core's part
  * @lock: serialises changes of @pt and @dirty, protects @attachments
- * @pt: read without @lock by DMA, see dma.c
- * @dirty: pages written since tracking went on, or NULL while it is off; read as @pt
+ * @pt: page table; DMA reads it without @lock, see dma.c
+ * @dirty: pages written since tracking was enabled, NULL while it is off; DMA reads it
+ *	without @lock too
  * @attachments: functions that may be using @pt, &struct vfmig_attachment
  */
 struct vfmig_domain {
@@ -87,10 +89,10 @@ struct vfmig_attachment {
 
 /**
  * struct vfmig_vector - one MSI-X vector
- * @lock: held while the interrupt is delivered, so that who takes it knows that
- *	no delivery is under way; protects @virq and setting the pending bit
+ * @lock: held while the interrupt is delivered, so no delivery is under way while
+ *	another thread holds it; protects @virq and setting the pending bit
  * @fn: its function
- * @index: in the MSI-X table
+ * @index: index in the MSI-X table
  * @virq: Linux interrupt number, 0 for none
  */
 struct vfmig_vector {
@@ -100,7 +102,7 @@ struct vfmig_vector {
 	unsigned int virq;
 };
 
-/* Bits of vfmig_fn.irq_state; vectors fire if exactly VFMIG_IRQ_OPEN is set */
+/* Bits of vfmig_fn.irq_state; vectors fire if only VFMIG_IRQ_OPEN_BIT is set */
 enum {
 	VFMIG_IRQ_OPEN_BIT,	/* MSI-X on and not masked, bus master, not in reset */
 	VFMIG_IRQ_HELD_BIT,	/* vfmig_fn_hold_irqs() */
@@ -108,44 +110,45 @@ enum {
 
 /**
  * struct vfmig_fn - one function, PF or VF
- * @fabric: where it is
- * @desc: what it looks like
- * @pf: of a VF, its PF; NULL for a PF
- * @vfs: of a PF, its VFs, TotalVFs of them
- * @index: of a VF, among its PF's; of a PF, among all
- * @rid: bus number and devfn
+ * @fabric: the fabric that it belongs to
+ * @desc: its description
+ * @pf: its PF; NULL for a PF
+ * @vfs: for a PF: its VFs, TotalVFs of them
+ * @index: for a VF: among the VFs of its PF; for a PF: among all PFs
+ * @rid: routing ID: bus number and devfn
  * @name: for messages
  *
  * @cfg: config space, protected by cfg_lock
  * @cfg_writable: mask of the writable bits, protected by cfg_lock
  * @present: a PF, or a VF that is enabled; protected by cfg_lock
  * @resetting: a reset is under way; protected by cfg_lock
- * @reset_seq: resets asked for so far; protected by cfg_lock
- * @alive: present and not in reset; written under cfg_lock, read by anyone
+ * @reset_seq: number of resets requested; protected by cfg_lock
+ * @alive: present and not in reset; written under cfg_lock, read without a lock
  *
  * @dma_lock: protects @domain, @master and @logged, and is held for each copy
- * @domain: page table that DMA goes through, NULL if DMA is blocked
+ * @domain: IOMMU domain of its DMA, NULL if DMA is blocked
  * @master: may do DMA
- * @logged: pages written since the function's log went on, or NULL while it is off
+ * @logged: pages written since the function's log was started, NULL while it is off
  * @log_lock: protects @log, and serialises changes of @logged
  * @log: the function's log of its writes, or NULL
- * @attachment: use of @domain; serialised by the IOMMU core's group mutex
- * @pins: a driver from outside has it, and @fabric's owner is pinned; protected by
+ * @attachment: its attachment to @domain; serialised by the IOMMU core's group mutex
+ * @pins: a foreign driver is bound, and @fabric's owner is pinned for it; protected by
  *	the device lock of its pci_dev
- * @bars_taken: vfmig_bars_take() is to be undone; changes as its pci_dev comes and goes
- * @dma_faults: counted since the function was made
- * @faults_said: limits what the log says of them
+ * @bars_taken: vfmig_bars_take() must be undone; set and cleared when its pci_dev is added
+ *	and removed
+ * @dma_faults: number of DMA faults since the function was created
+ * @faults_said: rate limit of their messages
  *
  * @vectors: MSI-X vectors, @desc->msix_vectors of them
  * @irq_state: VFMIG_IRQ_ bits
  * @irq_pending: vectors that were raised and not delivered
  * @irq_live: vectors with a handler
- * @fire_work: delivers what became deliverable
+ * @fire_work: delivers vectors that have become deliverable
  *
  * @model_lock: read for each call of the model, written to change it
- * @ops: of the model, NULL for none
- * @model: for @ops
- * @reset_work: does what a config write began
+ * @ops: callbacks of the model, NULL for none
+ * @model: argument of @ops
+ * @reset_work: completes a reset that a config write began
  * @kick_work: tells the model that it may do DMA again
  */
 struct vfmig_fn {
@@ -191,10 +194,10 @@ struct vfmig_fn {
 
 /**
  * struct vfmig_fabric - a host bridge with its PFs and VFs
- * @desc: what it was made from; &vfmig_fabric_desc.vf_driver is a copy
+ * @desc: its description; &vfmig_fabric_desc.vf_driver is a copy
  * @pfs: its PFs, @desc.num_pfs of them
  * @cfg_lock: protects the config space of all functions
- * @wq: for resets and what else config writes can't do themselves
+ * @wq: for resets and other work that config writes can't do in atomic context
  * @dev: parent of the bridge and of the IOMMU
  * @fwnode: names the IOMMU and the MSI domain
  * @msi_domain: MSI parent domain

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A function's life: present or not, in reset or alive, with a model behind it
- * or without, and the way of a BAR access to that model.
+ * The state of a function: present or not, in reset or alive, with or without a
+ * model.  BAR accesses are passed on to the model here.
  *
- * A reset begins where config space is written, in atomic context, and from
- * there on the function does no DMA, raises no interrupt and answers no config
- * read but with all ones.  A work then has the model reset itself, which may
- * sleep, and lets the function answer again.
+ * A reset begins in a write to config space, in atomic context.  From then on the
+ * function does no DMA, raises no interrupt and returns all ones for config reads.
+ * A work then calls the reset callback of the model, which may sleep, and ends the
+ * reset.
  */
 #include <linux/pci.h>
 
 #include "fabric_priv.h"
 
 /**
- * vfmig_fn_update() - let a function do what its config space allows
+ * vfmig_fn_update() - apply config space to DMA and interrupts of a function
  * @fn: the function
  *
- * When it returns the function does no more than that: no copy is under way
- * that isn't allowed any more.
+ * When this returns, no copy is under way that is not allowed any more.
  *
  * Context: &vfmig_fabric.cfg_lock is held.
  */
@@ -58,7 +57,7 @@ void vfmig_fn_reset(struct vfmig_fn *fn)
  * @fn: a VF
  * @present: enabled
  *
- * A VF that goes is reset, so one that comes is as new.
+ * Disabling resets a VF, so an enabled VF is in its power-on state.
  *
  * Context: &vfmig_fabric.cfg_lock is held.
  */
@@ -80,7 +79,7 @@ static void vfmig_fn_do_reset(struct vfmig_fn *fn)
 	seq = fn->reset_seq;
 	raw_spin_unlock_irq(cfg_lock);
 
-	/* BAR accesses that began before: none comes through until the reset is over */
+	/* Wait for BAR accesses that began before; later ones fail until the reset is over */
 	down_write(&fn->model_lock);
 	up_write(&fn->model_lock);
 
@@ -92,7 +91,7 @@ static void vfmig_fn_do_reset(struct vfmig_fn *fn)
 	vfmig_msi_drop_pending(fn);
 
 	raw_spin_lock_irq(cfg_lock);
-	/* If asked for again meanwhile, the work is queued again, and will end it */
+	/* If another reset was requested, the work is queued again and ends that one */
 	if (seq == fn->reset_seq) {
 		vfmig_cfg_init(fn);
 		fn->resetting = false;
@@ -106,7 +105,7 @@ static void vfmig_vf_reset_work(struct work_struct *work)
 	vfmig_fn_do_reset(container_of(work, struct vfmig_fn, reset_work));
 }
 
-/* The reset of a PF is over when that of its VFs is */
+/* The reset of a PF ends after those of its VFs */
 static void vfmig_pf_reset_work(struct work_struct *work)
 {
 	struct vfmig_fn *pf = container_of(work, struct vfmig_fn, reset_work);
@@ -125,10 +124,10 @@ static void vfmig_fn_kick_work(struct work_struct *work)
 		fn->ops->kick(fn->model);
 }
 
-/* A shortage of memory may be over by then */
+/* Delay for a retry after an allocation has failed */
 #define VFMIG_KICK_LATER_MS	10
 
-/* kick() the model after a while */
+/* Call kick() of the model after VFMIG_KICK_LATER_MS */
 void vfmig_fn_kick_later(struct vfmig_fn *fn)
 {
 	queue_delayed_work(fn->fabric->wq, &fn->kick_work, msecs_to_jiffies(VFMIG_KICK_LATER_MS));
@@ -140,7 +139,7 @@ void vfmig_fn_set_model(struct vfmig_fn *fn, const struct vfmig_fn_ops *ops, voi
 		fn->ops = ops;
 		fn->model = model;
 	}
-	/* Only a model's DMA has itself kicked later */
+	/* Only DMA of a model queues this work with a delay */
 	if (!ops)
 		cancel_delayed_work_sync(&fn->kick_work);
 }
@@ -219,7 +218,7 @@ const char *vfmig_fn_name(struct vfmig_fn *fn)
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_name);
 
-/* What a function is (fabric, desc, pf, vfs, index, rid) is filled in already */
+/* The caller has set fabric, desc, pf, vfs, index and rid */
 int vfmig_fn_init(struct vfmig_fn *fn)
 {
 	snprintf(fn->name, sizeof(fn->name), "%04x:%02x:%02x.%x", fn->fabric->sysdata.domain,
@@ -230,7 +229,7 @@ int vfmig_fn_init(struct vfmig_fn *fn)
 	mutex_init(&fn->log_lock);
 	init_rwsem(&fn->model_lock);
 	INIT_DELAYED_WORK(&fn->kick_work, vfmig_fn_kick_work);
-	/* Apart for lockdep, as a PF's waits for those of its VFs */
+	/* Two functions, so two lockdep classes: a PF's work waits for those of its VFs */
 	if (vfmig_fn_is_vf(fn))
 		INIT_WORK(&fn->reset_work, vfmig_vf_reset_work);
 	else

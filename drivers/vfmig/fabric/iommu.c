@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The fabric's IOMMU as the IOMMU core sees it: which functions it serves, and
- * the domains they can be attached to.  pagetable.c holds the mappings, dma.c
- * follows them.
+ * The fabric's IOMMU for the IOMMU core: the functions that it serves, and the
+ * domains to which they can be attached.  pagetable.c has the mappings, and dma.c
+ * walks them.
  *
- * A function without a paging domain is blocked, and that is the default too:
- * host drivers have no business with a simulated function.  So maps and unmaps
- * come from VFIO and iommufd only, which may sleep.
+ * DMA of a function without a paging domain is blocked.  That is the default,
+ * because no driver of the host does DMA with a simulated function.  So maps and
+ * unmaps come from VFIO and iommufd only, and may sleep.
  *
- * An unmap is over when no copy can touch what was mapped.  A copy looks an IOVA
- * up and uses what it found under its function's dma_lock, so it is enough to
- * clear the entries and then to take and drop the dma_lock of each attached
- * function, like an IOTLB flush.  A function that is being attached meanwhile
- * either is in the domain's list already, or comes into it, and so to its page
- * table, when the domain's mutex is free and the entries are gone.  One that is
- * being detached stays in the list until it can't use the page table any more.
+ * An unmap must wait until no copy can touch the unmapped pages.  A copy looks an
+ * IOVA up and uses the result under its function's dma_lock.  So the unmap clears
+ * the entries, and then takes and drops the dma_lock of each attached function,
+ * like an IOTLB flush.  A function that is being attached is in the domain's list
+ * already, or is added to it, and may use the page table, only after the unmap has
+ * dropped the domain's mutex and the entries are clear.  A function that is being
+ * detached stays in the list until it can't use the page table any more.
  *
- * Dirty tracking is the domain's, and its switch is changed as a mapping is.  What
- * is unmapped is forgotten.  Where tracking is off, a write costs a test more.
+ * Dirty tracking belongs to the domain, and is switched in the same way as a mapping
+ * is changed.  Unmapping a range clears its dirty bits.  With tracking off, each
+ * write costs one extra test.
  */
 #include <linux/device/bus.h>
 #include <linux/module.h>
@@ -43,7 +44,7 @@ static void vfmig_attachment_free(struct vfmig_attachment *attachment)
 	kfree(attachment);
 }
 
-/* When this returns no copy goes through the domain of before; NULL blocks DMA */
+/* When this returns, no copy uses the previous domain; NULL blocks DMA */
 static void vfmig_attach(struct vfmig_fn *fn, struct vfmig_attachment *attachment)
 {
 	raw_spin_lock_irq(&fn->dma_lock);
@@ -142,7 +143,7 @@ static phys_addr_t vfmig_domain_iova_to_phys(struct iommu_domain *domain, dma_ad
 	return vfmig_pt_walk(&vdomain->pt, iova, &paddr) ? paddr : 0;
 }
 
-/* A copy by the CPU is coherent whatever the function asks for */
+/* A copy by the CPU is always coherent */
 static bool vfmig_domain_enforce_cache_coherency(struct iommu_domain *domain)
 {
 	return true;
@@ -158,14 +159,14 @@ static void vfmig_domain_free(struct iommu_domain *domain)
 	vfmig_pt_destroy(&vdomain->pt);
 	mutex_destroy(&vdomain->lock);
 	kfree(vdomain);
-	/* vfmig_iommu_exit() waits for what is left to run of this function */
+	/* vfmig_iommu_exit() waits until this function has returned */
 	module_put(THIS_MODULE);
 }
 
 /*
- * Note pages in @dirty from now on, or if it is NULL in none; nothing changes if that
- * is so already.  Returns what is not used, or not any more, for the caller to put: to
- * free a large set takes a while.
+ * Enable tracking with the set @dirty, or disable it if @dirty is NULL.  If it is in that
+ * state already, nothing changes.  Returns the set that is not in use, for the caller to
+ * put without the lock: freeing a large set takes a while.
  */
 static struct vfmig_dirty *vfmig_domain_exchange_dirty(struct vfmig_domain *vdomain,
 						       struct vfmig_dirty *dirty)
@@ -180,15 +181,15 @@ static struct vfmig_dirty *vfmig_domain_exchange_dirty(struct vfmig_domain *vdom
 	/* Pairs with the address dependency in dma.c */
 	smp_store_release(&vdomain->dirty, dirty);
 	/*
-	 * A copy under way may not have seen that tracking is on, and leaves no bit then:
-	 * its data must be there before the caller begins to read pages.  Or it still uses
-	 * the set that goes.
+	 * A copy under way may not have seen that tracking is on, and then sets no bit: its
+	 * data must be written before the caller begins to read pages.  Or the copy may still
+	 * use the old set.
 	 */
 	vfmig_domain_wait_for_dma(vdomain);
 	return old;
 }
 
-/* Switched on, the set of pages is empty; switched on again, it is what it was */
+/* Enabling starts with an empty set.  Enabling it again keeps the set. */
 static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool enabled)
 {
 	struct vfmig_dirty *unused, *dirty = NULL;
@@ -205,8 +206,8 @@ static int vfmig_domain_set_dirty_tracking(struct iommu_domain *domain, bool ena
 }
 
 /*
- * The caller, iommufd, asks for what is mapped only, and before tracking goes on for
- * nothing but to clear.  There is no IOTLB that would have to forget anything.
+ * iommufd asks for mapped ranges only.  Before it enables tracking it calls this without a
+ * bitmap, to clear.  There is no IOTLB to flush.
  */
 static int vfmig_domain_read_and_clear_dirty(struct iommu_domain *domain, unsigned long iova,
 					     size_t size, unsigned long flags,
@@ -260,12 +261,12 @@ static struct iommu_domain *vfmig_iommu_domain_alloc(struct device *dev)
 	vdomain->domain.geometry.aperture_end = BIT_ULL(VFMIG_PT_IOVA_BITS) - 1;
 	vdomain->domain.geometry.force_aperture = true;
 
-	/* iommufd can keep a domain when the last function is gone */
+	/* iommufd can keep a domain after the last function has been removed */
 	__module_get(THIS_MODULE);
 	return &vdomain->domain;
 }
 
-/* For iommufd: a domain with what @flags ask for */
+/* For iommufd: a domain with the features in @flags */
 static struct iommu_domain *vfmig_iommu_domain_alloc_flags(VFMIG_ALLOC_FLAGS_ARGS(dev, flags,
 										  user_data))
 {
@@ -300,8 +301,8 @@ static struct iommu_device *vfmig_iommu_probe_device(struct device *dev)
 }
 
 /*
- * A write to these addresses is an interrupt, on x86, and never memory.  No interrupt of
- * ours goes there, but a mapping that fails with any other IOMMU must fail with this one.
+ * On x86 a write to these addresses is an interrupt and never reaches memory.  The fabric
+ * does not use them, but a mapping that fails with any other IOMMU must fail here too.
  */
 #define VFMIG_MSI_START	0xfee00000
 #define VFMIG_MSI_SIZE	SZ_1M
@@ -330,9 +331,9 @@ static const struct iommu_ops vfmig_iommu_ops = {
 };
 
 /*
- * Tell the IOMMU core which IOMMU serves a function, as firmware tables do for
- * others.  iommu_fwspec_init() is for who holds a lock that modules can't get,
- * so this does by hand what it would; the core frees both.
+ * Tell the IOMMU core which IOMMU serves a function.  For hardware, firmware tables say
+ * that.  iommu_fwspec_init() needs a lock that is not exported to modules, so this does
+ * the same without it.  The core frees both objects.
  */
 static int vfmig_iommu_set_fwspec(struct device *dev, struct fwnode_handle *fwnode)
 {
@@ -353,7 +354,7 @@ static int vfmig_iommu_set_fwspec(struct device *dev, struct fwnode_handle *fwno
 	return 0;
 }
 
-/* Before the IOMMU core, and before drivers, hear of it */
+/* Runs before the IOMMU core and drivers get to know the function */
 static int vfmig_function_prepare(struct vfmig_fn *fn, struct pci_dev *pdev)
 {
 	int ret;
@@ -369,7 +370,7 @@ static int vfmig_function_prepare(struct vfmig_fn *fn, struct pci_dev *pdev)
 	return ret;
 }
 
-/* A notifier can't keep a device from being added, but a dead device gets no driver */
+/* A notifier can't prevent that a device is added.  A dead device gets no driver. */
 static void vfmig_function_added(struct vfmig_fn *fn, struct pci_dev *pdev)
 {
 	int ret = vfmig_function_prepare(fn, pdev);
@@ -381,7 +382,7 @@ static void vfmig_function_added(struct vfmig_fn *fn, struct pci_dev *pdev)
 	kill_device(&pdev->dev);
 }
 
-/* Before the PCI core frees the BARs */
+/* Runs before the PCI core frees the BARs */
 static void vfmig_function_removed(struct vfmig_fn *fn, struct pci_dev *pdev)
 {
 	if (fn->bars_taken)
@@ -389,7 +390,7 @@ static void vfmig_function_removed(struct vfmig_fn *fn, struct pci_dev *pdev)
 	fn->bars_taken = false;
 }
 
-/* The PF's own driver is of the module itself */
+/* Is this neither the owner's own driver (of the PF) nor the variant driver? */
 static bool vfmig_driver_is_foreign(const struct vfmig_fabric_desc *desc,
 				    const struct device_driver *driver)
 {
@@ -397,19 +398,19 @@ static bool vfmig_driver_is_foreign(const struct vfmig_fabric_desc *desc,
 }
 
 /*
- * A driver from outside gets the function.  The device is locked.  If the module is on
- * its way out, it can't be pinned, and takes the function away from the driver soon.
+ * A driver binds to the function.  The device is locked.  If the owner is being unloaded,
+ * it can't be pinned, and soon removes the function.
  */
 static void vfmig_function_bind(struct vfmig_fn *fn, struct pci_dev *pdev)
 {
 	struct vfmig_fabric_desc *desc = &fn->fabric->desc;
 
-	/* A kernel that tests drivers' removal binds twice in a row */
+	/* With CONFIG_DEBUG_TEST_DRIVER_REMOVE a driver binds twice in a row */
 	if (!fn->pins && vfmig_driver_is_foreign(desc, pdev->dev.driver))
 		fn->pins = try_module_get(desc->owner);
 }
 
-/* No driver has the function any more.  The device is locked. */
+/* No driver is bound to the function any more.  The device is locked. */
 static void vfmig_function_unbound(struct vfmig_fn *fn)
 {
 	if (fn->pins)
@@ -459,8 +460,8 @@ void vfmig_iommu_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &vfmig_bus_nb);
 	/*
-	 * The task that freed the last domain dropped the last reference to the module,
-	 * and may still be in vfmig_domain_free().  It does not sleep before it is out.
+	 * The task that freed the last domain dropped the last reference to the module and
+	 * may still be in vfmig_domain_free().  It does not sleep until it has returned.
 	 */
 	synchronize_rcu_tasks();
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A function's log of its own DMA writes, as a device keeps it that can log: which
- * pages of some ranges of IOVA it wrote, whatever the IOMMU makes of them.  dirty.c
- * keeps the pages, dma.c fills them in: all of them, as to ask for each whether it is
- * in a range would cost more than to keep it.  A report leaves out what is not.
+ * A function's log of its own DMA writes: the pages that it wrote in some ranges of
+ * IOVA, independent of the IOMMU.  dirty.c has the set of pages, and dma.c fills it.
+ * The set also has pages outside the ranges, because a test for each write would cost
+ * more.  A report leaves them out.
  *
- * The log is not a part of the function's state: it outlives resets.
+ * The log is not part of the function's state: a reset does not change it.
  */
 #include <linux/kref.h>
 #include <linux/minmax.h>
@@ -17,10 +17,10 @@
 
 /**
  * struct vfmig_log - a log
- * @ref: who reads may still be at it when the function logs no more
- * @pages: what was written, to whatever address
- * @count: how many @ranges
- * @ranges: of IOVA that are logged, sorted
+ * @ref: references; a report holds one, as the log may be stopped in the meantime
+ * @pages: pages that were written, inside and outside @ranges
+ * @count: number of @ranges
+ * @ranges: ranges of IOVA to report, sorted
  */
 struct vfmig_log {
 	struct kref ref;
@@ -53,7 +53,7 @@ static struct vfmig_log *vfmig_log_create(const struct range *ranges, unsigned i
 	return NULL;
 }
 
-/* When this returns no copy uses the log of before; log_lock is held */
+/* When this returns, no copy uses the previous log; log_lock is held */
 static void vfmig_log_replace(struct vfmig_fn *fn, struct vfmig_log *log)
 {
 	raw_spin_lock_irq(&fn->dma_lock);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * MSI-X: an MSI parent domain for the functions, and what a vector does between
- * being raised by the model and reaching its handler.
+ * MSI-X: an MSI parent domain for the functions, and the delivery of a vector
+ * from the model to its handler.
  *
- * No message is ever sent.  A vector knows the Linux interrupt that was made for
- * it and calls its handler directly, from whoever raised it; that is why there
- * is nothing to mask, acknowledge, or route, and why one device can't forge the
- * interrupts of another (isolated MSI).
+ * No message is ever sent.  A vector knows its Linux interrupt number and calls
+ * the handler directly, in the context that raised it.  So nothing has to be
+ * masked, acknowledged or routed, and one device can't forge the interrupts of
+ * another (isolated MSI).
  *
- * A raised vector is pending until it can be delivered: until it has a handler,
- * MSI-X is on and not masked, the function is a bus master and not in reset, and
- * its interrupts are not held.  Whoever makes one of these true queues
- * fire_work, because most of them are told in atomic context.  The vector's lock
- * makes sure that either the work sees the pending bit, or raising it sees the
- * change.
+ * A raised vector is pending until it can be delivered: it has a handler, MSI-X
+ * is on and not masked, the function is a bus master and not in reset, and its
+ * interrupts are not held.  A change that makes one of these true queues
+ * fire_work, because most changes come in atomic context.  The vector's lock
+ * guarantees that either the work sees the pending bit, or vfmig_fn_raise() sees
+ * the change.
  */
 #include <linux/interrupt.h>
 #include <linux/irq.h>
@@ -35,7 +35,7 @@ static void vfmig_vector_deliver(struct vfmig_vector *vec)
 	    !vec->virq || READ_ONCE(fn->irq_state) != VFMIG_IRQ_OPEN)
 		return;
 
-	/* Before the handler runs: what is raised meanwhile is a new interrupt */
+	/* Before the handler runs: a raise from now on is a new interrupt */
 	clear_bit(vec->index, fn->irq_pending);
 	generic_handle_irq_safe(vec->virq);
 }
@@ -73,7 +73,7 @@ void vfmig_fn_raise(struct vfmig_fn *fn, unsigned int vector)
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_raise);
 
-/* When this returns no delivery that began before is under way */
+/* When this returns, no delivery that began before is under way */
 static void vfmig_msi_wait(struct vfmig_fn *fn)
 {
 	for (unsigned int i = 0; i < fn->desc->msix_vectors; i++) {
@@ -94,7 +94,7 @@ void vfmig_fn_hold_irqs(struct vfmig_fn *fn, bool hold)
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_hold_irqs);
 
-/* Config space lets interrupts out from now on, or no longer.  Atomic context. */
+/* Config space allows interrupts, or does not allow them any more.  Atomic context. */
 void vfmig_msi_set_open(struct vfmig_fn *fn, bool open)
 {
 	if (!open)
@@ -103,13 +103,13 @@ void vfmig_msi_set_open(struct vfmig_fn *fn, bool open)
 		vfmig_msi_queue_fire(fn);
 }
 
-/* The function is in reset, so nothing is delivered all the same */
+/* The function is in reset, so ending the hold delivers nothing */
 void vfmig_msi_end_hold(struct vfmig_fn *fn)
 {
 	clear_bit(VFMIG_IRQ_HELD_BIT, &fn->irq_state);
 }
 
-/* The same, and the model was reset and raises nothing any more */
+/* The function is in reset, and the model was reset and raises nothing any more */
 void vfmig_msi_drop_pending(struct vfmig_fn *fn)
 {
 	for (unsigned int i = 0; i < fn->desc->msix_vectors; i++) {
@@ -128,8 +128,9 @@ u64 vfmig_msi_pba(const struct vfmig_fn *fn)
 }
 
 /*
- * The per-device domain, whose chip the PCI core made to write to the MSI-X
- * table, which nobody backs.  Its data leads to the vector through the parent's.
+ * The per-device domain.  The PCI core's chip for it writes to the MSI-X table, which
+ * has no hardware behind it, so its callbacks are replaced.  The parent's chip_data is
+ * the vector.
  */
 
 static struct vfmig_vector *vfmig_irq_vector(struct irq_data *d)
@@ -145,7 +146,7 @@ static void vfmig_irq_write_msg(struct irq_data *d, struct msi_msg *msg)
 {
 }
 
-/* First handler requested; under the interrupt descriptor's raw lock, as are the following */
+/* A handler was requested.  This and the following run under the descriptor's raw lock. */
 static unsigned int vfmig_irq_startup(struct irq_data *d)
 {
 	struct vfmig_vector *vec = vfmig_irq_vector(d);
@@ -162,7 +163,7 @@ static void vfmig_irq_shutdown(struct irq_data *d)
 	clear_bit(vec->index, vec->fn->irq_live);
 }
 
-/* The handler runs where the interrupt is raised, so any CPU will do */
+/* The handler runs in the context that raises the interrupt, so every mask is accepted */
 static int vfmig_irq_set_affinity(struct irq_data *d, const struct cpumask *mask, bool force)
 {
 	irq_data_update_effective_affinity(d, mask);
@@ -207,7 +208,7 @@ static void vfmig_irq_compose_msg(struct irq_data *d, struct msi_msg *msg)
 	memset(msg, 0, sizeof(*msg));
 }
 
-/* An interrupt came in while the handler was disabled: again, please */
+/* An interrupt came while the handler was disabled: raise it again */
 static int vfmig_irq_retrigger(struct irq_data *d)
 {
 	struct vfmig_vector *vec = d->chip_data;
@@ -218,9 +219,9 @@ static int vfmig_irq_retrigger(struct irq_data *d)
 }
 
 /*
- * KVM wants the vector posted to a vCPU, past the host, where the host's IOMMU can do
- * that.  The handler has to run, so posting is declined.  @vcpu_info is NULL if KVM
- * wants the vector back.
+ * KVM asks for the vector to be posted to a vCPU directly, if the host's IOMMU can do
+ * that.  Delivery calls the handler, so posting is declined.  @vcpu_info is NULL if KVM
+ * ends posting.
  */
 static int vfmig_irq_set_vcpu_affinity(struct irq_data *d, void *vcpu_info)
 {
@@ -239,9 +240,9 @@ static struct irq_chip vfmig_parent_chip = {
 };
 
 /*
- * Nothing backs the MSI-X table, so nobody may access it.  The PCI core and VFIO write
- * messages past the irq_chip, but not to a virtual descriptor, which has no table entry.
- * Masking reads the table back even so: it reads this word instead.
+ * The MSI-X table has no hardware behind it, so it must not be accessed.  The PCI core and
+ * VFIO write messages without the irq_chip, but not for a virtual descriptor, which has no
+ * table entry.  Masking still reads the table back: let it read this word instead.
  */
 static void vfmig_msi_hide_table(struct msi_desc *desc)
 {
@@ -280,7 +281,7 @@ static void vfmig_msi_free(struct irq_domain *domain, unsigned int virq, unsigne
 	struct irq_data *d = irq_domain_get_irq_data(domain, virq);
 	struct vfmig_vector *vec = d->chip_data;
 
-	/* The number will be somebody else's: don't let a delivery run into that */
+	/* The number can be reused: a delivery must not use it any more */
 	spin_lock(&vec->lock);
 	vec->virq = 0;
 	spin_unlock(&vec->lock);

@@ -3,13 +3,13 @@
  * The IOMMU's page table: a radix tree of four levels with leaves of 4 KiB,
  * 2 MiB and 1 GiB.
  *
- * Writers are serialised by the caller.  vfmig_pt_walk() runs beside them
- * without a lock: entries are single words, a table is complete before the
- * entry that leads to it, and a table that is no longer used is handed to the
- * caller, who frees it when no walk can be in it any more.
+ * The caller serialises writers.  vfmig_pt_walk() runs beside them without a
+ * lock.  Entries are single words, and a table is complete before its entry is
+ * set.  An unmap returns unused tables to the caller, who frees them when no walk
+ * can be in them any more.
  *
- * No table but the root is ever empty, so memory is in use only for what is
- * mapped, and a slot that holds a table holds a mapping somewhere below.
+ * Only the root can be empty.  So tables are allocated only for mappings, and an
+ * entry for a table always leads to a mapping.
  */
 #include <linux/gfp.h>
 #include <linux/log2.h>
@@ -20,7 +20,7 @@
 #define PTE_LEAF	BIT_ULL(2)
 #define PTE_TABLE	BIT_ULL(3)
 
-#define PT_BITS		9	/* of an IOVA, per level */
+#define PT_BITS		9	/* bits of an IOVA per level */
 #define PT_ENTRIES	512U
 #define PT_TOP		3	/* level of the root, whose leaves would be 512 GiB */
 
@@ -62,7 +62,7 @@ static void pt_free(u64 *table)
 	__free_page(page);
 }
 
-/* A table counts its entries in its struct page */
+/* The number of entries of a table is in its struct page */
 static unsigned long pt_count(const u64 *table)
 {
 	return page_private(virt_to_page(table));
@@ -93,15 +93,15 @@ static void pt_free_below(u64 *table, unsigned int level)
 	pt_free(table);
 }
 
-/* Nobody walks the table any more; mappings that are left don't matter */
+/* No walk may be in the table any more.  Remaining mappings are dropped. */
 void vfmig_pt_destroy(struct vfmig_pt *pt)
 {
 	pt_free_below(pt->root, PT_TOP);
 }
 
 /*
- * Fill slot @top of @table with tables down to @level for @iova, made in full
- * before the first of them can be seen.
+ * Add tables for @iova to @table, of level @top, down to @level.  They are complete
+ * before a walk can see the first of them.
  */
 static u64 *pt_grow(u64 *table, unsigned int top, u64 iova, unsigned int level, gfp_t gfp)
 {
@@ -129,7 +129,7 @@ err_free:
 	return ERR_PTR(-ENOMEM);
 }
 
-/* The table of @level for @iova, made if there is none */
+/* The table of @level for @iova, allocated if there is none */
 static u64 *pt_get_table(struct vfmig_pt *pt, u64 iova, unsigned int level, gfp_t gfp)
 {
 	u64 *table = pt->root;
@@ -150,14 +150,14 @@ static u64 *pt_get_table(struct vfmig_pt *pt, u64 iova, unsigned int level, gfp_
  * vfmig_pt_map() - map pages of one size
  * @pt: page table
  * @iova: first byte, aligned to @pgsize
- * @paddr: where it shall lead, aligned to @pgsize
+ * @paddr: first physical address, aligned to @pgsize
  * @pgsize: one of VFMIG_PT_PGSIZES
- * @pgcount: how many pages
+ * @pgcount: number of pages
  * @perms: VFMIG_PTE_READ, VFMIG_PTE_WRITE
- * @gfp: for tables
- * @mapped: advanced by the bytes that were mapped, on error too
+ * @gfp: for allocation of tables
+ * @mapped: incremented by the bytes that were mapped, on error too
  *
- * Return: 0, -ERANGE beyond the aperture, -EEXIST if something is mapped there,
+ * Return: 0, -ERANGE beyond the aperture, -EEXIST if a page is mapped already,
  * -ENOMEM.
  */
 int vfmig_pt_map(struct vfmig_pt *pt, u64 iova, phys_addr_t paddr, size_t pgsize, size_t pgcount,
@@ -177,7 +177,7 @@ int vfmig_pt_map(struct vfmig_pt *pt, u64 iova, phys_addr_t paddr, size_t pgsize
 		if (IS_ERR(table))
 			return PTR_ERR(table);
 
-		/* As many as there are in this table: a fresh one gets at least one */
+		/* All entries in this table: a new one gets at least one entry */
 		for (i = pt_index(iova, level); i < PT_ENTRIES && pgcount; i++, pgcount--) {
 			if (table[i])
 				return -EEXIST;
@@ -191,7 +191,7 @@ int vfmig_pt_map(struct vfmig_pt *pt, u64 iova, phys_addr_t paddr, size_t pgsize
 	return 0;
 }
 
-/* Unmap what one table holds of the range, and tables that this leaves empty */
+/* Unmap the part of the range in one table, and unlink tables that become empty */
 static size_t pt_unmap_in_table(struct vfmig_pt *pt, u64 iova, size_t size,
 				struct list_head *unused)
 {
@@ -206,7 +206,7 @@ static size_t pt_unmap_in_table(struct vfmig_pt *pt, u64 iova, size_t size,
 		path[--level] = pt_next(pte);
 	}
 
-	/* A part of a large page can't be unmapped, and nobody who maps one asks for it */
+	/* A part of a large page can't be unmapped; VFIO and iommufd don't ask for it */
 	pgsize = 1UL << pt_shift(level);
 	if (!IS_ALIGNED(iova, pgsize))
 		return 0;
@@ -228,14 +228,14 @@ static size_t pt_unmap_in_table(struct vfmig_pt *pt, u64 iova, size_t size,
 }
 
 /**
- * vfmig_pt_unmap() - unmap pages of whatever sizes
+ * vfmig_pt_unmap() - unmap pages of any size
  * @pt: page table
  * @iova: first byte, aligned to 4 KiB
  * @size: bytes, a multiple of 4 KiB
- * @unused: gets tables for vfmig_pt_free_unused(), when no walk can be in them
+ * @unused: gets tables, for vfmig_pt_free_unused() when no walk can be in them
  *
- * Return: bytes unmapped, less than @size if the range has a hole or ends within
- * a large page.
+ * Return: number of bytes unmapped; less than @size if the range has a hole or ends
+ * within a large page.
  */
 size_t vfmig_pt_unmap(struct vfmig_pt *pt, u64 iova, size_t size, struct list_head *unused)
 {
@@ -264,16 +264,16 @@ void vfmig_pt_free_unused(struct list_head *unused)
 }
 
 /**
- * vfmig_pt_walk() - where does an IOVA lead
+ * vfmig_pt_walk() - translate an IOVA
  * @pt: page table
  * @iova: any byte
  * @paddr: set to the physical address of that byte
  *
- * Context: any, but tables must not be freed meanwhile: under &vfmig_domain.lock
- * or the dma_lock of an attached function.
+ * Context: any, under &vfmig_domain.lock or the dma_lock of an attached function, so
+ * that no table is freed during the walk.
  *
- * Return: permissions (VFMIG_PTE_READ, VFMIG_PTE_WRITE) and other bits that say
- * that there is a mapping, or 0 if there is none.
+ * Return: permissions (VFMIG_PTE_READ, VFMIG_PTE_WRITE) and other non-zero bits of the
+ * entry, or 0 if there is no mapping.
  */
 u64 vfmig_pt_walk(const struct vfmig_pt *pt, u64 iova, phys_addr_t *paddr)
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bridge's window: physical addresses for the BARs.  Nothing decodes them, and
- * nothing may access them.
+ * The bridge's window: physical addresses for the BARs.  No hardware decodes them,
+ * and nothing may access them.
  *
- * The window lies as low as it can, above all memory that is there or may be plugged
- * in, and above what else is there.  A high address is no better: the processor of a
- * VM may claim more address bits than the host's has.
+ * The window is as low as possible: above all memory that exists or can be plugged in,
+ * and above all other resources.  A high address would not be safer, because the CPU of
+ * a VM may report more address bits than the host's has.
  */
 #include <linux/acpi.h>
 #include <linux/ioport.h>
@@ -20,7 +20,7 @@ static resource_size_t vfmig_window_size(const struct vfmig_fabric_desc *desc)
 {
 	resource_size_t size = SZ_1M;
 
-	/* Room to align each of them to its size, VF BARs one PF's after the other's */
+	/* Twice the sum, so each BAR, and the VF BARs of each PF together, can be aligned */
 	for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++)
 		size += 2ULL * desc->num_pfs *
 			(desc->pf.bar_size[i] + (u64)desc->vf.bar_size[i] * desc->total_vfs);
@@ -35,7 +35,7 @@ static int vfmig_note_end(struct resource *res, void *arg)
 	return 0;
 }
 
-/* The last byte of all that has @flags, at least 4 GiB - 1 */
+/* The last byte of all resources with @flags, at least 4 GiB - 1 */
 static u64 vfmig_resources_end(unsigned long flags)
 {
 	u64 end = SZ_4G - 1;
@@ -45,8 +45,8 @@ static u64 vfmig_resources_end(unsigned long flags)
 }
 
 /*
- * The last byte that the firmware keeps for memory, hot-pluggable memory included.  The
- * kernel's own copy of this, max_possible_pfn, is not exported.
+ * The last byte that the firmware reserves for memory, hot-pluggable memory included.  The
+ * kernel's own value, max_possible_pfn, is not exported.
  *
  * ACPI 6.5, 5.2.16 System Resource Affinity Table
  */
@@ -75,7 +75,7 @@ static u64 vfmig_firmware_memory_end(void)
 	return end;
 }
 
-/* AMD CPUs route the 12 GiB below 1 TiB to HyperTransport, where nobody may tread */
+/* AMD CPUs reserve the 12 GiB below 1 TiB for HyperTransport */
 static bool vfmig_window_is_usable(const struct resource *window)
 {
 	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
@@ -89,7 +89,7 @@ static int vfmig_window_claim_above(struct resource *window, u64 size, u64 below
 {
 	u64 start = ALIGN(below + 1, size);
 
-	/* Ever larger steps: what is in the way may be large too */
+	/* Double the step each time: the resource in the way may be large too */
 	for (u64 step = size; start >= SZ_4G && start <= iomem_resource.end - size + 1; step *= 2) {
 		window->start = start;
 		window->end = start + size - 1;
@@ -102,7 +102,7 @@ static int vfmig_window_claim_above(struct resource *window, u64 size, u64 below
 
 /**
  * vfmig_window_claim() - find addresses for the BARs
- * @fabric: the fabric, whose description and device are there
+ * @fabric: the fabric, with description and device set
  *
  * Return: 0, or -ENOSPC if no address is free.
  */
@@ -115,7 +115,7 @@ int vfmig_window_claim(struct vfmig_fabric *fabric)
 	fabric->window.name = dev_name(fabric->dev);
 	fabric->window.flags = IORESOURCE_MEM | IORESOURCE_MEM_64;
 
-	/* The addresses of another bridge may reach up to the last: then between the two */
+	/* Another bridge may have all addresses up to the last one: go below it, above memory */
 	if (!vfmig_window_claim_above(&fabric->window, size, all))
 		return 0;
 	return vfmig_window_claim_above(&fabric->window, size, memory);
@@ -126,7 +126,7 @@ void vfmig_window_release(struct vfmig_fabric *fabric)
 	release_resource(&fabric->window);
 }
 
-/* The first @count BARs */
+/* Release the first @count BARs */
 static void vfmig_bars_release(struct pci_dev *pdev, int count)
 {
 	while (count--)
@@ -136,8 +136,8 @@ static void vfmig_bars_release(struct pci_dev *pdev, int count)
 }
 
 /*
- * Put the BARs of a function to use, exclusively, as a driver does: then neither another
- * driver nor a user, through sysfs, can map them.  -EBUSY.
+ * Claim the BARs of a function exclusively, as a driver does.  Then neither another driver
+ * nor a user through sysfs can map them.  -EBUSY if one is claimed already.
  */
 int vfmig_bars_take(struct pci_dev *pdev)
 {
