@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfmig_sim: a simulated SR-IOV device.  Module parameters, and what loading the
- * module does: a fabric with its PFs, which the driver in pf.c takes.  What the
- * bus is to them is in fabric/, what a VF is in nvme/.
+ * vfmig_sim: a simulated SR-IOV device.  This file has the module parameters, and
+ * creates a fabric with its PFs.  The PF driver is in pf.c, the bus in fabric/, and
+ * the device model of a VF in nvme/.
  */
 #include <linux/log2.h>
 #include <linux/math64.h>
@@ -13,8 +13,8 @@
 #include "sim.h"
 
 /*
- * The medium is thin, so it may be larger than the memory that is there; far
- * larger is a mistake.
+ * A medium is thin, so it may be larger than the machine's memory.  A much larger
+ * size is probably a mistake and is refused.
  */
 #define VFMIG_MAX_OVERCOMMIT	8
 
@@ -67,7 +67,7 @@ const char *vfmig_check_lba_size(unsigned int value)
 
 const char *vfmig_check_queues(unsigned int value)
 {
-	/* UEFI's driver creates two and gives up on a controller that has one */
+	/* UEFI's driver creates two pairs and does not accept a controller with one */
 	return value >= 2 && value <= VFMIG_MAX_QUEUES ? NULL : "not between 2 and 32";
 }
 

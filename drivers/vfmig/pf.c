@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The driver of the simulated PF: makes and removes its VFs, offers them to the
- * variant driver, and has the knobs.  A PF has no BAR and does nothing by itself;
- * an FLR of it resets the VFs, which the fabric sees to.
+ * The driver of the simulated PF.  It creates and removes VFs, registers them with
+ * the variant driver, and has the settings in sysfs and debugfs.  A PF has no BAR and
+ * no function of its own.  The fabric handles an FLR of the PF, which resets the VFs.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -12,10 +12,10 @@
 #include "sim.h"
 
 /**
- * struct vfmig_vf - what the PF driver has for a VF
+ * struct vfmig_vf - a VF, for the PF driver
  * @fn: its function
- * @model: the device, of the model's own type
- * @dir: its knobs in debugfs
+ * @model: the device model's handle
+ * @dir: its directory in debugfs
  */
 struct vfmig_vf {
 	struct vfmig_fn *fn;
@@ -26,10 +26,11 @@ struct vfmig_vf {
 /**
  * struct vfmig_pf - a PF
  * @fn: its function
- * @lock: protects @config, and @nr_vfs where the PF's device lock is not held
- * @config: for VFs made from now on; the latency and @erase_on_close for all
- * @nr_vfs: VFs that there are
- * @vfs: the VFs.  Changed while there is no VF on the bus.
+ * @lock: protects @config, and @nr_vfs for users that do not hold the PF's device lock
+ * @config: for VFs that are created from now on.  A change of the latency or of
+ *	@erase_on_close also applies to existing VFs.
+ * @nr_vfs: number of VFs
+ * @vfs: the VFs.  Changed only while no VF is on the bus.
  */
 struct vfmig_pf {
 	struct vfmig_fn *fn;
@@ -41,7 +42,7 @@ struct vfmig_pf {
 
 static struct dentry *debugfs_root;
 
-/* The module's exit has begun: no PF gets VFs any more.  Read under a PF's device lock. */
+/* Module exit has begun: no more VFs are created.  Read under a PF's device lock. */
 static bool pf_going;
 
 void vfmig_pf_debugfs_init(void)
@@ -191,7 +192,7 @@ static int pf_create_vfs(struct vfmig_pf *pf, unsigned int nr)
 	return 0;
 }
 
-/* The handle of VF @index of a PF of ours; see &vfmig_vf_ops.find */
+/* The handle of VF @index of a PF of this driver; see &vfmig_vf_ops.find */
 void *vfmig_pf_find(struct pci_dev *pdev, unsigned int index)
 {
 	struct vfmig_pf *pf = pci_get_drvdata(pdev);
@@ -253,7 +254,7 @@ static void pf_remove(struct pci_dev *pdev)
 	pf_destroy_vfs(pf);
 }
 
-/* PFs, with a reference: one may be removed by hand meanwhile */
+/* PFs, each with a reference, because a user can remove one through sysfs at any time */
 struct vfmig_pf_list {
 	unsigned int nr;
 	struct device *dev[VFMIG_MAX_PFS];
@@ -279,11 +280,11 @@ static struct attribute *pf_find_attr(struct device *dev, const char *name)
 }
 
 /*
- * Remove the VFs of a PF as a write to its sriov_numvfs does.
+ * Remove the VFs of a PF through its sriov_numvfs.
  *
- * Which locks pci_disable_sriov() must be called with, or without, differs from kernel
- * to kernel, and not by version.  The PCI core's own way to call it is right in each,
- * and needs no lock of the caller's.
+ * The locks that pci_disable_sriov() must be called with, or without, differ from kernel to
+ * kernel, and not by version.  The PCI core's own store function takes the right ones in
+ * each kernel, and its caller needs no lock.
  */
 static void pf_write_numvfs_0(struct device *dev)
 {
@@ -297,11 +298,13 @@ static void pf_write_numvfs_0(struct device *dev)
 }
 
 /*
- * The module goes: no VF is open, and none may come, or get a driver.  When all VFs are
- * gone, pci_disable_sriov() in pf_remove() does nothing, whatever locks are held.
+ * For module exit.  No VF is open, and from here on no VF is created or gets a driver.  This
+ * removes all VFs, so pci_disable_sriov() in pf_remove() has nothing to do, with whatever
+ * locks held.
  *
- * A write to sriov_numvfs takes the PF's device lock, then the lock of rescans; removal of
- * the PF by hand takes them the other way round.  The PCI core has that in itself.
+ * A write to sriov_numvfs takes the PF's device lock and then the PCI core's
+ * rescan-remove lock.  Removal of the PF through sysfs takes them in the opposite order.
+ * This inversion is in the PCI core, not in this driver.
  */
 void vfmig_pf_unregister_driver(struct vfmig_fabric *fabric)
 {
@@ -320,9 +323,9 @@ void vfmig_pf_unregister_driver(struct vfmig_fabric *fabric)
 /**
  * struct vfmig_pf_attr - a setting in sysfs
  * @attr: the attribute
- * @offset: of the setting in &struct vfmig_vf_config
- * @check: NULL if a value is good
- * @apply: to VFs that there are, or NULL if it is for those made from now on
+ * @offset: offset of the setting in &struct vfmig_vf_config
+ * @check: returns NULL if a value is valid, else the reason
+ * @apply: applies a value to an existing VF, or NULL if it is only for later VFs
  */
 struct vfmig_pf_attr {
 	struct device_attribute attr;

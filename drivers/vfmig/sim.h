@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The border between the PF driver, which makes and removes VFs, and a device
- * model, which is what a VF does.  The PF driver knows no NVMe; a second model
- * is another &struct vfmig_model.
+ * The interface between the PF driver, which creates and removes VFs, and a device
+ * model, which implements a VF.  The PF driver does not depend on NVMe.  A second
+ * model would be another &struct vfmig_model.
  */
 #ifndef _VFMIG_SIM_H
 #define _VFMIG_SIM_H
@@ -15,19 +15,19 @@
 #define VFMIG_MAX_QUEUES	32
 #define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
 
-/* When a medium is erased by itself */
+/* When the driver erases a medium by itself */
 enum vfmig_erase_on_close {
 	VFMIG_ERASE_NEVER,
-	VFMIG_ERASE_MOVED,	/* when it is closed after it was read, and not used since */
-	VFMIG_ERASE_CLOSE,	/* whenever the VF is closed */
+	VFMIG_ERASE_MOVED,	/* on close, if its stream was read and it was not used since */
+	VFMIG_ERASE_CLOSE,	/* on every close */
 };
 
 /**
- * struct vfmig_vf_config - what a VF is made with
+ * struct vfmig_vf_config - settings of a VF
  * @media_mb: size of the medium in MiB
  * @lba_size: bytes of a logical block
  * @queues: I/O queue pairs
- * @io_latency_us: time that an I/O command takes
+ * @io_latency_us: time from the doorbell of an I/O command to its execution
  * @erase_on_close: &enum vfmig_erase_on_close
  */
 struct vfmig_vf_config {
@@ -39,23 +39,24 @@ struct vfmig_vf_config {
 };
 
 /**
- * struct vfmig_model - a kind of device that a VF can be
- * @fn: what it looks like on the bus
- * @init: module init; 0 or a negative errno
- * @exit: module exit
- * @create: make a device behind function @fn, in its power-on state and with an
- *	empty medium; the handle for the other functions, or an ERR_PTR
- * @destroy: the function's pci_dev and the bus have let go of it
- * @set_io_latency: from the next I/O command on; any time
+ * struct vfmig_model - a device model, which implements the VFs
+ * @fn: config space of a VF
+ * @init: called at module init; returns 0 or a negative errno
+ * @exit: called at module exit
+ * @create: create a device behind function @fn, in its power-on state and with an
+ *	empty medium.  Returns the handle for the other functions, or an ERR_PTR.
+ * @destroy: free the device.  The function's pci_dev is gone, and the bus does not call
+ *	the model any more.
+ * @set_io_latency: set the latency for later I/O commands; any time
  * @get_io_latency: the last value set
- * @set_media_mb: make the medium larger or smaller, any time; -EBUSY if it can't be
- *	now, -ENOMEM
+ * @set_media_mb: resize the medium; any time.  -ENOMEM, or -EBUSY while the VF is
+ *	stopped and its stream is read.
  * @get_media_mb: size of the medium in MiB
- * @erase: make the medium read as zeroes, any time; -EBUSY if it can't be now
- * @set_erase_on_close: &enum vfmig_erase_on_close, from the next close on; any time
+ * @erase: make the medium read as zeroes; any time.  -EBUSY as for @set_media_mb.
+ * @set_erase_on_close: set &enum vfmig_erase_on_close for the next close; any time
  * @get_erase_on_close: the last value set
- * @fn_ops: for the bus
- * @vf_ops: for the variant driver; @find is vfmig_pf_find()
+ * @fn_ops: callbacks for the bus
+ * @vf_ops: callbacks for the variant driver; its find is vfmig_pf_find()
  */
 struct vfmig_model {
 	struct vfmig_fn_desc fn;
@@ -78,7 +79,7 @@ struct vfmig_model {
 extern const struct vfmig_model *const vfmig_model;
 extern const struct vfmig_vf_config *const vfmig_defaults;
 
-/* Is @value good for a setting?  NULL, or why not */
+/* Check a value of a setting; return NULL if it is valid, else the reason */
 const char *vfmig_check_media_mb(unsigned int value);
 const char *vfmig_check_lba_size(unsigned int value);
 const char *vfmig_check_queues(unsigned int value);
