@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What of the kernel's interfaces differs for the variant driver.  Kbuild asks the
- * headers for the VFMIG_HAS_ symbols.
+ * Differences between kernels in the interfaces that the variant driver uses.  Kbuild
+ * defines the VFMIG_HAS_ symbols from the kernel's headers.
  */
 #ifndef _VFMIG_VFIO_COMPAT_H
 #define _VFMIG_VFIO_COMPAT_H
 
 #include <linux/vfio_pci_core.h>
 
-/* vfio_device_ops.get_region_info_caps takes region info out of the ioctl (6.19) */
+/* Region info has its own callback and is not part of the ioctl callback any more (6.19) */
 #ifdef VFMIG_HAS_REGION_INFO_CAPS
 #define VFMIG_COMPAT_REGION_INFO_OP					\
 	.get_region_info_caps = vfio_pci_ioctl_get_region_info,
@@ -16,7 +16,7 @@
 #define VFMIG_COMPAT_REGION_INFO_OP
 #endif
 
-/* .match_token_uuid takes the VF token out of the device name (6.17) */
+/* The VF token has its own callback and is not only in the device name any more (6.17) */
 #ifdef VFMIG_HAS_MATCH_TOKEN_UUID
 #define VFMIG_COMPAT_MATCH_TOKEN_OP					\
 	.match_token_uuid = vfio_pci_core_match_token_uuid,
@@ -25,8 +25,8 @@
 #endif
 
 /*
- * Did the user ask for VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, and so know of
- * VFIO_PRECOPY_INFO_REINIT?  The kernel has both or none.
+ * Has the user enabled VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, and so knows
+ * VFIO_PRECOPY_INFO_REINIT?  A kernel has both or none.
  */
 #ifdef VFIO_PRECOPY_INFO_REINIT
 static inline bool vfmig_compat_precopy_info_v2(const struct vfio_device *vdev)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The variant driver's own view of an open VF.
+ * The variant driver's state of a VF.
  */
 #ifndef _VFMIG_DEVICE_H
 #define _VFMIG_DEVICE_H
@@ -16,23 +16,23 @@ struct vfmig_load;
 
 /**
  * struct vfmig_device - a VF bound to this driver
- * @core: what vfio_pci_core knows of it
- * @ops: what the PF driver does for it; constant
+ * @core: vfio_pci_core's part
+ * @ops: operations of the PF driver; constant
  * @vf: the PF driver's handle; constant, valid while bound
- * @state_mutex: protects @open, @state, @save and @load; held over every arc.
- *	Never held while user memory is touched.  Released by
- *	vfmig_state_unlock() only.
- * @open: a user has the device, the PF driver has us for a client
- * @state: where the migration state machine stands
- * @save: the data fd of PRE_COPY and STOP_COPY, with our own reference, or NULL.
- *	Written under @state_mutex and @save_lock, read under either.
- * @load: the data fd of RESUMING, with our own reference, or NULL
- * @refusals: limits what the log says of refused streams
- * @save_lock: lets mem_dirty(), in atomic context, look at @save
+ * @state_mutex: protects @open, @state, @save and @load; held during every arc.
+ *	Never held while user memory is accessed.  Released only by
+ *	vfmig_state_unlock().
+ * @open: a user has the device open, and the PF driver calls vfmig_client
+ * @state: current migration state
+ * @save: the data fd of PRE_COPY and STOP_COPY, with a reference of the driver, or
+ *	NULL.  Written under @state_mutex and @save_lock, read under either.
+ * @load: the data fd of RESUMING, with a reference of the driver, or NULL
+ * @refusals: rate limit of the messages about refused streams
+ * @save_lock: allows mem_dirty(), which runs in atomic context, to read @save
  * @reset_lock: protects all below, and orders @deferred_reset with @state_mutex
- * @deferred_reset: the VF was reset while somebody held @state_mutex, who does
- *	in vfmig_state_unlock() what there is to do
- * @resets: how many resets the PF driver has told of
+ * @deferred_reset: the VF was reset, and the thread that holds @state_mutex must handle
+ *	the reset in vfmig_state_unlock()
+ * @resets: number of resets that the PF driver has reported
  * @resets_before: @resets when the PCI core's last reset of the VF began
  */
 struct vfmig_device {
@@ -48,7 +48,7 @@ struct vfmig_device {
 
 	struct ratelimit_state refusals;
 
-	spinlock_t save_lock;		/* save, for mem_dirty() */
+	spinlock_t save_lock;		/* save, in mem_dirty() */
 
 	spinlock_t reset_lock;		/* all below */
 	bool deferred_reset;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The data fd that a stream is written to, in RESUMING.
+ * The data fd of RESUMING: a user writes a stream to it.
  */
 #ifndef _VFMIG_LOAD_H
 #define _VFMIG_LOAD_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DMA logging (VFIO_DEVICE_FEATURE_DMA_LOGGING_START, _STOP and _REPORT): what VFIO
- * asks and what the PF driver's device does.  It is apart from the migration states:
- * any of the three can come in each of them, and a reset changes nothing.
+ * DMA logging (VFIO_DEVICE_FEATURE_DMA_LOGGING_START, _STOP and _REPORT): passes VFIO's
+ * calls on to the PF driver.  It is independent of the migration states: each of the
+ * three can come in any state, and a reset does not change the log.
  */
 #include <linux/interval_tree.h>
 #include <linux/iova_bitmap.h>
@@ -18,8 +18,9 @@
 #include "device.h"
 
 /*
- * The ranges of @tree, which VFIO made of what the user gave and checked, in order, and of
- * whole pages of @page_size.  At most @count: those that share a page become one.
+ * The ranges of @tree as an array, sorted and extended to whole pages of @page_size.  VFIO
+ * has made @tree of the user's ranges and checked them.  Ranges that share a page are
+ * merged, and *@count is updated.
  */
 static struct range *vfmig_log_ranges(struct rb_root_cached *tree, u64 page_size, u32 *count)
 {
@@ -34,7 +35,7 @@ static struct range *vfmig_log_ranges(struct rb_root_cached *tree, u64 page_size
 		struct interval_tree_node *node = rb_entry(rb, struct interval_tree_node, rb);
 		u64 start = round_down(node->start, page_size);
 
-		/* Nobody asked for a length: of a range of none the end is before the start */
+		/* VFIO accepts an empty range, whose end is before its start */
 		if (node->last + 1 == node->start) {
 			kfree(ranges);
 			return ERR_PTR(-EINVAL);
@@ -47,7 +48,7 @@ static struct range *vfmig_log_ranges(struct rb_root_cached *tree, u64 page_size
 	return ranges;
 }
 
-/* @page_size is what the user would like; a device does what it can, and says what that is */
+/* *@page_size is the resolution that the user wants; the device sets it to its own */
 static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree, u32 count,
 			   u64 *page_size)
 {
@@ -88,7 +89,7 @@ static const struct vfio_log_ops vfmig_log_ops = {
 	.log_read_and_clear = vfmig_log_read_and_clear,
 };
 
-/* Offered where the kernel can report and the device can log */
+/* Offer logging if the kernel can report and the device can log */
 void vfmig_log_init(struct vfmig_device *vfdev)
 {
 	if (IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && vfdev->ops->log_start)

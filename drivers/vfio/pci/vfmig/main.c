@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfmig_vfio_pci: VFIO variant driver that live-migrates the VFs of PF drivers
- * which register with vfmig_register_pf().  This file is what the PCI and VFIO
- * cores see of it; migration.c holds the state machine.
+ * vfmig_vfio_pci: VFIO variant driver that migrates the VFs of PF drivers which
+ * register with vfmig_register_pf().  This file has the callbacks of the PCI and
+ * VFIO cores.  migration.c has the state machine.
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -47,7 +47,7 @@ static int vfmig_open_device(struct vfio_device *vdev)
 
 	if (!try_module_get(vfdev->ops->owner))
 		return -ENODEV;
-	/* Resets the VF: of the previous user there is left what a disk keeps */
+	/* Resets the VF, so only the contents of its disk remain from the previous user */
 	ret = vfio_pci_core_enable(&vfdev->core);
 	if (ret)
 		goto err_put;
@@ -69,7 +69,7 @@ static void vfmig_close_device(struct vfio_device *vdev)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
-	/* DMA stops here: the IOMMU is detached next */
+	/* This stops DMA.  The IOMMU is detached next. */
 	vfmig_migration_close(vfdev);
 	vfio_pci_core_close_device(vdev);
 	module_put(vfdev->ops->owner);
@@ -135,7 +135,7 @@ static const struct pci_error_handlers vfmig_err_handlers = {
 	.error_detected = vfio_pci_core_aer_err_detected,
 };
 
-/* Other PF drivers bring other IDs: probe asks the registry, not the table */
+/* VFs of other PF drivers have other IDs, so probe asks the registry, not this table */
 static const struct pci_device_id vfmig_pci_table[] = {
 	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(VFMIG_PCI_VENDOR_ID, VFMIG_PCI_DEVICE_ID_VF) },
 	{}

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The VFIO migration v2 state machine (include/uapi/linux/vfio.h, "enum
- * vfio_device_mig_state"), and what a reset does to it.
+ * vfio_device_mig_state"), and the effect of a reset on it.
  *
- * A reset finds the VF at any moment and must not wait for @state_mutex: VFIO
- * holds locks around it under which the holder of @state_mutex may be waited
- * for.  So it leaves a note, and who holds @state_mutex does the work before
- * letting go of it.
+ * A reset can come at any time and must not wait for @state_mutex.  VFIO holds
+ * locks around a reset, and the holder of @state_mutex may be waiting for these
+ * locks.  So a reset sets @deferred_reset, and the holder of @state_mutex handles
+ * the reset before it unlocks.
  */
 #include <linux/cleanup.h>
 #include <linux/file.h>
@@ -93,7 +93,7 @@ static struct file *vfmig_begin_load(struct vfmig_device *vfdev)
 	return get_file(vfmig_load_file(load));
 }
 
-/* The stream goes on from the same fd, so there is no new one */
+/* The stream continues on the same fd, so this arc returns none */
 static int vfmig_precopy_to_stop_copy(struct vfmig_device *vfdev)
 {
 	int ret;
@@ -108,8 +108,8 @@ static int vfmig_precopy_to_stop_copy(struct vfmig_device *vfdev)
 #define ARC(from, to) ((VFIO_DEVICE_STATE_##from) << 8 | (VFIO_DEVICE_STATE_##to))
 
 /*
- * Takes one arc.  Returns the data fd's file where the arc makes one, with a
- * reference for the caller, else NULL.  On error the state is what it was.
+ * Take one arc.  Returns the data fd's file, with a reference for the caller, if the
+ * arc creates one, else NULL.  On error the state does not change.
  */
 static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_mig_state next)
 {
@@ -158,7 +158,7 @@ static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_
 		return vfmig_begin_load(vfdev);
 
 	case ARC(RESUMING, STOP):
-		/* The closing record's write() applied it all: nothing fails here */
+		/* The write() of the closing record has applied the stream: this can't fail */
 		if (!vfmig_load_complete(vfdev->load))
 			return ERR_PTR(-EINVAL);
 		vfmig_end_load(vfdev);
@@ -169,7 +169,7 @@ static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_
 	return ERR_PTR(-EINVAL);
 }
 
-/* The VF was reset: it runs, and what was read of it or loaded is of no use */
+/* The VF was reset and runs, which ends a save or a load.  state_mutex is held. */
 static void vfmig_reset_locked(struct vfmig_device *vfdev)
 {
 	if (!vfdev->open)
@@ -177,13 +177,13 @@ static void vfmig_reset_locked(struct vfmig_device *vfdev)
 	trace_vfmig_reset(&vfdev->core.pdev->dev, vfdev->state);
 	vfmig_end_save(vfdev);
 	vfmig_end_load(vfdev);
-	/* An arc that the reset ran into may have stopped the VF again after it */
+	/* An arc that was under way may have stopped the VF after the reset */
 	vfdev->ops->thaw(vfdev->vf);
 	vfdev->ops->resume(vfdev->vf);
 	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
 }
 
-/* Returns whether the VF was reset since state_mutex was taken: it runs then */
+/* Returns true if the VF was reset since state_mutex was taken; it runs then */
 static bool vfmig_state_unlock(struct vfmig_device *vfdev)
 {
 	bool reset = false;
@@ -197,15 +197,15 @@ static bool vfmig_state_unlock(struct vfmig_device *vfdev)
 		vfmig_reset_locked(vfdev);
 		reset = true;
 	}
-	/* Under reset_lock, so that no reset is noted that nobody looks for */
+	/* Under reset_lock, or a reset could be deferred to a holder that has checked already */
 	mutex_unlock(&vfdev->state_mutex);
 	spin_unlock(&vfdev->reset_lock);
 	return reset;
 }
 
 /*
- * The VF was reset.  reset_lock is held, and any of VFIO's locks: waits for nobody.  Returns
- * whether the caller is to call vfmig_state_unlock(), without reset_lock.
+ * The VF was reset.  reset_lock is held, and VFIO's locks may be held, so this must not wait.
+ * If it returns true, the caller must drop reset_lock and call vfmig_state_unlock().
  */
 static bool vfmig_note_reset(struct vfmig_device *vfdev)
 {
@@ -214,9 +214,9 @@ static bool vfmig_note_reset(struct vfmig_device *vfdev)
 }
 
 /*
- * The PCI core resets the VF.  Most PF drivers see that and tell of it at once.  One that
- * does not is made up for when the reset is over: 100 ms later, so a reset that was told of
- * must not be taken for another one, which would undo what the user did since.
+ * The PCI core resets the VF.  Most PF drivers notice that and call the client's reset() at
+ * once.  For one that does not, vfmig_migration_reset_done() handles the reset, 100 ms later.
+ * It must not handle a reset that was reported, as that would undo later changes of the user.
  */
 void vfmig_migration_reset_prepare(struct vfmig_device *vfdev)
 {
@@ -237,9 +237,8 @@ void vfmig_migration_reset_done(struct vfmig_device *vfdev)
 }
 
 /*
- * The arc towards @target.  Before 7.0 the core's search for it never ends from
- * STOP_COPY to the PRE_COPY states, and it warns where a user asks for a way
- * out of ERROR.
+ * The next arc towards @target.  Before 7.0 vfio_mig_get_next_state() never returns for
+ * STOP_COPY to the PRE_COPY states, and it warns if a user asks for a way out of ERROR.
  */
 static int vfmig_next_state(struct vfmig_device *vfdev, enum vfio_device_mig_state target,
 			    enum vfio_device_mig_state *next)
@@ -279,7 +278,7 @@ static struct file *vfmig_set_state(struct vfio_device *vdev, enum vfio_device_m
 	if (!reset || IS_ERR(file) || target == VFIO_DEVICE_STATE_RUNNING)
 		return file;
 
-	/* The VF was in the state that was asked for, and is not any more */
+	/* The reset has taken the VF out of the target state */
 	if (file)
 		fput(file);
 	return ERR_PTR(-ECANCELED);
@@ -296,9 +295,9 @@ static int vfmig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state 
 }
 
 /*
- * QEMU asks a device that runs once, when a migration begins, and makes its buffer of the
- * answer, of at most 1 MiB.  A VF whose memory nobody wrote yet would be read in pieces of
- * its state's size ever after, whatever the guest writes meanwhile.
+ * QEMU asks a running device once, when a migration begins, and allocates its buffer by the
+ * answer, up to 1 MiB.  If the memory of a VF was never written, QEMU would otherwise read in
+ * pieces of the size of the state for the whole migration, even if the guest begins to write.
  */
 #define VFMIG_RUNNING_SIZE_MIN	SZ_1M
 
@@ -322,7 +321,7 @@ static int vfmig_get_data_size(struct vfio_device *vdev, unsigned long *stop_cop
 	mutex_lock(&vfdev->state_mutex);
 	*stop_copy_length = vfmig_data_size(vfdev);
 	vfmig_state_unlock(vfdev);
-	/* VMMs take 0 for a driver that doesn't know, at the end of the stream too */
+	/* VMMs regard 0 as unknown, so return 1 at the end of the stream */
 	*stop_copy_length = max(*stop_copy_length, 1UL);
 	return 0;
 }
@@ -362,7 +361,7 @@ static const struct vfmig_vf_client vfmig_client = {
 	.mem_dirty = vfmig_client_mem_dirty,
 };
 
-/* A user opened the VF, which was reset just before */
+/* A user opens the VF.  The caller has reset it. */
 int vfmig_migration_open(struct vfmig_device *vfdev)
 {
 	int ret;
@@ -376,7 +375,7 @@ int vfmig_migration_open(struct vfmig_device *vfdev)
 	return 0;
 }
 
-/* The user is gone: no DMA and no interrupt after this, and the data fds are dead */
+/* The user closes the VF.  After this there is no DMA and no interrupt, and data fds are dead. */
 void vfmig_migration_close(struct vfmig_device *vfdev)
 {
 	mutex_lock(&vfdev->state_mutex);
@@ -385,7 +384,7 @@ void vfmig_migration_close(struct vfmig_device *vfdev)
 	vfdev->open = false;
 	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
 	vfmig_state_unlock(vfdev);
-	/* Without state_mutex: it waits for a reset() of ours that is under way */
+	/* Without state_mutex: close() waits for a vfmig_client_reset() that is under way */
 	vfdev->ops->close(vfdev->vf);
 }
 

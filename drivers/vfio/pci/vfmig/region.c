@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * BAR regions: every access is trapped and handed to the PF driver, in pieces
- * that are naturally aligned.  Nothing backs the BARs' addresses, so they are
- * never mapped, and no eventfd can stand for a write to one.
+ * BAR regions.  Every access is trapped and passed to the PF driver in naturally
+ * aligned pieces.  No hardware is behind the BARs' addresses, so they are never
+ * mapped, and an ioeventfd can't write to them.
  */
 #include <linux/cleanup.h>
 #include <linux/pci.h>
@@ -36,9 +36,9 @@ static int vfmig_bar_read(struct vfmig_device *vfdev, unsigned int bar, u64 offs
 	__le64 val;
 
 	/*
-	 * VFIO resets the VF with this lock held for writing: an access that began before
-	 * such a reset does not reach the VF after it.  Of other resets, by sysfs or of the
-	 * PF, the PF driver takes care.
+	 * VFIO resets the VF with this lock held for writing.  So an access that began before
+	 * such a reset does not reach the VF after it.  For other resets (sysfs, the PF) the
+	 * PF driver guarantees this.
 	 */
 	scoped_guard(rwsem_read, &vfdev->core.memory_lock)
 		val = cpu_to_le64(vfdev->ops->bar_read(vfdev->vf, bar, offset, width));
@@ -120,7 +120,7 @@ ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, siz
 
 long vfmig_region_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
 {
-	/* The core would write to the BAR's address, where nobody listens */
+	/* The core would write to the BAR's address, which has no hardware behind it */
 	if (cmd == VFIO_DEVICE_IOEVENTFD)
 		return -ENOTTY;
 	return vfio_pci_core_ioctl(vdev, cmd, arg);

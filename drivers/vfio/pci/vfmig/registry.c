@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * PF drivers say here what they do for their VFs.  The variant driver learns
- * from it whether a device that it was bound to is a VF that it can drive: it
- * needs no symbol of any PF driver, and anyone can point any device at it.
+ * The registry of PF drivers.  The variant driver uses no symbol of a PF driver.
+ * driver_override can bind it to any device, so it looks up here whether a device
+ * is a VF that it can drive.
  */
 #include <linux/cleanup.h>
 #include <linux/list.h>
@@ -19,7 +19,7 @@ struct vfmig_pf {
 	const struct vfmig_vf_ops *ops;
 };
 
-/* Protects vfmig_pfs and its entries.  Held over ops->find() only. */
+/* Protects vfmig_pfs and its entries.  Of the callbacks only ops->find() runs under it. */
 static DEFINE_MUTEX(vfmig_pfs_lock);
 static LIST_HEAD(vfmig_pfs);
 
@@ -34,11 +34,11 @@ static struct vfmig_pf *vfmig_pf_find(struct pci_dev *pdev)
 }
 
 /**
- * vfmig_register_pf() - offer the VFs of a PF to the variant driver
+ * vfmig_register_pf() - register a PF, whose VFs the variant driver can then drive
  * @pdev: the PF
- * @ops: what can be done with its VFs
+ * @ops: operations on its VFs
  *
- * To be called before the VFs are enabled.  May sleep.
+ * Call this before the VFs are enabled.  May sleep.
  *
  * Return: 0, -EEXIST if @pdev is registered, -ENOMEM.
  */
@@ -60,11 +60,11 @@ int vfmig_register_pf(struct pci_dev *pdev, const struct vfmig_vf_ops *ops)
 EXPORT_SYMBOL_GPL(vfmig_register_pf);
 
 /**
- * vfmig_unregister_pf() - take the offer back
+ * vfmig_unregister_pf() - unregister a PF
  * @pdev: the PF
  *
- * To be called after the VFs are disabled: a VF that is bound goes on using the
- * operations.  May sleep.
+ * Call this after the VFs are disabled, because a bound VF uses the operations.
+ * May sleep.
  */
 void vfmig_unregister_pf(struct pci_dev *pdev)
 {
@@ -79,7 +79,7 @@ void vfmig_unregister_pf(struct pci_dev *pdev)
 }
 EXPORT_SYMBOL_GPL(vfmig_unregister_pf);
 
-/* What drives this VF, and its handle there; -ENODEV if it is no VF of ours */
+/* The operations and the handle of a VF; -ENODEV if no registered PF has this VF */
 int vfmig_find_vf(struct pci_dev *pdev, const struct vfmig_vf_ops **ops, void **vf)
 {
 	struct vfmig_pf *pf;

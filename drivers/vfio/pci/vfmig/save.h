@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The data fd that a VF's stream is read from, in PRE_COPY and STOP_COPY.
+ * The data fd of PRE_COPY and STOP_COPY: a user reads a VF's stream from it.
  */
 #ifndef _VFMIG_SAVE_H
 #define _VFMIG_SAVE_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The stream's building blocks, for save.c and load.c.  The format itself is
- * in include/uapi/linux/vfmig.h.
+ * Helpers for save.c and load.c.  The format of the stream is in
+ * include/uapi/linux/vfmig.h.
  */
 #include <linux/crc32c.h>
 #include <linux/string.h>
@@ -10,7 +10,7 @@
 
 #include "stream.h"
 
-/* CRC32C without its initial value and final xor, to be continued */
+/* CRC32C of @buf, continuing from @crc of the bytes before it; 0 to begin */
 u32 vfmig_crc(u32 crc, const void *buf, size_t len)
 {
 	return ~crc32c(~crc, buf, len);
@@ -21,7 +21,7 @@ static u32 vfmig_header_crc(const struct vfmig_record *rec)
 	return vfmig_crc(0, rec, offsetof(struct vfmig_record, header_crc));
 }
 
-/* A record of ours without a CRC of its payload */
+/* Initialise the header of a record without a CRC of the payload */
 void vfmig_record_init(struct vfmig_record *rec, u32 type, u64 length)
 {
 	*rec = (struct vfmig_record) {
@@ -39,7 +39,7 @@ void vfmig_record_set_crc(struct vfmig_record *rec, const void *payload, size_t 
 	rec->header_crc = cpu_to_le32(vfmig_header_crc(rec));
 }
 
-/* The same of a MEMORY record: where its data goes, but not the data */
+/* For a MEMORY record: a CRC of the extent, not of the data */
 void vfmig_record_set_extent_crc(struct vfmig_record *rec, const struct vfmig_extent *extent)
 {
 	rec->payload_crc = cpu_to_le32(vfmig_crc(0, extent, sizeof(*extent)));
@@ -51,7 +51,7 @@ bool vfmig_record_valid(const struct vfmig_record *rec)
 	return le32_to_cpu(rec->header_crc) == vfmig_header_crc(rec);
 }
 
-/* Fill in @out, which has room for VFMIG_IDENTITY_MAX; returns its bytes */
+/* Fill in @out, which has room for VFMIG_IDENTITY_MAX; return the bytes used */
 size_t vfmig_identity_pack(const struct vfmig_vf_identity *id, struct vfmig_identity *out)
 {
 	*out = (struct vfmig_identity) {
@@ -68,13 +68,13 @@ size_t vfmig_identity_pack(const struct vfmig_vf_identity *id, struct vfmig_iden
 	return sizeof(*out) + id->data_length;
 }
 
-/* Bytes of the stream that the identity record will take */
+/* Size of the identity record in bytes */
 size_t vfmig_identity_bytes(const struct vfmig_vf_identity *id)
 {
 	return sizeof(struct vfmig_record) + sizeof(struct vfmig_identity) + id->data_length;
 }
 
-/* Bytes of the stream that memory will take */
+/* Size of the memory records for @count in bytes */
 u64 vfmig_count_bytes(const struct vfmig_mem_count *count)
 {
 	return count->granules * VFMIG_GRANULE + count->data_runs * VFMIG_MEMORY_OVERHEAD +

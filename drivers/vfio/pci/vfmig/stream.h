@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What both ends of the stream share: headers, the identity record and sizes.
+ * Code for both ends of the stream: headers, the identity record and sizes.
  */
 #ifndef _VFMIG_STREAM_H
 #define _VFMIG_STREAM_H
@@ -10,7 +10,7 @@
 
 #define VFMIG_IDENTITY_MAX	(sizeof(struct vfmig_identity) + VFMIG_MODEL_DATA_MAX)
 
-/* A whole record with data: what it costs beside the data */
+/* Bytes of whole records; of a MEMORY record without its data */
 #define VFMIG_MEMORY_OVERHEAD	(sizeof(struct vfmig_record) + sizeof(struct vfmig_extent))
 #define VFMIG_HOLE_BYTES	(sizeof(struct vfmig_record) + sizeof(struct vfmig_extent))
 #define VFMIG_END_BYTES		(sizeof(struct vfmig_record) + sizeof(struct vfmig_end))

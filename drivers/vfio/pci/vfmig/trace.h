@@ -28,7 +28,7 @@ TRACE_DEFINE_ENUM(VFIO_DEVICE_STATE_PRE_COPY_P2P);
 			 { VFIO_DEVICE_STATE_PRE_COPY,	   "PRE_COPY" }, \
 			 { VFIO_DEVICE_STATE_PRE_COPY_P2P, "PRE_COPY_P2P" })
 
-/* One arc of the state machine, after it was taken or refused */
+/* One arc of the state machine, and its result */
 TRACE_EVENT(vfmig_arc,
 	TP_PROTO(struct device *dev, enum vfio_device_mig_state from,
 		 enum vfio_device_mig_state to, int ret),
@@ -49,7 +49,7 @@ TRACE_EVENT(vfmig_arc,
 		  vfmig_show_state(__entry->to), __entry->ret)
 );
 
-/* The VF was reset and runs; from is the state that it was in */
+/* The VF was reset and runs; from is the state before the reset */
 TRACE_EVENT(vfmig_reset,
 	TP_PROTO(struct device *dev, enum vfio_device_mig_state from),
 	TP_ARGS(dev, from),
@@ -91,13 +91,13 @@ DECLARE_EVENT_CLASS(vfmig_record,
 		  vfmig_show_record(__entry->type), __entry->offset, __entry->length)
 );
 
-/* A record begins to be read; offset and length are those of the memory, if any */
+/* A record begins; offset is that of its memory, if any, length that of its payload */
 DEFINE_EVENT(vfmig_record, vfmig_save_record,
 	TP_PROTO(struct device *dev, u32 type, u64 offset, u64 length),
 	TP_ARGS(dev, type, offset, length)
 );
 
-/* The header of a record was written and found good */
+/* The header of a record was written and is valid */
 DEFINE_EVENT(vfmig_record, vfmig_load_record,
 	TP_PROTO(struct device *dev, u32 type, u64 offset, u64 length),
 	TP_ARGS(dev, type, offset, length)
