@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Admin commands about queues and what is in them: Create and Delete I/O
- * Submission and Completion Queue, Abort.
+ * Admin commands for queues and their commands: Create and Delete I/O Submission
+ * and Completion Queue, Abort.
  */
 #include <linux/nospec.h>
 
@@ -10,7 +10,7 @@
 #define VFMIG_NVME_BAD_QID	(NVME_SC_QID_INVALID | NVME_STATUS_DNR)
 #define VFMIG_NVME_BAD_QSIZE	(NVME_SC_QUEUE_SIZE | NVME_STATUS_DNR)
 
-/* Takes the number of an I/O queue from a command; 0, the admin queue's, if it is none */
+/* The ID of an I/O queue in a command; 0, the admin queue, if the ID is invalid */
 static u16 io_qid(const struct vfmig_nvme *ctrl, __le16 qid_le)
 {
 	unsigned int qid = le16_to_cpu(qid_le), end = ctrl->queues + 1;
@@ -19,7 +19,7 @@ static u16 io_qid(const struct vfmig_nvme *ctrl, __le16 qid_le)
 }
 
 /**
- * struct new_queue - what both Create commands say of a queue
+ * struct new_queue - parameters of both Create commands
  * @base: IOVA
  * @size: entries
  */
@@ -29,8 +29,8 @@ struct new_queue {
 };
 
 /*
- * Check what both Create commands have, at the same places; @entry_size is what the host
- * set for such queues, log2, and @right what it must be.
+ * Check the fields that both Create commands have at the same offsets.  @entry_size is log2 of
+ * the entry size that the host has set in CC, and @right the value that it must have.
  */
 static u16 check_queue(const struct vfmig_nvme *ctrl, const struct nvme_create_cq *cmd,
 		       unsigned int entry_size, unsigned int right, struct new_queue *queue)
@@ -113,7 +113,7 @@ u16 vfmig_nvme_delete_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		if (ctrl->sq[i].size && ctrl->sq[i].cqid == cqid)
 			return NVME_SC_INVALID_QUEUE | NVME_STATUS_DNR;
 
-	/* What a deleted submission queue left for it has nowhere to go now */
+	/* Drop completions of a deleted submission queue that were not posted yet */
 	list_for_each_entry_safe(done, next, &ctrl->done, entry)
 		if (done->cqid == cqid)
 			vfmig_nvme_put_req(ctrl, done);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Asynchronous events: what happened is kept until there is a request to report
- * it with, and after the report the type is silent until its log page is read.
+ * Asynchronous events.  An event is kept until there is a request to report it.
+ * After a report, events of its type are masked until the host reads the log page.
  */
 #include <linux/bitops.h>
 
 #include "nvme.h"
 
-/* By type: the Asynchronous Event Information that there can be, and the log page */
+/* For each type: the possible Asynchronous Event Information, and the log page */
 const u8 vfmig_nvme_event_infos[VFMIG_NVME_EVENT_TYPES] = {
 	[NVME_AER_ERROR] = BIT(VFMIG_NVME_DOORBELL_REGISTER) | BIT(VFMIG_NVME_DOORBELL_VALUE),
 	[NVME_AER_SMART] = BIT(VFMIG_NVME_TEMP_THRESHOLD),
@@ -22,13 +22,13 @@ static const u8 event_log_page[VFMIG_NVME_EVENT_TYPES] = {
 	[NVME_AER_CSS] = VFMIG_NVME_LOG_SANITIZE,
 };
 
-/* Something happened; vfmig_nvme_send_events() reports it */
+/* Add an event; vfmig_nvme_send_events() reports it */
 void vfmig_nvme_event(struct vfmig_nvme *ctrl, unsigned int type, unsigned int info)
 {
 	ctrl->events.pending[type] |= BIT(info);
 }
 
-/* The settings changed that say what is critical, or whether the host wants to know */
+/* Called when the temperature thresholds or the event configuration have changed */
 void vfmig_nvme_check_health(struct vfmig_nvme *ctrl)
 {
 	u32 wanted = ctrl->features.dword[NVME_FEAT_ASYNC_EVENT];
@@ -37,7 +37,7 @@ void vfmig_nvme_check_health(struct vfmig_nvme *ctrl)
 		vfmig_nvme_event(ctrl, NVME_AER_SMART, VFMIG_NVME_TEMP_THRESHOLD);
 }
 
-/* The administrator changed the namespace: with the lock held, any time */
+/* The administrator changed the namespace.  Any time, with the lock held. */
 void vfmig_nvme_ns_changed(struct vfmig_nvme *ctrl)
 {
 	ctrl->events.ns_changed = true;
@@ -46,7 +46,7 @@ void vfmig_nvme_ns_changed(struct vfmig_nvme *ctrl)
 	vfmig_nvme_kick(ctrl);
 }
 
-/* The host read @log_page */
+/* The host read @log_page: unmask its events */
 void vfmig_nvme_clear_events(struct vfmig_nvme *ctrl, u8 log_page)
 {
 	for (unsigned int type = 0; type < VFMIG_NVME_EVENT_TYPES; type++) {
@@ -70,7 +70,7 @@ static void send_event(struct vfmig_nvme *ctrl, unsigned int type)
 	vfmig_nvme_complete(ctrl, req, NVME_SC_SUCCESS);
 }
 
-/* Report what there is, as far as there are requests to do so with */
+/* Report events, as long as there are requests */
 void vfmig_nvme_send_events(struct vfmig_nvme *ctrl)
 {
 	for (unsigned int type = 0; type < VFMIG_NVME_EVENT_TYPES; type++) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Set Features and Get Features.  Most features are a dword that the host gets
- * back as it set it; the table says which bits, and who looks closer.
+ * Set Features and Get Features.  Most features are a dword that the host reads
+ * back as it wrote it.  The table has the valid bits of each feature, and functions
+ * for those that need more.
  */
 #include <linux/kernel.h>
 #include <linux/nospec.h>
@@ -12,7 +13,7 @@
 #define VFMIG_FEAT_PER_NS	BIT(1)
 #define VFMIG_FEAT_CHANGEABLE	BIT(2)
 
-/* Get Features: what to get */
+/* Get Features: values of Select */
 enum {
 	VFMIG_FEAT_SEL_CURRENT,
 	VFMIG_FEAT_SEL_DEFAULT,
@@ -29,11 +30,12 @@ enum {
 
 /**
  * struct vfmig_nvme_feature - a feature
- * @caps: VFMIG_FEAT_, 0 for a feature that there is not
- * @mask: bits of its dword that are kept
- * @def: default
- * @set: in place of keeping the dword, or NULL
- * @get: in place of giving the dword back, or NULL; @def for the default
+ * @caps: VFMIG_FEAT_, 0 for a feature that is not supported
+ * @mask: bits of its dword that are stored
+ * @def: default value
+ * @set: called instead of storing the dword, or NULL
+ * @get: called instead of returning the dword, or NULL; if its argument def is true, it
+ *	returns the default
  */
 struct vfmig_nvme_feature {
 	u8 caps;
@@ -45,7 +47,7 @@ struct vfmig_nvme_feature {
 
 static u16 set_power(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
 {
-	/* There is one power state */
+	/* There is only power state 0 */
 	if (dw11 & 0x1f)
 		return VFMIG_NVME_BAD_FIELD;
 	ctrl->features.dword[NVME_FEAT_POWER_MGMT] = dw11 & 0xe0;
@@ -104,7 +106,7 @@ static u16 set_num_queues(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u
 			return NVME_SC_CMD_SEQ_ERROR | NVME_STATUS_DNR;
 	if ((dw11 & 0xffff) == 0xffff || dw11 >> 16 == 0xffff)
 		return VFMIG_NVME_BAD_FIELD;
-	/* All that there are, whatever was asked for */
+	/* Grant all queues, independent of the number requested */
 	return get_num_queues(ctrl, req, dw11, false);
 }
 
@@ -164,7 +166,7 @@ void vfmig_nvme_default_features(struct vfmig_nvme *ctrl)
 		ctrl->features.dword[i] = features[i].def;
 }
 
-/* Could these settings be of a device of ours? */
+/* Are these values possible for this device model? */
 bool vfmig_nvme_features_valid(const struct vfmig_nvme_features *values)
 {
 	for (unsigned int i = 0; i < VFMIG_NVME_FEATURES; i++)
@@ -223,7 +225,7 @@ u16 vfmig_nvme_get_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		req->result = feature->caps;
 		return NVME_SC_SUCCESS;
 	}
-	/* What is not saveable has its default for a saved value */
+	/* No feature is saveable, so the saved value is the default */
 	if (feature->get)
 		return feature->get(ctrl, req, dw11, def);
 	req->result = def ? feature->def : ctrl->features.dword[feature - features];

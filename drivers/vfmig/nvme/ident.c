@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who a controller is: serial number, NGUID, EUI-64, subsystem NQN and controller ID.
+ * The identity of a controller: serial number, NGUID, EUI-64, subsystem NQN and controller ID.
  *
  * An identity belongs to the medium.  Both move with a stream, and both stay when the VF is
- * closed.  No two controllers of this host have the same identity for long:
+ * closed.  No two controllers of this host keep the same identity:
  *
  * - A source whose stream was read to its end has given its identity away.  It gets a new one
  *   when it is closed or reset.  If it runs again instead, the migration failed, and it keeps
  *   the identity.
- * - A destination takes the identity of the stream.  A closed controller that has the same
- *   gets a new one: it is the source, whose snapshot was loaded, or the stream was loaded into
- *   it before.
- * - A destination whose source runs on gets a new one when it is closed or reset.
+ * - A destination takes the identity of the stream.  A closed controller with the same identity
+ *   gets a new one.  It is the source of a snapshot, or the stream was loaded into it before.
+ * - A destination whose source runs again gets a new one when it is closed or reset.
  *
- * A guest may have seen the identity of an open controller, so nobody else changes that.  Two
- * open controllers do have the same where one stream was loaded twice.
+ * A guest may have seen the identity of an open controller, so other controllers don't change
+ * it.  Two open controllers have the same identity if one stream was loaded twice.
  */
 #include <linux/cleanup.h>
 #include <linux/list.h>
@@ -32,7 +31,7 @@ static DEFINE_MUTEX(idents_lock);
 static LIST_HEAD(idents);
 static u16 last_cntlid;
 
-/* Number @n of those that belong to the function */
+/* Hash number @n for the function and the generation of its identity */
 static u64 ident_hash(struct vfmig_nvme *ctrl, u64 n)
 {
 	static siphash_key_t salt;
@@ -53,7 +52,7 @@ static u16 next_cntlid(void)
 	return last_cntlid;
 }
 
-/* One that no controller had before; idents_lock is held */
+/* Give the controller an identity that no controller had before; idents_lock is held */
 static void make_ident(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_ident *ident = &ctrl->ident;
@@ -67,7 +66,7 @@ static void make_ident(struct vfmig_nvme *ctrl)
 	snprintf(serial, sizeof(serial), "VFMIG%015llX", hash[0] >> 4);
 	memcpy(ident->serial, serial, sizeof(ident->serial));
 
-	/* Locally administered, as there is no OUI to use */
+	/* Locally administered, as vfmig has no OUI */
 	put_unaligned_be64((hash[1] & ~BIT_ULL(56)) | BIT_ULL(57), ident->eui64);
 	put_unaligned_be64(hash[2], ident->nguid);
 	put_unaligned_be64((hash[3] & ~BIT_ULL(56)) | BIT_ULL(57), ident->nguid + 8);
@@ -86,13 +85,13 @@ static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *othe
 	return other != ctrl && uuid_equal(&other->ident.subsys, &ctrl->ident.subsys);
 }
 
-/* Is the identity somebody else's to go on with?  Then it is replaced at a close or reset. */
+/* Does another controller continue with this identity?  A close or reset then replaces it. */
 static bool is_to_go(const struct vfmig_nvme *ctrl)
 {
 	return ctrl->ident_given || ctrl->ident_stale;
 }
 
-/* Has another controller the same identity, which it will keep? */
+/* Does another controller have the same identity, and will keep it? */
 static bool has_twin(const struct vfmig_nvme *ctrl)
 {
 	const struct vfmig_nvme *other;
@@ -103,7 +102,7 @@ static bool has_twin(const struct vfmig_nvme *ctrl)
 	return false;
 }
 
-/* No guest has a closed controller */
+/* No guest uses a closed controller, so it can get a new identity at once */
 static void renew_closed_twins(const struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme *other;
@@ -164,8 +163,8 @@ void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl)
 }
 
 /*
- * The controller goes on.  Who took the identity meanwhile is not going to.  True if the
- * identity had been given away.
+ * The controller runs again and keeps its identity.  Controllers that took it lose it, open ones
+ * when they are closed or reset.  Returns true if the identity had been given away.
  */
 bool vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Identify.  Who the controller is, of all that it tells, comes from ident.c. */
+/* Identify.  The identity of the controller comes from ident.c. */
 #include <linux/kernel.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -12,22 +12,22 @@
 #define VFMIG_OACS_FORMAT	BIT(1)
 #define VFMIG_SANICAP_CRYPTO	BIT(0)
 #define VFMIG_SANICAP_BLOCK	BIT(1)
-#define VFMIG_SANICAP_NDI	BIT(29)	/* blocks are deallocated, whatever is asked for */
+#define VFMIG_SANICAP_NDI	BIT(29)	/* NDI: blocks are deallocated in any case */
 #define VFMIG_SANICAP_UNMODIFIED BIT(30)	/* NODMMAS: the medium isn't modified after */
 #define VFMIG_FNA_CRYPTO	BIT(2)	/* Format NVM with cryptographic erase */
 #define VFMIG_ONCS_SELECT	BIT(4)	/* Save and Select in Set and Get Features */
 #define VFMIG_VWC_FLUSH_ALL	(3 << 1)	/* Flush takes NSID FFFFFFFFh */
 #define VFMIG_LPA_EXTENDED	BIT(2)	/* Get Log Page takes an offset */
-#define VFMIG_NSFEAT_OPTPERF	BIT(4)	/* NPWG, NPWA, NPDG, NPDA and NOWS say something */
+#define VFMIG_NSFEAT_OPTPERF	BIT(4)	/* NPWG, NPWA, NPDG, NPDA and NOWS are valid */
 #define VFMIG_DLFEAT_ZEROES	1	/* deallocated blocks read as zeroes */
 #define VFMIG_DLFEAT_DEAC	BIT(3)	/* Write Zeroes can deallocate */
 
-/* Bytes of a range of Dataset Management */
+/* Recommended limit for a range of Dataset Management, in bytes */
 #define VFMIG_NVME_MAX_DEALLOCATE SZ_1G
 
 #define VFMIG_NVME_BAD_NSID	(NVME_SC_INVALID_NS | NVME_STATUS_DNR)
 
-/* A granule of the medium in logical blocks, as a number counted from 0 */
+/* A granule of the medium in logical blocks, as a 0's based value */
 static __le16 granule_blocks(const struct vfmig_nvme *ctrl)
 {
 	return cpu_to_le16((VFMIG_GRANULE >> ctrl->lba_shift) - 1);
@@ -70,7 +70,7 @@ static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cm
 			       NVME_CTRL_ONCS_WRITE_ZEROES | VFMIG_ONCS_SELECT);
 	id->fna = VFMIG_FNA_CRYPTO;
 	id->vwc = NVME_CTRL_VWC_PRESENT | VFMIG_VWC_FLUSH_ALL;
-	/* AWUN and AWUPF are a block: a larger write may end half-way, by a DMA fault say */
+	/* AWUN and AWUPF are one block: a DMA fault can end a larger write half-way */
 	snprintf(id->subnqn, sizeof(id->subnqn), "nqn.2014-08.org.nvmexpress:uuid:%pUb",
 		 &ctrl->ident.subsys);
 	return NVME_SC_SUCCESS;
@@ -99,7 +99,7 @@ static u16 identify_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 	memcpy(id->nguid, ctrl->ident.nguid, sizeof(id->nguid));
 	memcpy(id->eui64, ctrl->ident.eui64, sizeof(id->eui64));
 
-	/* The administrator chooses the format: there is that one, number 0 */
+	/* The administrator has chosen the format.  It is the only one, number 0. */
 	id->lbaf[0].ds = ctrl->lba_shift;
 	return NVME_SC_SUCCESS;
 }
@@ -137,7 +137,7 @@ static u16 identify_ns_descriptors(struct vfmig_nvme *ctrl, const struct nvme_id
 	return NVME_SC_SUCCESS;
 }
 
-/* What the NVM command set adds to a namespace: nothing to report */
+/* Namespace data structure of the NVM command set: all zeroes */
 static u16 identify_nvm_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 {
 	if (cmd->csi != NVME_CSI_NVM)
@@ -146,8 +146,8 @@ static u16 identify_nvm_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *
 }
 
 /*
- * What the NVM command set adds to a controller.  Larger deallocations work too; these are
- * what a host does well to stay within, so that none keeps the others waiting.
+ * Controller data structure of the NVM command set.  Larger deallocations work too.  A host
+ * that keeps to these limits does not delay its other commands for long.
  */
 static u16 identify_nvm_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 {
@@ -157,7 +157,7 @@ static u16 identify_nvm_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify
 		return VFMIG_NVME_BAD_FIELD;
 	id->dmrl = U8_MAX;
 	id->dmrsl = cpu_to_le32(VFMIG_NVME_MAX_DEALLOCATE >> ctrl->lba_shift);
-	/* All three or none: as much as so many ranges can name */
+	/* A controller must report all three or none: this is DMRL times DMRSL */
 	id->dmsl = cpu_to_le64((u64)U8_MAX * (VFMIG_NVME_MAX_DEALLOCATE >> ctrl->lba_shift));
 	return NVME_SC_SUCCESS;
 }
@@ -180,7 +180,7 @@ static u16 identify_ns_ctrl_list(struct vfmig_nvme *ctrl, const struct nvme_iden
 	return identify_ctrl_list(ctrl, cmd);
 }
 
-/* By CNS; each fills in the zeroed page @ctrl->buf */
+/* Indexed by CNS; each function fills in the zeroed page @ctrl->buf */
 static u16 (*const identify_ops[])(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd) = {
 	[NVME_ID_CNS_NS] = identify_ns,
 	[NVME_ID_CNS_CTRL] = identify_ctrl,

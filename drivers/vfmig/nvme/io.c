@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The I/O commands.  Data goes between the medium's pages and the host's by one
- * copy.  A command that can't reach the host's memory now, or finds no memory for the
- * medium, is executed again from its beginning.  Commands that erase can take long, and
- * are done in pieces.
+ * The I/O commands.  Data is copied once, between pages of the medium and pages of the
+ * host.  If DMA is off, or there is no memory for the medium, a command is executed again
+ * from its beginning.  Write Zeroes and Dataset Management can take long, so they are
+ * executed in pieces.
  */
 #include <linux/highmem.h>
 #include <linux/kernel.h>
@@ -15,7 +15,7 @@
 
 #include "nvme.h"
 
-/* How long a piece of a command may take; that of one chunk always comes to its end */
+/* Time limit for a piece of a command; at least one chunk is done in any case */
 #define VFMIG_NVME_PIECE_NS	(100 * NSEC_PER_USEC)
 
 #define VFMIG_NVME_BAD_RANGE	(NVME_SC_LBA_RANGE | NVME_STATUS_DNR)
@@ -47,7 +47,7 @@ static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *p
 	void *data;
 	int ret;
 
-	/* The medium is thin, and memory is what it is made of */
+	/* The medium is thin: a write may need memory */
 	ret = vfmig_media_write_begin(&ctrl->media, piece->offset - from, &write);
 	if (ret == -ENOMEM)
 		return VFMIG_NVME_SC_SHORT;
@@ -78,7 +78,7 @@ static u16 compare_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece 
 	return ret ? NVME_SC_COMPARE_FAILED | NVME_STATUS_DNR : NVME_SC_SUCCESS;
 }
 
-/* Do @transfer for each piece of the data of @cmd; *@units: how much, in 512-byte units */
+/* Call @transfer for each piece of the data of @cmd; *@units: size of the data, in 512 bytes */
 static u16 transfer_blocks(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 			   vfmig_nvme_transfer_fn *transfer, u64 *units)
 {
@@ -96,7 +96,7 @@ static u16 transfer_blocks(struct vfmig_nvme *ctrl, const struct nvme_command *c
 	return vfmig_nvme_transfer(ctrl, cmd, slba << ctrl->lba_shift, len, transfer, NULL);
 }
 
-/* The SMART log counts a Compare as the Read that it is to the medium */
+/* The SMART log counts a Compare as a Read */
 static u16 read_blocks(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 		       vfmig_nvme_transfer_fn *transfer)
 {
@@ -132,22 +132,22 @@ static u16 execute_write(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	return status;
 }
 
-/* The medium is memory: what is written is as safe as it will be */
+/* The medium is memory, so there is nothing to flush */
 static u16 execute_flush(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
 	return NVME_SC_SUCCESS;
 }
 
 /*
- * The next piece of a command that makes ranges of the medium read as zeroes.  A range may be
- * as large as the medium, and the lock is not held for that: who waits for it gets it soon.
+ * The next piece of a command that makes ranges of the medium read as zeroes.  A range may be as
+ * large as the medium.  The worker drops the lock between pieces, so other threads get it soon.
  */
 struct zero {
 	struct vfmig_nvme *ctrl;
-	u64 skip;	/* what is left to skip, as it is done */
+	u64 skip;	/* bytes left to skip, because they are done */
 	u64 *done;	/* see &struct vfmig_nvme_req */
 	u64 deadline;	/* ktime in ns */
-	bool begun;	/* something was done: the command gets on */
+	bool begun;	/* this piece has made progress */
 };
 
 static bool zero_is_over(const struct zero *zero)
@@ -215,11 +215,11 @@ static u16 execute_dsm(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 
 	static_assert(NVME_DSM_MAX_RANGES * sizeof(*range) <= VFMIG_NVME_BUF);
 
-	/* The other attributes are hints that nothing follows from */
+	/* The other attributes are hints, and are ignored */
 	if (!(le32_to_cpu(cmd->dsm.attributes) & NVME_DSMGMT_AD))
 		return NVME_SC_SUCCESS;
 
-	/* For each piece anew: in between the buffer is of other commands */
+	/* Again for each piece, because other commands use the buffer in between */
 	status = vfmig_nvme_data_from_host(ctrl, cmd, ctrl->buf, nr * sizeof(*range));
 	for (unsigned int i = 0; !status && i < nr; i++)
 		status = check_range(ctrl, le64_to_cpu(range[i].slba), le32_to_cpu(range[i].nlb));

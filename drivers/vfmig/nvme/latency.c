@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How long an I/O command takes: io_latency_us, from its doorbell to its execution.
+ * The latency of I/O commands: io_latency_us, from the doorbell to the execution.
  *
- * A command can be in its queue for long before it is fetched, as there are requests for a
- * quarter of the largest queue only.  So the time of the doorbell is kept for each entry, on
- * a VF that has ever had a latency.
+ * A command can stay in its queue for a long time before it is fetched, because the number of
+ * requests is a quarter of the largest queue.  So a VF that has ever had a latency stores the
+ * time of the doorbell for each entry.
  */
 #include <linux/math64.h>
 #include <linux/mm.h>
@@ -18,7 +18,7 @@ static u64 *arrival(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry)
 	return &ctrl->arrivals[(sqid - 1) * VFMIG_NVME_MAX_ENTRIES + entry];
 }
 
-/* The tail of queue @sqid goes from @from to @to.  Admin commands have no latency. */
+/* The tail of queue @sqid moves from @from to @to.  Admin commands have no latency. */
 void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 from, u16 to)
 {
 	u32 size = ctrl->sq[sqid].size;
@@ -31,8 +31,9 @@ void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 fr
 }
 
 /*
- * When the command in @entry of queue @sqid is due, ktime in ns, or 0 for at once.  It counts
- * from now where the doorbell was rung before there was a latency, or elsewhere.
+ * Returns the time when the command in @entry of queue @sqid is due, ktime in ns, or 0 for at
+ * once.  The latency counts from now if the time of the doorbell is unknown: the doorbell was
+ * rung before the VF had a latency, or on the source of a migration.
  */
 u64 vfmig_nvme_due(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry)
 {
@@ -45,7 +46,10 @@ u64 vfmig_nvme_due(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry)
 	return (begin ?: ktime_get_ns()) + latency;
 }
 
-/* From the next command on; any time.  Without memory it counts from the fetch on. */
+/*
+ * Set the latency of later commands; any time.  If there is no memory for the times of doorbells,
+ * it counts from the fetch.
+ */
 void vfmig_nvme_set_io_latency(void *vf, unsigned int us)
 {
 	struct vfmig_nvme *ctrl = vf;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Get Log Page: error information, SMART, firmware slot, changed namespaces,
- * commands supported and effects; and what the first two are made from.  The
- * sanitize status is in erase.c.
+ * commands supported and effects; also the data of the first two.  The sanitize
+ * status is in erase.c.
  */
 #include <linux/kernel.h>
 #include <linux/string.h>
@@ -13,7 +13,7 @@
 
 #define VFMIG_NVME_RAE		BIT(7)	/* Retain Asynchronous Event, in byte LSP */
 
-/* Seconds of power-on, of this device and of what it was elsewhere */
+/* Seconds of power-on, including those on other VFs */
 u64 vfmig_nvme_power_on_s(const struct vfmig_nvme *ctrl)
 {
 	u64 now = ctrl->running == VFMIG_NVME_FROZEN ? ctrl->frozen_at : ktime_get_ns();
@@ -30,7 +30,7 @@ u8 vfmig_nvme_critical_warning(const struct vfmig_nvme *ctrl)
 	return 0;
 }
 
-/* An error, of @req or, if NULL, of queue @sqid in general */
+/* Add an error of @req to the log, or of queue @sqid if @req is NULL */
 void vfmig_nvme_log_error(struct vfmig_nvme *ctrl, const struct vfmig_nvme_req *req,
 			  u16 sqid, u16 status)
 {
@@ -138,7 +138,7 @@ static bool fill_log(struct vfmig_nvme *ctrl, u8 lid, u32 *size)
 	return false;
 }
 
-/* Of the log page in the buffer; zeroes beyond its end */
+/* Transfer a piece of the log page in @ctrl->buf; zeroes beyond the buffer */
 static u16 log_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
 	const void *from = page_address(ZERO_PAGE(0));
@@ -165,7 +165,7 @@ u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	if (nsid && nsid != NVME_NSID_ALL) {
 		if (nsid != VFMIG_NVME_NSID)
 			return NVME_SC_INVALID_NS | NVME_STATUS_DNR;
-		/* LPA says that there is none for a namespace */
+		/* LPA reports no SMART log per namespace */
 		if (cmd->lid == NVME_LOG_SMART)
 			return VFMIG_NVME_BAD_FIELD;
 	}

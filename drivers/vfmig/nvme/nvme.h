@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The NVMe controller behind a VF: what the files of the model share.
+ * The NVMe controller behind a VF: declarations for all files of the model.
  *
- * One worker per controller (worker.c) does all that a controller does: register
- * changes, doorbells, commands, completions.  It, and whoever else looks at or
- * changes the controller, holds &vfmig_nvme.lock.  A vCPU's register access takes
- * the latch only: what it writes is noted there for the worker.
+ * Each controller has a worker (worker.c).  It handles register changes and
+ * doorbells, executes commands and posts completions.  Access to the controller
+ * needs &vfmig_nvme.lock, for the worker too.  A register access of a vCPU takes
+ * only the lock of the latch, which holds the written values for the worker.
  *
  * Locks, outermost first:
  *
- *	client_lock	calls of the client's reset() against open() and close(), and whose
- *			thread the worker is
- *	load_lock	a load against its end
+ *	client_lock	serialises the client's reset() with open() and close(), and protects
+ *			the choice of the process that has the worker's thread
+ *	load_lock	serialises a load with its end
  *	lock		the controller
  *	latch.lock	the registers as the guest sees them
- *	worker.lock	where the worker is
+ *	worker.lock	the place of the worker
  *	media.lock	see media.h
  */
 #ifndef _VFMIG_NVME_H
@@ -57,22 +57,22 @@ struct mem_cgroup;
 #define VFMIG_NVME_WARN_TEMP	343
 #define VFMIG_NVME_CRIT_TEMP	358
 
-/* Commands that were fetched and whose completion is not posted: all, kept for admin */
+/* Limits for commands in flight (fetched, not completed): in total, reserved for admin */
 #define VFMIG_NVME_MAX_REQS	256
 #define VFMIG_NVME_ADMIN_REQS	16
 
-/* Bits of CC that are not reserved in NVMe 1.4; of AQA */
+/* Bits of CC and AQA that are not reserved in NVMe 1.4; bits of AEC that are supported */
 #define VFMIG_NVME_CC_MASK	0x00fffff1
 #define VFMIG_NVME_AQA_MASK	0x0fff0fff
 #define VFMIG_NVME_AEC_MASK	(NVME_AEN_CFG_NS_ATTR | 0x1f)
 
-/* Statuses that no guest sees: bit 15 is the phase tag's in a completion entry */
+/* Internal statuses.  A status for the guest has 15 bits: the phase tag takes one. */
 #define VFMIG_NVME_SC_AGAIN	0x8000	/* no DMA now: leave the command, a kick follows */
-#define VFMIG_NVME_SC_HELD	0x8001	/* completes by itself later */
-#define VFMIG_NVME_SC_MORE	0x8002	/* a piece is done: execute it again for the next */
-#define VFMIG_NVME_SC_SHORT	0x8003	/* no memory: execute it again a little later */
+#define VFMIG_NVME_SC_HELD	0x8001	/* an event completes the command later */
+#define VFMIG_NVME_SC_MORE	0x8002	/* a piece is done: execute again for the next one */
+#define VFMIG_NVME_SC_SHORT	0x8003	/* no memory: execute again after a delay */
 
-/* Fused operations and SGLs: there are none here */
+/* Fused operations and SGLs, which are not supported */
 #define VFMIG_NVME_BAD_FLAGS	(NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND | NVME_CMD_SGL_ALL)
 
 #define VFMIG_NVME_BAD_FIELD	(NVME_SC_INVALID_FIELD | NVME_STATUS_DNR)
@@ -82,8 +82,8 @@ struct mem_cgroup;
  * @base: IOVA
  * @size: entries, 0 for a queue that does not exist
  * @head: entry to fetch next
- * @tail: entry that the host fills in next, by its doorbell
- * @cqid: where its completions go
+ * @tail: entry that the host fills in next, from its doorbell
+ * @cqid: completion queue
  */
 struct vfmig_nvme_sq {
 	u64 base;
@@ -97,7 +97,7 @@ struct vfmig_nvme_sq {
  * struct vfmig_nvme_cq - a completion queue
  * @base: IOVA
  * @size: entries, 0 for a queue that does not exist
- * @head: entry that the host consumes next, by its doorbell
+ * @head: entry that the host consumes next, from its doorbell
  * @tail: entry to post next
  * @vector: MSI-X vector
  * @irq: raise @vector
@@ -113,9 +113,9 @@ struct vfmig_nvme_cq {
 	bool phase;
 };
 
-/* Where a command that was fetched is */
+/* The stage of a request */
 enum vfmig_nvme_stage {
-	VFMIG_NVME_FREE,	/* nowhere: on the free list */
+	VFMIG_NVME_FREE,	/* no command */
 	VFMIG_NVME_WAITING,	/* executes when it is due */
 	VFMIG_NVME_EVENT,	/* an Asynchronous Event Request */
 	VFMIG_NVME_DONE,	/* its completion is to be posted */
@@ -123,17 +123,17 @@ enum vfmig_nvme_stage {
 
 /**
  * struct vfmig_nvme_req - a command that was fetched
- * @entry: in the list of its stage
+ * @entry: entry in the list of its stage
  * @stage: &enum vfmig_nvme_stage
- * @sqid: queue that it came from
- * @cqid: of a done one: queue that its completion goes to
- * @sq_head: of a done one: for its completion
- * @status: of a done one
- * @result: dword 0 of its completion
- * @tries: how often it found no memory.  It does not move.
- * @due: of a waiting one: when to execute it, ktime in ns
- * @done: bytes of the medium that are dealt with, of a command that executes in pieces.  It
- *	does not move: such a command can be done twice.
+ * @sqid: submission queue
+ * @cqid: completion queue, if done
+ * @sq_head: SQ head for the completion, if done
+ * @status: status, if done
+ * @result: dword 0 of the completion
+ * @tries: how often it got no memory.  Not part of the migration state.
+ * @due: when to execute it, ktime in ns, if waiting
+ * @done: bytes of the medium that are done, for a command that executes in pieces.  Not
+ *	part of the migration state: such a command can be executed twice.
  * @cmd: the command
  */
 struct vfmig_nvme_req {
@@ -151,23 +151,23 @@ struct vfmig_nvme_req {
 };
 
 /* Bits of vfmig_nvme_latch.flags */
-#define VFMIG_NVME_DISABLED	BIT(0)	/* CC.EN was cleared since the worker looked */
-#define VFMIG_NVME_BAD_DOORBELL	BIT(1)	/* a doorbell that is none was written */
+#define VFMIG_NVME_DISABLED	BIT(0)	/* CC.EN was cleared since the worker's last look */
+#define VFMIG_NVME_BAD_DOORBELL	BIT(1)	/* an offset beyond the doorbells was written */
 #define VFMIG_NVME_LATCH_FLAGS	(VFMIG_NVME_DISABLED | VFMIG_NVME_BAD_DOORBELL)
 
 /**
  * struct vfmig_nvme_latch - the registers as the guest sees them
- * @lock: protects all of it; never held over anything that takes time
+ * @lock: protects all members; held for short sections only
  * @frozen: writes are dropped
  * @flags: VFMIG_NVME_DISABLED and so on
- * @intm: INTMS and INTMC
+ * @intm: value of INTMS and INTMC
  * @cc: CC
  * @csts: CSTS; written by the worker only
  * @aqa: AQA
  * @asq: ASQ
  * @acq: ACQ
- * @rung: doorbells that the worker has not looked at, SQ n at 2n, CQ n at 2n + 1
- * @doorbell: what was last written to each
+ * @rung: doorbells that the worker has not handled, SQ n at 2n, CQ n at 2n + 1
+ * @doorbell: last value written to each doorbell
  */
 struct vfmig_nvme_latch {
 	spinlock_t lock;	/* all below */
@@ -184,11 +184,11 @@ struct vfmig_nvme_latch {
 };
 
 /**
- * struct vfmig_nvme_ident - who a controller is
+ * struct vfmig_nvme_ident - identity of a controller
  * @serial: serial number, printable, as in Identify Controller
  * @nguid: of the namespace
  * @eui64: of the namespace
- * @subsys: in the subsystem's NQN
+ * @subsys: UUID in the subsystem NQN
  * @cntlid: controller ID, 1 to VFMIG_NVME_MAX_CNTLID
  */
 struct vfmig_nvme_ident {
@@ -199,15 +199,15 @@ struct vfmig_nvme_ident {
 	u16 cntlid;
 };
 
-#define VFMIG_NVME_MAX_CNTLID	0xffef	/* those beyond are reserved */
+#define VFMIG_NVME_MAX_CNTLID	0xffef	/* higher IDs are reserved */
 
-/* Features that are one dword with nothing behind it, by Feature Identifier */
+/* Number of features with one dword, indexed by Feature Identifier */
 #define VFMIG_NVME_FEATURES	(NVME_FEAT_ASYNC_EVENT + 1)
 
 /**
- * struct vfmig_nvme_features - settings
- * @dword: by Feature Identifier; the temperature threshold is the upper one
- * @temp_under: lower temperature threshold
+ * struct vfmig_nvme_features - values of the features
+ * @dword: by Feature Identifier; the temperature threshold is the over one
+ * @temp_under: under temperature threshold
  * @vector_cd: vectors with Coalescing Disable
  */
 struct vfmig_nvme_features {
@@ -217,14 +217,14 @@ struct vfmig_nvme_features {
 };
 
 /**
- * struct vfmig_nvme_health - what the SMART log counts
+ * struct vfmig_nvme_health - counters of the SMART log
  * @read_units: 512-byte units
  * @written_units: 512-byte units
  * @reads: Read and Compare commands
  * @writes: Write commands
- * @media_errors: writes that there was no memory for
- * @power_on_s: seconds of power-on before @since
- * @since: ktime in ns when this device, or the one it was, came here
+ * @media_errors: writes that failed for lack of memory
+ * @power_on_s: seconds of power-on before @since, on other VFs
+ * @since: ktime in ns when the device was created or loaded
  */
 struct vfmig_nvme_health {
 	u64 read_units;
@@ -239,7 +239,7 @@ struct vfmig_nvme_health {
 /* Types of asynchronous events up to NVME_AER_CSS, of which 3 to 5 are reserved */
 #define VFMIG_NVME_EVENT_TYPES	7
 
-/* Asynchronous Event Information of NVME_AER_ERROR, of NVME_AER_SMART, of NVME_AER_CSS */
+/* Asynchronous Event Information for NVME_AER_ERROR (two), NVME_AER_SMART, NVME_AER_CSS */
 #define VFMIG_NVME_DOORBELL_REGISTER	0
 #define VFMIG_NVME_DOORBELL_VALUE	1
 #define VFMIG_NVME_TEMP_THRESHOLD	1
@@ -249,8 +249,8 @@ struct vfmig_nvme_health {
 
 /**
  * struct vfmig_nvme_events - asynchronous events
- * @pending: to be reported, by type a bit per Asynchronous Event Information
- * @masked: types that were reported and whose log page was not read yet
+ * @pending: events to report: for each type a bit per Asynchronous Event Information
+ * @masked: types that were reported and whose log page was not read since
  * @ns_changed: the namespace is in the Changed Namespace List
  */
 struct vfmig_nvme_events {
@@ -261,7 +261,7 @@ struct vfmig_nvme_events {
 
 /**
  * struct vfmig_nvme_errors - the error log
- * @count: errors since the device was made
+ * @count: errors since the device was created
  * @slots: error number n, counted from 1, is at n modulo the size
  */
 struct vfmig_nvme_errors {
@@ -270,10 +270,10 @@ struct vfmig_nvme_errors {
 };
 
 /**
- * struct vfmig_nvme_sanitize - what the Sanitize Status log says
+ * struct vfmig_nvme_sanitize - contents of the Sanitize Status log
  * @status: SSTAT without Global Data Erased
- * @cdw10: dword 10 of the last Sanitize that erased something
- * @written: user data was written since the last Sanitize, or ever if there was none
+ * @cdw10: dword 10 of the last Sanitize that erased
+ * @written: user data was written since the last Sanitize, or at all if there was none
  */
 struct vfmig_nvme_sanitize {
 	u16 status;
@@ -281,26 +281,26 @@ struct vfmig_nvme_sanitize {
 	bool written;
 };
 
-/* Where the worker is */
+/* The place where the worker runs */
 enum vfmig_nvme_place {
-	VFMIG_NVME_NOWHERE,	/* nobody has the VF open */
+	VFMIG_NVME_NOWHERE,	/* the VF is not open */
 	VFMIG_NVME_IN_TASK,	/* in a thread of the process that uses the VF */
-	VFMIG_NVME_IN_QUEUE,	/* in a work queue: that process has ended */
+	VFMIG_NVME_IN_QUEUE,	/* in a work queue: that process has ended, or no vhost_task */
 };
 
 /* Bits of vfmig_nvme_worker.flags */
-#define VFMIG_NVME_KICKED	0	/* there may be something to do for the thread */
+#define VFMIG_NVME_KICKED	0	/* the thread may have work */
 
 struct vhost_task;
 
 /**
- * struct vfmig_nvme_worker - who executes a controller's commands
+ * struct vfmig_nvme_worker - executes a controller's commands
  * @flags: VFMIG_NVME_KICKED; atomic
  * @lock: protects @place and @task; taken in any context
  * @place: &enum vfmig_nvme_place.  An open, a close and an adoption change it with
  *	client_lock held; the end of the process changes it from IN_TASK to IN_QUEUE.
- * @task: the thread; with IN_QUEUE one that has ended, if any
- * @work: in the work queue
+ * @task: the thread; with IN_QUEUE one that has ended, or NULL
+ * @work: the work for the work queue
  * @timer: kicks the worker when a waiting command is due
  */
 struct vfmig_nvme_worker {
@@ -321,67 +321,68 @@ enum vfmig_nvme_running {
 /**
  * struct vfmig_nvme - a controller
  * @fn: its function
- * @max_queues: I/O queue pairs that this VF was made with
+ * @max_queues: I/O queue pairs that this VF was created with
  * @lba_shift: log2 of the size of a logical block
- * @io_latency_ns: time that an I/O command takes, for commands fetched from now on; written
- *	with @lock held
+ * @io_latency_ns: latency of I/O commands that are fetched from now on; written with @lock
+ *	held
  * @erase_on_close: &enum vfmig_erase_on_close
- * @media: its medium; changes of it are serialised by @lock
+ * @media: its medium; @lock serialises changes of it
  *
- * @ident: who it is.  This and the following are ident.c's, protected by its lock; of a
- *	controller that is open nobody else changes @ident, so the holder of @lock may read it.
- * @ident_entry: in the list of all
- * @ident_generation: how many identities it was given by itself
+ * @ident: its identity.  idents_lock in ident.c protects this and the following.  No other
+ *	controller changes @ident of an open controller, so the holder of @lock may read it.
+ * @ident_entry: entry in the list of all identities
+ * @ident_generation: number of identities that were generated for it
  * @ident_open: a user has it open
- * @ident_given: its stream was read to the end, and it has not gone on or been reset since
- * @ident_stale: it took its identity from a source that goes on
+ * @ident_given: its stream was read to the end, and it has not run or been reset since
+ * @ident_stale: its identity came from a source that runs again
  *
  * @latch: registers
  * @worker: executes commands
- * @wanted: somebody waits for @lock; the worker lets go of it after a command, or a piece of one
+ * @wanted: number of threads that wait for @lock; if not 0, the worker releases it after a
+ *	command, or a piece of one
  *
  * @client_lock: protects @client and @client_data, which change with @lock held too;
  *	held while the client's reset() runs
- * @client: who has the VF open, or NULL
- * @client_data: for @client
+ * @client: callbacks of the user that has the VF open, or NULL
+ * @client_data: argument of @client
  * @load_lock: protects @load, @load_kept and @discarded
  * @load: the medium that is being loaded, or NULL; always of the size of @media
- * @load_kept: least size that it had since the source had as little, in bytes: what was
- *	loaded beyond is lost
+ * @load_kept: the smallest size in bytes that @load had since the last identity record with
+ *	that size or less; data loaded beyond it is lost.  U64_MAX if nothing was lost.
  * @discarded: the medium that the last load left over, for @discard, or NULL
- * @discard: frees it, as that takes a second for some GiB; over before the next load
- *	begins, so that no more than one is on its way
+ * @discard: frees @discarded, which takes a second for some GiB.  The next load waits for
+ *	it, so there is at most one.
  *
  * @lock: protects all that follows
  * @running: &enum vfmig_nvme_running
  * @frozen_at: ktime in ns when it was frozen
- * @moved: its stream was read to the end, and nobody has used it since
- * @memcg: pays for memory of the medium, or NULL
- * @queues: I/O queue pairs that it says it has; as few as the source after a load
- * @features: settings
+ * @moved: its stream was read to the end, and it was not used since
+ * @memcg: memory cgroup that is charged for the medium, or NULL
+ * @queues: I/O queue pairs that it reports; after a load, the number of the source
+ * @features: values of the features
  * @health: SMART log
  * @events: asynchronous events
  * @errors: error log
  * @sanitize: Sanitize Status log
  * @cc: CC as the worker last saw it
  * @page_shift: log2 of the memory page size
- * @stalled: DMA is off; only a kick helps
- * @unfinished: of a command that waits a piece was done, and there is another
+ * @stalled: DMA is off; the worker waits for a kick
+ * @unfinished: a piece of a waiting command was executed in this batch, and more are left
  * @sq: submission queues
  * @cq: completion queues
- * @next_sq: where round robin goes on
+ * @next_sq: next queue in the round robin
  * @raise: vectors to raise
  * @reqs: all requests, each in one of the following lists
- * @free: those that are no command
- * @waiting: those that execute when they are due
+ * @free: requests without a command
+ * @waiting: commands that execute when they are due
  * @aers: outstanding Asynchronous Event Requests
- * @done: those whose completion is to be posted
- * @nr_reqs: those not in @free; read without the lock
- * @nr_events: those in @aers
- * @arrivals: when the doorbell was rung for each entry of the I/O submission queues, ktime
- *	in ns, or 0; NULL on a VF that never had an @io_latency_ns
- * @prps: the data of the command that executes, as PRP entries
- * @buf: a page for the command that executes
+ * @done: commands whose completion is to be posted
+ * @nr_reqs: number of requests not in @free; read without the lock
+ * @nr_events: number of requests in @aers
+ * @arrivals: time of the doorbell for each entry of the I/O submission queues, ktime in ns,
+ *	or 0; NULL on a VF that never had an @io_latency_ns
+ * @prps: PRP entries for the data of the current command
+ * @buf: a page for the current command
  */
 struct vfmig_nvme {
 	struct vfmig_fn *fn;
@@ -448,9 +449,9 @@ struct vfmig_nvme {
 };
 
 /**
- * struct vfmig_nvme_piece - bytes that lie in one granule and in one piece for the host
- * @offset: of the first of them in the medium, or whatever is transferred
- * @iova: of the host's
+ * struct vfmig_nvme_piece - a piece of a transfer, within one granule and one host page
+ * @offset: first byte, in the medium or in the structure that is transferred
+ * @iova: first byte in host memory
  * @len: bytes
  */
 struct vfmig_nvme_piece {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where the data of a command lies: PRP entries and lists.  All entries of a
- * command are fetched and checked before any data moves.
+ * The data of a command: PRP entries and lists.  All entries of a command are
+ * fetched and checked before any data moves.
  */
 #include <linux/kernel.h>
 
@@ -9,7 +9,7 @@
 
 #define VFMIG_NVME_BAD_PRP	(NVME_SC_PRP_INVALID_OFFSET | NVME_STATUS_DNR)
 
-/* Status of a command whose DMA gave @err */
+/* Status of a command whose DMA returned @err */
 u16 vfmig_nvme_dma_status(int err)
 {
 	if (!err)
@@ -17,7 +17,7 @@ u16 vfmig_nvme_dma_status(int err)
 	return err == -EAGAIN ? VFMIG_NVME_SC_AGAIN : NVME_SC_DATA_XFER_ERROR;
 }
 
-/* Fetch @count entries from @list into @ctrl->prps at @at: all are of whole pages */
+/* Fetch @count entries from @list into @ctrl->prps at @at; all must be page-aligned */
 static u16 fetch_entries(struct vfmig_nvme *ctrl, u64 list, unsigned int at, unsigned int count)
 {
 	u64 page_mask = (1ULL << ctrl->page_shift) - 1;
@@ -33,7 +33,7 @@ static u16 fetch_entries(struct vfmig_nvme *ctrl, u64 list, unsigned int at, uns
 	return NVME_SC_SUCCESS;
 }
 
-/* Fetch @count entries from a list that may go on in other pages */
+/* Fetch @count entries from a list that may continue in other pages */
 static u16 fetch_list(struct vfmig_nvme *ctrl, u64 list, unsigned int count)
 {
 	u64 page_mask = (1ULL << ctrl->page_shift) - 1;
@@ -54,7 +54,7 @@ static u16 fetch_list(struct vfmig_nvme *ctrl, u64 list, unsigned int count)
 		if (status || !chained)
 			return status;
 
-		/* The page's last entry says where the list goes on, at a page's begin */
+		/* The last entry of the page points to the next page of the list */
 		ret = vfmig_fn_dma_read(ctrl->fn, list + n * sizeof(next), &next, sizeof(next));
 		if (ret)
 			return vfmig_nvme_dma_status(ret);
@@ -66,7 +66,7 @@ static u16 fetch_list(struct vfmig_nvme *ctrl, u64 list, unsigned int count)
 	}
 }
 
-/* Find where the @len bytes, at most VFMIG_NVME_MAX_TRANSFER, of @cmd's data lie */
+/* Set @ctrl->prps for the @len bytes, at most VFMIG_NVME_MAX_TRANSFER, of @cmd's data */
 static u16 map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32 len)
 {
 	u64 prp1 = le64_to_cpu(cmd->common.dptr.prp1);
@@ -89,7 +89,7 @@ static u16 map_data(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u32
 	return NVME_SC_SUCCESS;
 }
 
-/* IOVA of byte @pos of the data mapped last; @left: bytes from there in one piece */
+/* IOVA of byte @pos of the data in @ctrl->prps; *@left: bytes from there to the page's end */
 static u64 data_iova(const struct vfmig_nvme *ctrl, u32 pos, u32 *left)
 {
 	u32 page_mask = (1U << ctrl->page_shift) - 1;
@@ -103,9 +103,9 @@ static u64 data_iova(const struct vfmig_nvme *ctrl, u32 pos, u32 *left)
 }
 
 /*
- * Transfer the @len bytes, at most VFMIG_NVME_MAX_TRANSFER, of @cmd's data, which on
- * this side begin at @offset of what @transfer knows them to be of.  It is called, with
- * @arg, for each piece that is one for the host and here lies in one granule.
+ * Transfer the @len bytes, at most VFMIG_NVME_MAX_TRANSFER, of @cmd's data.  On the device's
+ * side they begin at @offset of the medium or of another object that @transfer knows.
+ * @transfer is called, with @arg, for each piece within one host page and one granule.
  */
 u16 vfmig_nvme_transfer(struct vfmig_nvme *ctrl, const struct nvme_command *cmd, u64 offset,
 			u32 len, vfmig_nvme_transfer_fn *transfer, void *arg)
@@ -140,14 +140,14 @@ static u16 piece_from_host(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piec
 						       buf + piece->offset, piece->len));
 }
 
-/* Give the host @len bytes of a structure */
+/* Copy @len bytes of a structure to the host */
 u16 vfmig_nvme_data_to_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 			    void *buf, u32 len)
 {
 	return vfmig_nvme_transfer(ctrl, cmd, 0, len, piece_to_host, buf);
 }
 
-/* Take @len bytes of a structure from the host */
+/* Copy @len bytes of a structure from the host */
 u16 vfmig_nvme_data_from_host(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 			      void *buf, u32 len)
 {

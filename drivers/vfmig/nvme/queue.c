@@ -2,22 +2,23 @@
 /*
  * Queues: doorbells, fetching commands, posting completions, interrupts.
  *
- * A command is fetched when there is room for its completion and a request for
- * it, and executes at once or when it is due.  To execute is to do all of it, or, of
- * a command that erases, a piece: then it waits for the next.
- * What can't be done now, for want of bus master, of memory or of room in a queue, is left
- * where it is: in its submission queue, waiting, or done and not posted.  Each of
- * these is plain state, which moves with the device.
+ * A command is fetched if there is room for its completion and a free request.  It
+ * is executed at once or when it is due.  Commands that zero or deallocate are
+ * executed in pieces, and wait between the pieces.
+ *
+ * If something can't be done now, because bus master is off, or for lack of memory
+ * or of room in a queue, the command stays where it is: in its submission queue,
+ * waiting, or done and not posted.  Each of these is part of the migration state.
  */
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
 
 #include "nvme.h"
 
-#define VFMIG_NVME_BATCH	32	/* commands before the registers are looked at */
+#define VFMIG_NVME_BATCH	32	/* commands before the worker reads the registers again */
 #define VFMIG_NVME_BURST	8U	/* commands before the next queue has its turn */
 
-/* A command that finds no memory is tried again so often, so long after each other */
+/* Number of retries of a command that gets no memory, and the delay before each */
 #define VFMIG_NVME_TRIES	100
 #define VFMIG_NVME_TRY_NS	(10 * NSEC_PER_MSEC)
 
@@ -35,7 +36,7 @@ static struct list_head *stage_list(struct vfmig_nvme *ctrl, enum vfmig_nvme_sta
 	}
 }
 
-/* Forget all commands */
+/* Drop all commands */
 void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl)
 {
 	INIT_LIST_HEAD(&ctrl->free);
@@ -51,7 +52,7 @@ void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl)
 	}
 }
 
-/* A request, in no list, or NULL */
+/* Take a request from the free list, or return NULL; it is in no list then */
 struct vfmig_nvme_req *vfmig_nvme_get_req(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_req *req;
@@ -82,7 +83,7 @@ void vfmig_nvme_put_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
 }
 
-/* Entries from @from to @to */
+/* Number of entries from @from to @to */
 static u32 distance(u16 from, u16 to, u32 size)
 {
 	return to >= from ? to - from : to + size - from;
@@ -94,8 +95,8 @@ static u32 cq_room(const struct vfmig_nvme_cq *cq)
 }
 
 /*
- * The guest must not see the phase tag, which is in the second half, before the
- * rest: the fabric sees to the order.
+ * The guest must not see the phase tag, which is in the second half, before the rest
+ * of the entry.  vfmig_fn_dma_write() guarantees the order.
  */
 static int post_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
 		      const struct vfmig_nvme_req *req)
@@ -112,7 +113,10 @@ static int post_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
 				  sizeof(cqe));
 }
 
-/* Post what is done, as far as there is room; then the host knows of it */
+/*
+ * Post the completions of done commands, as far as there is room.  Their writes must be marked
+ * dirty before the host sees a completion.
+ */
 static void post_done(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_req *req, *next;
@@ -124,7 +128,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 
 		if (!cq_room(cq))
 			continue;
-		/* Who sees the completion, and asks for the size of the state, finds it gone */
+		/* First, so that a user who sees the completion gets a state size without it */
 		WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
 		ret = post_entry(ctrl, cq, req);
 		if (ret) {
@@ -145,7 +149,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 	}
 }
 
-/* Errors that go to the error log: what the host did not ask for or expect */
+/* Does an error go to the error log?  Not if the host expects it, for example after an Abort. */
 static bool worth_logging(const struct vfmig_nvme_req *req, u16 status)
 {
 	switch (status & NVME_SCT_SC_MASK) {
@@ -161,7 +165,7 @@ static bool worth_logging(const struct vfmig_nvme_req *req, u16 status)
 	}
 }
 
-/* @req is over; post_done() posts its completion */
+/* @req is done; post_done() posts its completion */
 void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u16 status)
 {
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[req->sqid];
@@ -176,7 +180,7 @@ void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u1
 	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_DONE);
 }
 
-/* A write to a doorbell that makes no sense: the host hears of it by an event */
+/* An invalid doorbell write: report it by an event */
 void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info)
 {
 	vfmig_nvme_log_error(ctrl, NULL, qid, VFMIG_NVME_BAD_FIELD);
@@ -187,7 +191,7 @@ static bool sq_doorbell(struct vfmig_nvme *ctrl, unsigned int sqid, u16 tail)
 {
 	struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
 
-	/* To take back what was submitted, or to pass the head, is no tail either */
+	/* The new tail must not go back or pass the head */
 	if (tail >= sq->size ||
 	    distance(sq->head, tail, sq->size) < distance(sq->head, sq->tail, sq->size))
 		return false;
@@ -205,7 +209,7 @@ static bool cq_doorbell(struct vfmig_nvme_cq *cq, u16 head)
 	return true;
 }
 
-/* Doorbell @index was rung: SQ n is at 2n, CQ n at 2n + 1 */
+/* Handle a write to doorbell @index: SQ n is at 2n, CQ n at 2n + 1 */
 void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value)
 {
 	unsigned int qid = index / 2;
@@ -225,15 +229,15 @@ static bool must_stop(const struct vfmig_nvme *ctrl)
 	return ctrl->stalled || !vfmig_nvme_ready(ctrl);
 }
 
-/* True if the batch is over, because it is full or somebody wants the lock */
+/* Returns true if the batch is over: it is full, or another thread waits for the lock */
 static bool count_command(struct vfmig_nvme *ctrl, unsigned int *budget)
 {
 	return !--*budget || atomic_read(&ctrl->wanted);
 }
 
 /*
- * Execute an I/O command.  One that finds no memory waits for another try, and the status is
- * VFMIG_NVME_SC_SHORT; after many tries it is NVME_SC_INTERNAL, which a host may retry.
+ * Execute an I/O command.  If it gets no memory, it waits for another try, and this returns
+ * VFMIG_NVME_SC_SHORT.  After the last try it returns NVME_SC_INTERNAL, which a host may retry.
  */
 static u16 execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
@@ -251,7 +255,7 @@ static u16 execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	return VFMIG_NVME_SC_SHORT;
 }
 
-/* Execute the waiting commands that are due; true if the batch is over */
+/* Execute the waiting commands that are due; returns true if the batch is over */
 static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 {
 	struct vfmig_nvme_req *req, *next;
@@ -261,7 +265,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 	list_for_each_entry_safe(req, next, &ctrl->waiting, entry) {
 		if (req->due > now || !cq_room(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
 			continue;
-		/* One piece a batch, in turns: the rest of the batch is for other commands */
+		/* One piece per batch, in turns; the rest of the batch is for other commands */
 		if (ctrl->unfinished && req->done)
 			continue;
 		status = execute_io(ctrl, req);
@@ -290,8 +294,8 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 }
 
 /*
- * When the next of the waiting commands can execute, U64_MAX if none does without
- * a doorbell or a kick, which start the worker by themselves.
+ * Returns the time when the next waiting command can execute.  U64_MAX if there is none, or if
+ * it needs a doorbell or a kick first, which start the worker by themselves.
  */
 u64 vfmig_nvme_next_due(const struct vfmig_nvme *ctrl)
 {
@@ -320,8 +324,8 @@ static bool fetch_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sq *sq,
 }
 
 /*
- * Commands that are done in no time may keep those before them in their turn from being
- * posted.  Others take longer, or deal with the queues.
+ * Does a command execute quickly?  Then completions of earlier commands of the same turn may
+ * wait for it.  Other commands take longer, or change the queues.
  */
 static bool is_quick(const struct vfmig_nvme_req *req)
 {
@@ -336,7 +340,7 @@ static bool is_quick(const struct vfmig_nvme_req *req)
 	}
 }
 
-/* Fetch a command of queue @sqid and start it; false if that can't be done now */
+/* Fetch a command of queue @sqid and start it; returns false if that can't be done now */
 static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
 {
 	struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
@@ -391,8 +395,8 @@ put:
 }
 
 /*
- * A turn of queue @sqid: a few commands, with room for their completions, which are
- * posted together.  True if the batch is over.
+ * A turn of queue @sqid: start a few commands that have room for their completions, and post
+ * these together.  Returns true if the batch is over.
  */
 static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *budget,
 		      bool *progress)
@@ -409,7 +413,7 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 	return over;
 }
 
-/* A turn of each queue; true if the batch is over */
+/* A turn of each queue; returns true if the batch is over */
 static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *progress)
 {
 	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
@@ -425,7 +429,7 @@ static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *pro
 	return false;
 }
 
-/* Do what there is to do, up to a batch; true if there may be more at once */
+/* Execute a batch of commands; returns true if there may be more to do at once */
 bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
 {
 	unsigned int budget = VFMIG_NVME_BATCH;
@@ -448,7 +452,7 @@ bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
 		vfmig_nvme_send_events(ctrl);
 		post_done(ctrl);
 	}
-	/* What was done of a command that will be done again */
+	/* Also mark the writes of a command that will be executed again */
 	vfmig_media_settle(&ctrl->media);
 	return (over || ctrl->unfinished) && !must_stop(ctrl);
 }
@@ -464,8 +468,8 @@ void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl)
 }
 
 /*
- * The guest may have missed an interrupt that came while none was let out, or at
- * the place that the device came from: raise for what it has not consumed.
+ * The guest may have missed an interrupt while interrupts were held, or one of the source.
+ * So raise the vector of each completion queue that has entries which it has not consumed.
  */
 void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
 {

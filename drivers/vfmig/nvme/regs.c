@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The registers: what a vCPU reads and writes, and what the worker makes of it.
+ * The registers: accesses of a vCPU, and how the worker handles them.
  *
- * A write is noted in the latch and the worker started; nothing here waits for
- * it.  CSTS is the worker's answer.  A doorbell that was rung and not looked at
- * stays in the latch, and moves with it.
+ * A write is stored in the latch and kicks the worker, without waiting for it.
+ * The worker answers in CSTS.  A doorbell write that the worker has not handled
+ * stays in the latch and is part of the migration state.
  *
- * INTMS and INTMC hold a value and mask nothing: a function with MSI-X masks in
- * the MSI-X table.
+ * INTMS and INTMC hold a value but mask nothing, because a function with MSI-X
+ * masks vectors in the MSI-X table.
  */
 #include <linux/kernel.h>
 #include <linux/log2.h>
@@ -71,7 +71,7 @@ u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len
 	return (value >> (8 * (offset & 3))) & GENMASK_ULL(8 * len - 1, 0);
 }
 
-/* What the host may set only while the controller is disabled (NVMe 1.4, 3.1.5) */
+/* Fields that the host may change only while the controller is disabled (NVMe 1.4, 3.1.5) */
 #define VFMIG_NVME_CC_FIXED	(NVME_CC_CSS_MASK | 0xf << NVME_CC_MPS_SHIFT | \
 				 7 << NVME_CC_AMS_SHIFT)
 
@@ -80,7 +80,7 @@ static void write_cc(struct vfmig_nvme_latch *latch, u32 value)
 	if (latch->cc & value & NVME_CC_ENABLE)
 		value = (value & ~VFMIG_NVME_CC_FIXED) | (latch->cc & VFMIG_NVME_CC_FIXED);
 	if ((latch->cc & NVME_CC_ENABLE) && !(value & NVME_CC_ENABLE)) {
-		/* What was rung before is moot, what is rung after a new enable is not */
+		/* Disabling drops earlier doorbell writes.  Those after a new enable count. */
 		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
 		latch->flags = VFMIG_NVME_DISABLED;
 	}
@@ -110,7 +110,7 @@ static void set_half(u64 *reg, bool upper, u32 value)
 		*reg = (*reg & ~(u64)U32_MAX) | (value & ~(u32)(SZ_4K - 1));
 }
 
-/* True if the worker should have a look; with the latch's lock held */
+/* Returns true if the worker must be kicked; with the latch's lock held */
 static bool reg_write(struct vfmig_nvme_latch *latch, u64 offset, u32 value)
 {
 	if (offset >= NVME_REG_DBS) {
@@ -149,7 +149,7 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 	struct vfmig_nvme *ctrl = vf;
 	bool kick = false;
 
-	/* No register is narrower, and a part of one is not to be written */
+	/* No register is narrower than 4 bytes, and a partial write is not allowed */
 	if (bar || len < 4)
 		return;
 
@@ -171,14 +171,14 @@ void vfmig_nvme_set_csts(struct vfmig_nvme *ctrl, u32 clear, u32 set)
 	spin_unlock(&ctrl->latch.lock);
 }
 
-/* Commands are taken.  Nobody but who holds the controller's lock changes CSTS. */
+/* Does the controller accept commands?  CSTS changes only with the controller's lock held. */
 bool vfmig_nvme_ready(const struct vfmig_nvme *ctrl)
 {
 	return (ctrl->latch.csts & (NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST_MASK)) ==
 	       NVME_CSTS_RDY;
 }
 
-/* What commands, queues and events there are is forgotten */
+/* Drop all commands, queues and vectors to raise */
 void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl)
 {
 	vfmig_nvme_init_reqs(ctrl);
@@ -188,7 +188,7 @@ void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl)
 	ctrl->next_sq = 0;
 }
 
-/* A controller reset: all but AQA, ASQ, ACQ, the logs and the medium */
+/* Controller reset: resets everything but AQA, ASQ, ACQ, the logs and the medium */
 void vfmig_nvme_disable(struct vfmig_nvme *ctrl)
 {
 	vfmig_nvme_drop_commands(ctrl);
@@ -207,7 +207,7 @@ static bool admin_queues_valid(struct vfmig_nvme *ctrl)
 	       !(ctrl->sq[0].base & page_mask) && !(ctrl->cq[0].base & page_mask);
 }
 
-/* CC.EN was set: become ready, or fail where the host asks what can't be */
+/* CC.EN was set: become ready, or set the fatal status if the configuration is invalid */
 static void enable(struct vfmig_nvme *ctrl, u32 cc, u32 aqa, u64 asq, u64 acq)
 {
 	unsigned int mps = (cc >> NVME_CC_MPS_SHIFT) & 0xf;
@@ -240,14 +240,14 @@ static void take_cc(struct vfmig_nvme *ctrl, u32 cc, u32 aqa, u64 asq, u64 acq)
 	if ((changed & NVME_CC_ENABLE) && (cc & NVME_CC_ENABLE))
 		enable(ctrl, cc, aqa, asq, acq);
 
-	/* The medium is memory: there is nothing to wait for */
+	/* The medium is memory, so a shutdown has nothing to wait for */
 	if ((changed & NVME_CC_SHN_MASK) && (cc & NVME_CC_SHN_MASK)) {
 		vfmig_nvme_init_reqs(ctrl);
 		vfmig_nvme_set_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_CMPLT);
 	}
 }
 
-/* Do what register writes since the last time ask for */
+/* Handle the register writes since the last call */
 void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_latch *latch = &ctrl->latch;
