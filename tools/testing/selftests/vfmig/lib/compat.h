@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Bits of <linux/vfio.h> and <linux/iommufd.h> that the headers of an older
- * distribution lack (Debian 12 has those of Linux 6.1).  The kernel that runs
- * decides what works; this is only for the compiler.
+ * Parts of <linux/vfio.h> and <linux/iommufd.h> that headers of an older
+ * distribution lack (Debian 12 has those of Linux 6.1).  They are for the compiler
+ * only: what works depends on the running kernel.
  */
 #ifndef VFMIG_TEST_COMPAT_H
 #define VFMIG_TEST_COMPAT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Many things that are read by a thread each, at once, or one after the other */
+/* Many files that are read at once, by a thread each, or one after the other */
 #ifndef VFMIG_TEST_CROWD_H
 #define VFMIG_TEST_CROWD_H
 
@@ -10,7 +10,7 @@
 #define CROWD		64
 #define BUFFER		MIB(1)	/* for each read() */
 
-/* One reader of one VF, with a buffer of its own as each VMM has it */
+/* A reader of one VF, with its own buffer, like a VMM */
 struct saver {
 	pthread_t thread;
 	pthread_barrier_t *start;
@@ -19,7 +19,7 @@ struct saver {
 	u64 bytes;
 };
 
-/* 64 things to read: data fds of VFs, or files as large for comparison */
+/* 64 files to read: data fds of VFs, or files of the same size for comparison */
 struct crowd {
 	int (*begin)(struct crowd *crowd, unsigned int i);
 	void (*end)(struct crowd *crowd, unsigned int i, int fd);
@@ -28,12 +28,12 @@ struct crowd {
 	struct saver savers[CROWD];
 };
 
-/* Read to the end; the bytes */
+/* Read to the end; returns the number of bytes */
 u64 read_all(int fd, u8 *buf);
 
-/* MB/s of reading all at the same time */
+/* MB/s of reading all files at the same time */
 double at_once_rate(struct crowd *crowd);
-/* The same bytes, one after the other */
+/* MB/s of reading them one after the other */
 double one_by_one_rate(struct crowd *crowd);
 
 #endif /* VFMIG_TEST_CROWD_H */

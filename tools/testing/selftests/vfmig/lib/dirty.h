@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which pages a device wrote, as it logs that itself, as the IOMMU tracks it, and
- * as a test knows it.
+ * The pages that a device wrote: logged by the device, tracked by the IOMMU, or
+ * recorded by a test.
  */
 #ifndef VFMIG_TEST_DIRTY_H
 #define VFMIG_TEST_DIRTY_H
@@ -28,29 +28,29 @@ void pageset_clear(struct pageset *set);
 void pageset_add(struct pageset *set, u64 iova, u64 len);
 bool pageset_has(const struct pageset *set, u64 iova);
 u64 pageset_count(const struct pageset *set);
-/* Are both, of the same range, the same?  Says where they differ. */
+/* Are two sets of the same range equal?  Prints where they differ. */
 bool pageset_same(const struct pageset *is, const struct pageset *should);
-/* @set gets what @more has */
+/* Add the pages of @more to @set */
 void pageset_merge(struct pageset *set, const struct pageset *more);
 
-/* Who knows */
+/* Who records the writes */
 enum tracker {
 	BY_DEVICE,	/* VFIO_DEVICE_FEATURE_DMA_LOGGING_* */
 	BY_IOMMU,	/* IOMMU_HWPT_*_DIRTY_*, opened with IOMMU_IOMMUFD_TRACKED */
 };
 
-/* NULL, or why a device can't be asked here: the test must be skipped */
+/* Returns NULL, or why the test must be skipped */
 const char *track_offered(struct vfio_dev *dev, enum tracker by);
-/* What follows returns 0 or -errno.  The IOMMU tracks all there is, not just the range. */
+/* The following return 0 or -errno.  The IOMMU tracks everything, not just the range. */
 int track_start(struct vfio_dev *dev, enum tracker by, u64 iova, u64 length);
 int track_stop(struct vfio_dev *dev, enum tracker by);
-/* Sets bits, one for each @page_size bytes, and has what they stand for forgotten */
+/* Set a bit for each @page_size bytes that were written, and clear the record of these writes */
 int track_report(struct vfio_dev *dev, enum tracker by, u64 iova, u64 length, u64 page_size,
 		 u64 *bits);
-/* Adds to @set what was written in its range */
+/* Add the pages that were written in the range of @set to it */
 int track_read(struct vfio_dev *dev, enum tracker by, struct pageset *set);
 
-/* Each by itself; 0 or -errno */
+/* The same for one kind of tracker; 0 or -errno */
 int log_start(struct vfio_dev *dev, u64 *page_size,
 	      const struct vfio_device_feature_dma_logging_range *ranges, u32 count);
 int log_stop(struct vfio_dev *dev);

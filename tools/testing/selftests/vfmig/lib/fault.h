@@ -1,58 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory that the kernel is refused (CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC): the nth
- * allocation of the calling thread, or one of so many of anybody's; or the nth copy between
- * kernel and user (CONFIG_FAULT_INJECTION_USERCOPY).  What is set for that in debugfs is
- * put back when the program ends.
+ * Fault injection: fails the nth allocation of the calling thread, or one in N allocations
+ * of any thread (CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC), or the nth copy between kernel and
+ * user (CONFIG_FAULT_INJECTION_USERCOPY).  The settings in debugfs are restored when the
+ * program ends.
  */
 #ifndef VFMIG_TEST_FAULT_H
 #define VFMIG_TEST_FAULT_H
 
 #include "util.h"
 
-/* NULL, or why the test must be skipped.  Then nothing is refused so far. */
+/* Returns NULL, or why the test must be skipped.  Nothing fails yet. */
 const char *fault_init(void);
 
 /*
- * From now on only those allocations count that are made with a function of our modules
- * among the innermost @depth of the stack, FAULT_DEEPEST at most, as it is at first.
+ * From now on count only allocations with a function of the modules among the innermost
+ * @depth functions of the stack.  @depth is at most FAULT_DEEPEST, the initial value.
  */
 #define FAULT_DEEPEST	32
 void fault_below_us(unsigned int depth);
-/* From now on only those allocations count that are made below this function, not inlined */
+/* From now on count only allocations below this function, which must not be inlined */
 void fault_below_function(const char *name);
-/* From now on no allocations count, but copies between kernel and user, where we make them */
+/* From now on count only copies between kernel and user that the modules make */
 void fault_copies_below_us(void);
 
-/* Refuse one in @interval of these, whoever makes them, but for the variant driver's */
+/* Fail one in @interval of these, in any thread, except in the variant driver */
 void fault_rate(unsigned int interval);
-/* How many were refused since fault_rate() */
+/* Number of failures since fault_rate() */
 u64 fault_count(void);
-/* Refuse one of the next @interval of these, whoever makes them, and no more */
+/* Fail exactly one of the next @interval of these, in any thread */
 void fault_once(unsigned int interval);
-/* End either of them: did the latter happen? */
+/* End fault_rate() or fault_once(); returns true if the latter has failed one */
 bool fault_stop(void);
 
 /**
- * struct sweep - an operation is done again and again, each time with another of its
- * allocations, or copies, refused, until there was none to refuse any more
- * @round: which one it is, from 1 on.  In the first nothing is refused: KASAN allocates too,
- *	for each way to an allocation that it sees for the first time.
- * @refused: how many were refused
+ * struct sweep - repeats an operation, each time with another allocation or copy failing,
+ * until a round has none left to fail
+ * @round: number of the round, from 1 on.  Nothing fails in the first round, because KASAN
+ *	allocates memory for each stack trace that it sees for the first time.
+ * @refused: number of failures so far
  *
- * The slab allocator takes new pages now and then, which count too, so that a round may come
- * to the same allocation as the one before, or pass over one: not all are refused each time.
+ * The slab allocator takes new pages now and then, and these allocations count too.  So a round
+ * may fail the same allocation as the previous one, or skip one.
  */
 struct sweep {
 	unsigned int round;
 	unsigned int refused;
 };
 
-/* Is there another round?  The last one must have come to its end. */
+/* Is there another round?  The previous one must be over. */
 bool sweep_next(struct sweep *sweep);
-/* The operation of the calling thread begins */
+/* Begin the operation, in the calling thread */
 void sweep_begin(struct sweep *sweep);
-/* It is over: was anything refused? */
+/* End it; returns true if anything failed */
 bool sweep_end(struct sweep *sweep);
 
 #endif /* VFMIG_TEST_FAULT_H */

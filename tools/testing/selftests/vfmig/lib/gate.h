@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory at which whoever touches it waits, the kernel included, until the gate is
- * opened: to hold a thread in the middle of a copy to the user.
+ * Memory on which every access waits, in the kernel too, until the gate is opened.  A test
+ * uses it to stop a thread in the middle of a copy to the user.
  */
 #ifndef VFMIG_TEST_GATE_H
 #define VFMIG_TEST_GATE_H
@@ -9,9 +9,11 @@
 #include "util.h"
 
 /**
- * struct gate - such memory
- * @va: where it is
- * @size: bytes, of which the first @open ones let everybody through
+ * struct gate - memory with a gate
+ * @va: its address
+ * @size: bytes
+ * @open: bytes at the beginning on which accesses do not wait
+ * @fd: the userfaultfd
  */
 struct gate {
 	u8 *va;
@@ -20,11 +22,11 @@ struct gate {
 	int fd;
 };
 
-/* NULL, or why the test must be skipped; both sizes are of whole pages */
+/* Returns NULL, or why the test must be skipped; both sizes are multiples of a page */
 const char *gate_init(struct gate *gate, size_t size, size_t open);
-/* Wait until somebody stands before it; false if nobody came within WAIT_MS */
+/* Wait until an access waits; false if none came within WAIT_MS */
 bool gate_wait(struct gate *gate);
-/* Let everybody through from now on */
+/* Let all accesses continue, now and later */
 void gate_open(struct gate *gate);
 void gate_exit(struct gate *gate);
 

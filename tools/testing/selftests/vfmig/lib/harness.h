@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel's harness, for a test program to include last of all.  A limit of time is there
- * to end a test that hangs: VFMIG_SLOWNESS in the environment is how many times as long the
- * kernel takes for everything, and the limits are that much longer.
+ * The kernel's harness; a test program includes this last.  Its time limits end tests that
+ * hang.  They are multiplied by VFMIG_SLOWNESS from the environment, for slow kernels.
  */
 #ifndef VFMIG_TEST_HARNESS_H
 #define VFMIG_TEST_HARNESS_H

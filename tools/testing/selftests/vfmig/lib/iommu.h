@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * An I/O address space, of a VFIO type1 container or of iommufd, and memory that
- * is mapped in it.
+ * An I/O address space, of a VFIO type1 container or of iommufd, and memory to map
+ * into it.
  */
 #ifndef VFMIG_TEST_IOMMU_H
 #define VFMIG_TEST_IOMMU_H
@@ -25,29 +25,29 @@ struct iommu {
 	u32 hwpt_id;		/* the domain of IOMMU_IOMMUFD_TRACKED, 0 without a device */
 };
 
-/* NULL, or why this mode can't be had here */
+/* Returns NULL, or why this mode is not available */
 const char *iommu_init(struct iommu *iommu, enum iommu_mode mode);
 void iommu_exit(struct iommu *iommu);
 
-/* 0 or -errno; a container can map once a device is open in it */
+/* 0 or -errno; a container can map only after a device was opened in it */
 int iommu_map(struct iommu *iommu, u64 iova, void *va, u64 size, int prot);
 int iommu_unmap(struct iommu *iommu, u64 iova, u64 size);
 
 /* 0 or -errno; @dev_id is from binding a device, @flags are IOMMU_HWPT_ALLOC_* */
 int iommu_hwpt_alloc(struct iommu *iommu, u32 dev_id, u32 flags, u32 *hwpt_id);
 
-/* Highest IOVA that can be mapped, once a device is open */
+/* Highest IOVA that can be mapped; needs an open device */
 u64 iommu_last_iova(struct iommu *iommu);
 
 /**
- * struct arena - the memory of a guest, so to speak
- * @va: where the test sees it
- * @iova: where the device sees it
+ * struct arena - memory for a driver, like the memory of a guest
+ * @va: address for the test
+ * @iova: address for the device
  * @size: in bytes
- * @used: handed out so far
+ * @used: bytes allocated so far
  *
- * It can be mapped in several address spaces at the same IOVA, so that what a
- * driver keeps in it stays where it is when the device moves.
+ * It can be mapped in several address spaces at the same IOVA, so the driver's data
+ * keeps its address when the device moves.
  */
 struct arena {
 	u8 *va;
@@ -62,13 +62,13 @@ struct arena {
 void arena_init(struct arena *arena);
 void arena_exit(struct arena *arena);
 void arena_map(struct arena *arena, struct iommu *iommu);
-/* Once the only device of @iommu was closed, and is open again */
+/* Map it again after the only device of @iommu was closed and opened again */
 void arena_map_again(struct arena *arena, struct iommu *iommu);
 /* Zeroed, aligned to a page; lives as long as the arena */
 void *arena_alloc(struct arena *arena, size_t size);
 u64 arena_iova(struct arena *arena, const void *va);
 
-/* A page of 1 << @shift bytes, which is mapped as one; NULL if there is none to be had */
+/* A huge page of 1 << @shift bytes, or NULL if none is available */
 u8 *map_huge(unsigned int shift);
 
 #endif /* VFMIG_TEST_IOMMU_H */

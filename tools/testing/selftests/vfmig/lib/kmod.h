@@ -3,11 +3,11 @@
 #ifndef VFMIG_TEST_KMOD_H
 #define VFMIG_TEST_KMOD_H
 
-/* 0 or -errno; the file may be compressed if xz, zstd or gzip is there to unpack it */
+/* 0 or -errno; the file may be compressed if xz, zstd or gzip is installed */
 int kmod_load(const char *path, const char *args);
-/* One of test_modules/.  NULL, or why the test must be skipped. */
+/* Load a module of test_modules/; returns NULL, or why the test must be skipped */
 const char *kmod_load_test(const char *name, const char *args);
-/* 0 or -errno, at once: -EWOULDBLOCK if the module is in use */
+/* 0 or -errno, without waiting: -EWOULDBLOCK if the module is in use */
 int kmod_unload(const char *name);
 
 #endif /* VFMIG_TEST_KMOD_H */

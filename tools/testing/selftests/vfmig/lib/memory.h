@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the kernel takes for itself, to see that it gives it back */
+/* Memory of the kernel, to check that it is freed */
 #ifndef VFMIG_TEST_MEMORY_H
 #define VFMIG_TEST_MEMORY_H
 
 #include "util.h"
 
-/* Does this kernel keep what was freed, so that there is nothing to be seen here? */
+/* Does this kernel keep freed memory (KASAN, kmemleak), so that a test can't check it? */
 bool memory_kept_when_freed(void);
 
-/* The kernel's own memory that it can't take back by itself, in KiB */
+/* Memory of the kernel that it can't reclaim, in KiB */
 s64 memory_kib(void);
-/* Is it less than @limit more than @before?  Some is freed a little later. */
+/* Has it grown by less than @limit since @before?  Waits, as some memory is freed later. */
 bool memory_given_back(s64 before, s64 limit);
 
 #endif /* VFMIG_TEST_MEMORY_H */

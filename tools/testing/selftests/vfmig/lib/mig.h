@@ -5,7 +5,7 @@
 
 #include "vfio_dev.h"
 
-/* The states by their own names */
+/* The states, without prefix */
 #define ERROR		VFIO_DEVICE_STATE_ERROR
 #define STOP		VFIO_DEVICE_STATE_STOP
 #define RUNNING		VFIO_DEVICE_STATE_RUNNING
@@ -20,13 +20,13 @@
 int mig_flags(struct vfio_dev *dev, u64 *flags);
 
 /*
- * 0 or -errno.  A data fd that comes with the new state goes to *@data_fd, which
- * is -1 without one; if @data_fd is NULL there must be none.
+ * 0 or -errno.  *@data_fd is the data fd that comes with the new state, or -1 without
+ * one.  If @data_fd is NULL, there must be none.
  */
 int mig_set(struct vfio_dev *dev, u32 state, int *data_fd);
 /* The state or -errno */
 int mig_get(struct vfio_dev *dev);
-/* VFIO_DEVICE_FEATURE_MIG_DATA_SIZE; 0 or -errno.  The least that a device which runs says. */
+/* VFIO_DEVICE_FEATURE_MIG_DATA_SIZE; 0 or -errno.  A running device returns at least this. */
 #define RUNNING_SIZE	MIB(1)
 int mig_size(struct vfio_dev *dev, u64 *size);
 const char *mig_name(u32 state);
@@ -51,9 +51,9 @@ int mig_read(int data_fd, struct blob *blob, size_t chunk);
 /* Write, @chunk bytes at a time; 0 or -errno.  A write() of 0 bytes is -EIO. */
 int mig_write(int data_fd, const void *data, size_t len, size_t chunk);
 
-/* From any state to STOP_COPY, all read, and on to STOP */
+/* From any state to STOP_COPY, read everything, and on to STOP */
 void mig_save(struct vfio_dev *dev, struct blob *blob);
-/* From any state to RESUMING, all written: what write() said; stays in RESUMING */
+/* From any state to RESUMING, and write everything; stays in RESUMING.  0 or -errno of write(). */
 int mig_load(struct vfio_dev *dev, const struct blob *blob);
 
 #endif /* VFMIG_TEST_MIG_H */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A small NVMe driver in user space, over VFIO.  All that a driver keeps in memory
- * lies in an arena, so that it can go on with another device that has the same
- * state: point nvme.dev at it.
+ * A small NVMe driver in user space, over VFIO.  All its data is in an arena, so it can
+ * continue with another device that has the same state: set nvme.dev to that device.
  */
 #ifndef VFMIG_TEST_NVME_H
 #define VFMIG_TEST_NVME_H
@@ -112,14 +111,14 @@ struct nvme_cqe {
 struct nvme_queue {
 	u16 id;
 	u16 depth;	/* 0 if it does not exist */
-	u16 room;	/* entries that there is memory for */
+	u16 room;	/* entries for which memory is allocated */
 	u16 tail;
 	u16 head;
 	u8 phase;
 	struct nvme_cmd *sq;
 	struct nvme_cqe *cq;
-	u8 *lists;	/* pages for PRP lists: of the last 16 commands */
-	/* completions that nobody has asked for yet */
+	u8 *lists;	/* pages for PRP lists of the last 16 commands */
+	/* completions that were consumed and not asked for yet */
 	struct nvme_cqe stash[NVME_STASH];
 	unsigned int stashed;
 };
@@ -136,36 +135,36 @@ struct nvme {
 	struct nvme_queue io[NVME_MAX_IO + 1];	/* from 1 */
 };
 
-/* Memory of the queues as after a reset, then CC.EN; 0 or -ETIMEDOUT */
+/* Reset the queues in memory, then set CC.EN; 0 or -ETIMEDOUT */
 int nvme_enable(struct nvme *nvme);
-/* CC.EN to 0 and wait for it; 0 or -ETIMEDOUT */
+/* Clear CC.EN and wait until it has taken effect; 0 or -ETIMEDOUT */
 int nvme_disable(struct nvme *nvme);
-/* Bus master on, enabled, namespace 1 identified; fails the test if it can't */
+/* Set bus master, enable, and identify namespace 1; fails the test on error */
 void nvme_init(struct nvme *nvme, struct vfio_dev *dev, struct arena *mem);
-/* After a reset of the device: as nvme_init(), with the memory that it has */
+/* As nvme_init(), after a reset of the device, with the memory that is allocated already */
 void nvme_restart(struct nvme *nvme);
 
 /* Put a command in the queue, without ringing; returns its cid */
 u16 nvme_submit(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *cmd);
-/* The tail doorbell of the submission queue */
+/* Ring the tail doorbell of the submission queue */
 void nvme_ring(struct nvme *nvme, struct nvme_queue *q);
 void nvme_doorbell(struct nvme *nvme, u16 qid, bool cq, u32 value);
-/* Status of an entry of the completion queue as it is now; bit 0 is the phase */
+/* Current status of an entry of the completion queue; bit 0 is the phase */
 u16 nvme_cqe_status(struct nvme_queue *q, u16 entry);
-/* Take what is in the completion queue into the stash, ring its head doorbell */
+/* Move new completions into the stash and ring the head doorbell */
 void nvme_reap(struct nvme *nvme, struct nvme_queue *q);
-/* The same without touching the device: leave the entries unconsumed for it */
+/* The same without the doorbell: for the device the entries are not consumed */
 unsigned int nvme_peek(struct nvme_queue *q);
-/* The completion of @cid if it is in the stash: taken out */
+/* Take the completion of @cid out of the stash; false if it is not there */
 bool nvme_take(struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe);
-/* Completions of @cid in the stash: more than one is a bug of the device */
+/* Number of completions of @cid in the stash; more than one is a bug of the device */
 unsigned int nvme_count(struct nvme_queue *q, u16 cid);
-/* Wait for the completion of @cid: its status or -ETIMEDOUT; @cqe may be NULL */
+/* Wait for the completion of @cid; returns its status or -ETIMEDOUT.  @cqe may be NULL. */
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe);
 /* Submit, ring, wait */
 int nvme_sync(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *cmd,
 	      struct nvme_cqe *cqe);
-/* The same with a command at hand, in the admin queue and in queue 1 */
+/* The same for a command by value, in the admin queue and in queue 1 */
 int nvme_admin(struct nvme *nvme, struct nvme_cmd cmd);
 int nvme_io(struct nvme *nvme, struct nvme_cmd cmd);
 
@@ -173,12 +172,12 @@ int nvme_io(struct nvme *nvme, struct nvme_cmd cmd);
 void nvme_set_prps(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd, void *buf,
 		   size_t len);
 
-/* What follows returns a status or -ETIMEDOUT */
+/* The following return a status or -ETIMEDOUT */
 int nvme_create_cq(struct nvme *nvme, u16 qid, u16 depth, int vector, u64 iova);
 int nvme_create_sq(struct nvme *nvme, u16 qid, u16 depth, u16 cqid, u64 iova);
 int nvme_delete_cq(struct nvme *nvme, u16 qid);
 int nvme_delete_sq(struct nvme *nvme, u16 qid);
-/* Both queues, with memory of their own; @vector -1 for no interrupts */
+/* Create both queues and allocate memory for them; @vector -1 for no interrupts */
 int nvme_create_io(struct nvme *nvme, u16 qid, u16 depth, int vector);
 int nvme_identify(struct nvme *nvme, u8 cns, u32 nsid, void *buf);
 int nvme_get_log(struct nvme *nvme, u8 lid, void *buf, size_t len);
@@ -189,10 +188,10 @@ struct nvme_cmd nvme_rw_cmd(u8 opcode, u64 slba, u32 blocks);
 int nvme_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, u32 blocks, void *buf);
 /* Submit a read to any IOVA, of at most two pages, without ringing; returns its cid */
 u16 nvme_submit_read(struct nvme *nvme, struct nvme_queue *q, u64 slba, u32 blocks, u64 iova);
-/* By byte, in as many commands as it takes; fails the test on error */
+/* Any range of bytes, in as many commands as needed; fails the test on error */
 void nvme_write_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len);
 void nvme_read_bytes(struct nvme *nvme, u64 offset, void *buf, size_t len);
-/* The command, to be submitted next on @q; @blocks is cut into so many equal @ranges */
+/* A command to be submitted next on @q; @blocks is divided into @ranges equal ranges */
 struct nvme_cmd nvme_deallocate_cmd(struct nvme *nvme, struct nvme_queue *q, u64 slba,
 				    u32 blocks, unsigned int ranges);
 int nvme_deallocate(struct nvme *nvme, u64 slba, u32 blocks);

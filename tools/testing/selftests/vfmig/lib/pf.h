@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The simulated PFs and their VFs as sysfs and debugfs show them.
+ * The simulated PFs and their VFs in sysfs and debugfs.
  *
- * A test says with pf_require() which VFs it needs.  They are made if they are
- * not there already from the test before (switching VFs off takes the kernel a
- * second), and removed when the program ends.  VFs that somebody else made are
- * left alone.
+ * A test calls pf_require() for the VFs that it needs.  VFs of the previous test are
+ * reused if they fit, because the kernel takes a second to disable VFs.  They are
+ * removed when the program ends.  VFs that others have created are not changed.
  */
 #ifndef VFMIG_TEST_PF_H
 #define VFMIG_TEST_PF_H
@@ -20,20 +19,20 @@
 /* @to has BDF_SIZE bytes */
 void bdf_copy(char *to, const char *from);
 
-/* Name of the variant driver, of one that takes any function, of the PF driver's module */
+/* Names of the variant driver, of a driver for any function, and of the PF driver's module */
 #define VF_DRIVER	"vfmig_vfio_pci"
 #define STOCK_DRIVER	"vfio-pci"
 #define SIM_MODULE	"vfmig_sim"
 
-/* Is it part of the kernel, which nothing unloads? */
+/* Is it built into the kernel, so that it can't be unloaded? */
 bool sim_built_in(void);
 
-/* Fills @bdf with the PFs in the order of their addresses, returns how many */
+/* Fill @bdf with the PFs, in the order of their addresses; returns their number */
 unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max);
 
 /**
  * struct pf_vfs - the VFs that a test needs
- * @count: how many of them
+ * @count: number of VFs
  * @media_mb: 0 for 1
  * @lba_size: 0 for 512
  * @queues: 0 for 32
@@ -46,18 +45,18 @@ struct pf_vfs {
 };
 
 /*
- * Make the VFs on the first PF, whose address goes to @pf.  Returns NULL, or why
- * the test must be skipped.  io_latency_us and erase_on_close are 0 afterwards.
+ * Create the VFs on the first PF, and set @pf to its address.  Returns NULL, or why the
+ * test must be skipped.  io_latency_us and erase_on_close are 0 afterwards.
  */
 const char *pf_require(const struct pf_vfs *want, char *pf);
 
-/* Forget that VFs are there: after a test that removed them behind our back */
+/* To be called after a test has removed the VFs by itself */
 void pf_vfs_gone(void);
 
 /*
- * Why a PF that has VFs can't be removed by hand on this kernel, or NULL: whoever tries
- * hangs, and with him all that needs the PCI core's lock.  Finds out by a VF of @pf, which
- * has none before and after.
+ * Returns why a PF that has VFs can't be removed through sysfs on this kernel, or NULL.  If it
+ * can't, a remove hangs, and then everything that needs the PCI core's lock.  The function
+ * creates and removes a VF of @pf to find out; @pf must have no VFs.
  */
 const char *pf_stays(const char *pf);
 
@@ -71,8 +70,8 @@ u64 pf_attr(const char *pf, const char *name);
 bool pf_vf(const char *pf, unsigned int index, char *bdf);
 
 /*
- * Path of a function's file in sysfs, and of a VF's file in our debugfs.  The path is valid
- * until the same thread's next call.
+ * Path of a function's file in sysfs, and of a VF's file in debugfs.  The path is valid
+ * until the next call in the same thread.
  */
 const char *pci_path(const char *bdf, const char *file);
 const char *vf_debugfs(const char *bdf, const char *file);
@@ -84,8 +83,8 @@ bool pci_driver(const char *bdf, char *name, size_t size);
 bool pci_has_driver(const char *bdf, const char *driver);
 
 /*
- * Has the driver @override, and no other, probe a function, which may have one; "\n" for
- * any that wants it.  0 or -errno; pci_has_driver() tells whether it took it.
+ * Unbind a function and let only the driver @override probe it; "\n" for any driver.
+ * 0 or -errno; pci_has_driver() tells whether the driver is bound.
  */
 int pci_rebind(const char *bdf, const char *override);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What most tests stand on: one or two open VFs, each in an I/O address space of
- * its own as of two VMMs, with the same memory mapped at the same place in both,
- * and an NVMe driver on the first.  A test may have two rigs beside each other.
+ * The setup of most tests: one or two open VFs, and an NVMe driver on the first.  Each VF
+ * has its own I/O address space, as with two VMMs.  The same memory is mapped at the same
+ * IOVA in both.  A test may have two rigs at a time.
  */
 #ifndef VFMIG_TEST_RIG_H
 #define VFMIG_TEST_RIG_H
@@ -15,7 +15,7 @@
 
 struct rig {
 	char pf[BDF_SIZE];
-	unsigned int first_vf;		/* that device 0 is; not 0 only beside another rig */
+	unsigned int first_vf;		/* index of device 0; not 0 in a second rig */
 	unsigned int devs;
 	struct iommu iommu[RIG_DEVS];
 	struct vfio_dev dev[RIG_DEVS];
@@ -24,36 +24,37 @@ struct rig {
 	int irq[NVME_VECTORS];		/* eventfd of each vector */
 };
 
-/* NULL, or why the test must be skipped; first_vf says which of the VFs it begins with */
+/* Returns NULL, or why the test must be skipped.  The caller sets rig->first_vf. */
 const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode mode,
 		     unsigned int devs);
 void rig_close(struct rig *rig);
-/* Device 1, opened now if rig_open() was not asked for it: each open takes a while */
+/* Returns device 1, and opens it first if rig_open() has not: each open takes a while */
 struct vfio_dev *rig_second(struct rig *rig);
 
 /*
- * The driver on device 0: MSI-X vectors 0 to 3 on, queue pair 1 with 64 entries and
- * vector 1 made, the medium deallocated.  No interrupt is on its way.
+ * Start the driver on device 0: enable MSI-X vectors 0 to 3, create queue pair 1 with 64
+ * entries and vector 1, deallocate the medium.  When this returns, no interrupt is under way.
  */
 void rig_start(struct rig *rig);
 /*
- * Device 0 runs on with no interrupt on its way and none counted.  The driver sees a
- * completion before the device raises its interrupt; the arc to RUNNING_P2P waits for it.
+ * Wait for interrupts of device 0 under way, and clear their counts.  The driver sees a
+ * completion before the device raises its interrupt.  The arc to RUNNING_P2P waits for the
+ * interrupt; the device runs again afterwards.
  */
 void rig_settle(struct rig *rig);
-/* Vectors 0 to 3 of a device fire the eventfds of the rig */
+/* Connect vectors 0 to 3 of a device to the eventfds of the rig */
 void rig_irqs(struct rig *rig, unsigned int dev);
 
-/* The VMM that has device @n ends; another one begins, with the device @bdf as @n */
+/* End the VMM that has device @n; begin another one, with the device @bdf as @n */
 void rig_user_ends(struct rig *rig, unsigned int n);
 void rig_user_begins(struct rig *rig, unsigned int n, const char *bdf);
 
 /*
- * Move the state of device 0 to device 1, whatever state it is in, then device 1 to
- * @state with interrupts and bus master as device 0 had them; the driver follows.
+ * Move device 0, in any state, to device 1.  Then set up interrupts and bus master of device 1
+ * as device 0 had them, and take it to @state.  The driver continues on device 1.
  */
 void rig_move(struct rig *rig, u32 state);
-/* The same with a stream at hand */
+/* The same with a stream that was read before */
 void rig_land(struct rig *rig, const struct blob *blob, u32 state);
 
 #endif /* VFMIG_TEST_RIG_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A VF to migrate from in PRE_COPY, with a guest that knows what it has on its
- * medium, and another VF to migrate to if a test does.
+ * A source VF in PRE_COPY, with a guest that knows the contents of its medium, and a
+ * destination VF for tests that need one.
  */
 #ifndef VFMIG_TEST_SOURCE_H
 #define VFMIG_TEST_SOURCE_H
@@ -15,10 +15,10 @@
  * struct source - two VFs
  * @dev: the first
  * @size: bytes of its medium
- * @medium: what is on it: nothing at first
- * @copy: what a destination would have on it so far
+ * @medium: its contents; empty at first
+ * @copy: the contents that a destination would have so far
  * @buf: 1 MiB in the arena
- * @seed: decides what is written, and whatever else a test wants to be random
+ * @seed: for the data that is written, and for all other random choices of a test
  */
 struct source {
 	struct rig rig;
@@ -32,13 +32,13 @@ struct source {
 
 #define SOURCE_SEED	20240607
 
-/* NULL, or why the test must be skipped; source_close() in either case */
+/* Returns NULL, or why the test must be skipped.  Call source_close() in either case. */
 const char *source_open(struct source *src, enum iommu_mode mode, unsigned int media_mb);
 void source_close(struct source *src);
-/* Two beside each other, on four VFs, with a seed each; source_close() both in either case */
+/* Two sources on four VFs, with a seed each.  Call source_close() for both in either case. */
 const char *source_open_pair(struct source src[2], enum iommu_mode mode, unsigned int media_mb);
 
-/* The same of 1 MiB, with two runs on it: FIRST_COPY bytes of stream */
+/* As source_open(), of 1 MiB, with two runs of data: the stream has FIRST_COPY bytes */
 const char *source_open_with_runs(struct source *src, enum iommu_mode mode);
 
 #define RUN_A		(2 * PAGE)		/* three granules */
@@ -47,26 +47,29 @@ const char *source_open_with_runs(struct source *src, enum iommu_mode mode);
 
 /* The guest writes something new, in one command or more */
 void source_write(struct source *src, u64 offset, size_t len);
-/* The guest deallocates, or writes zeroes and leaves the rest to the device */
+/* The guest deallocates, or uses Write Zeroes with or without deallocation */
 void source_drop(struct source *src, u64 offset, size_t len);
 void source_zero(struct source *src, u64 offset, size_t len, bool deallocate);
 
-/* The same by granules: something new in each, in commands of their own; nothing in all */
+/* By granules: write new data to each, in separate commands; deallocate all */
 void source_put(struct source *src, u64 granule, u64 count);
 void source_punch(struct source *src, u64 granule, u64 count);
 /* The guest erases all of it: Format NVM */
 void source_erase(struct source *src);
 
-/* Does the device that the driver drives, moved or not, read as @medium? */
+/* Does the driver's device, moved or not, read as @medium? */
 bool source_reads_right(struct source *src);
-/* Do the records of @blob from *@pos on, after those before it, make @medium? */
+/* Do the records of @blob from *@pos on, added to @copy, result in @medium? */
 bool source_copied_right(struct source *src, const struct blob *blob, size_t *pos);
-/* Has the other VF @medium on it after loading @blob?  It stays in STOP. */
+/* Does the other VF have @medium after loading @blob?  It stays in STOP. */
 bool source_lands_right(struct source *src, const struct blob *blob);
 
 /**
- * struct session - a PRE_COPY session, all of whose data is kept
- * @replayed: bytes of @blob that went into the source's @copy
+ * struct session - a PRE_COPY session and all its data
+ * @src: the source
+ * @fd: the data fd
+ * @blob: the stream that was read so far
+ * @replayed: bytes of @blob that were applied to the source's @copy
  */
 struct session {
 	struct source *src;
@@ -75,12 +78,12 @@ struct session {
 	size_t replayed;
 };
 
-/* Begin, and read the identity record */
+/* Begin a session, and read the identity record */
 void session_begin(struct session *s, struct source *src);
-/* Read what there is now to *@bytes: is it what was announced, and nothing is left? */
+/* Read all data; *@bytes is its size.  Is it the announced size, and is nothing left? */
 bool session_drains_right(struct session *s, u64 *bytes);
 
-/* A record of memory: VFMIG_RECORD_MEMORY or VFMIG_RECORD_HOLE, of so many granules */
+/* A record of memory: VFMIG_RECORD_MEMORY or VFMIG_RECORD_HOLE, of @count granules */
 struct run {
 	u32 type;
 	u64 granule;
@@ -90,7 +93,7 @@ struct run {
 #define DATA	VFMIG_RECORD_MEMORY
 #define HOLE	VFMIG_RECORD_HOLE
 
-/* The same, and does it give these runs and no other, in this order if it is @ordered? */
+/* The same, and are there exactly these runs, in this order if @ordered? */
 bool session_gives(struct session *s, bool ordered, const struct run *runs, unsigned int n);
 
 #define SESSION_GIVES(s, ordered, ...) ({ \
@@ -99,30 +102,31 @@ bool session_gives(struct session *s, bool ordered, const struct run *runs, unsi
 })
 
 /*
- * Does GET_PRECOPY_INFO say this?  To a user that asked for v2 @flags is the kernel's and
- * @reinit, new initial data, initial; to any other flags is its own and @reinit dirty.
+ * Does GET_PRECOPY_INFO return these values?  For a user that enabled v2, the driver sets
+ * @flags, and @reinit (new initial data) counts as initial.  For any other user flags must stay
+ * as passed, and @reinit counts as dirty.
  */
 bool session_info_is(struct session *s, bool v2, u32 flags, u64 initial, u64 reinit, u64 dirty);
-/* With whole records read: do they make the source's medium? */
+/* Do the records read so far, which must be whole, result in the source's medium? */
 bool session_copied_right(struct session *s);
-/* STOP_COPY and all the rest: is it what was announced, and makes the medium? */
+/* Enter STOP_COPY and read the rest: is it the announced size, and results in the medium? */
 bool session_completes_right(struct session *s);
-/* The same, and does the guest find its medium at the other VF? */
+/* The same, and does the guest find its medium on the other VF? */
 bool session_moves_right(struct session *s);
 void session_end(struct session *s);
 
-/* poll() of a data fd without waiting: what is set, 0 for nothing */
+/* poll() a data fd without waiting; returns revents, 0 for none */
 short poll_now(int fd);
 
-/* Somebody who waits in poll() of a data fd */
+/* A thread that waits in poll() of a data fd */
 struct poller {
 	pthread_t thread;
 	int fd;
-	short revents;	/* 0: it was not woken */
+	short revents;	/* 0 if poll() has not returned */
 };
 
 void poller_start(struct poller *poller, int fd);
-/* What it came back with */
+/* Wait for the thread to end; returns its revents */
 short poller_end(struct poller *poller);
 
 #endif /* VFMIG_TEST_SOURCE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The records of a migration stream (include/uapi/linux/vfmig.h), to look into
- * what a device wrote and to make streams that no device would write.
+ * The records of a migration stream (include/uapi/linux/vfmig.h): to check the stream of a
+ * device, and to create streams that no device would write.
  */
 #ifndef VFMIG_TEST_STREAM_H
 #define VFMIG_TEST_STREAM_H
@@ -12,7 +12,7 @@
 
 #define STREAM_MAX_RECORDS	1024
 
-/* A record where it lies in a blob: valid until the blob changes */
+/* A record in a blob; valid until the blob changes */
 struct stream_record {
 	size_t offset;		/* of the header */
 	size_t size;		/* with header */
@@ -21,42 +21,42 @@ struct stream_record {
 };
 
 /*
- * Take a well-formed stream apart: lengths, CRCs and order.  Returns the number
- * of records, or 0 after saying what is wrong with it.
+ * Parse a stream and check lengths, CRCs and order.  Returns the number of records, or
+ * prints an error and returns 0.
  */
 unsigned int stream_parse(const struct blob *blob, struct stream_record *records);
 
 /*
- * The record at *@pos, which moves behind it: 1, or 0 at the end of the blob, or -1
- * after saying what is wrong with it.
+ * Parse the record at *@pos, and move *@pos behind it.  Returns 1, or 0 at the end of the
+ * blob, or prints an error and returns -1.
  */
 int stream_next(const struct blob *blob, size_t *pos, struct stream_record *record);
 
 /*
- * Apply the records from *@pos on, all whole, to @medium of @size bytes, as a
- * destination would; *@pos moves to the end.  False after saying what is wrong.
+ * Apply the records from *@pos on, which must be whole, to @medium of @size bytes, like a
+ * destination.  *@pos moves to the end.  Prints an error and returns false if one is wrong.
  */
 bool stream_replay(const struct blob *blob, size_t *pos, u8 *medium, u64 size);
 
-/* What a device has on its medium, by its STOP_COPY stream; leaves it in STOP */
+/* Read the contents of a device's medium from its STOP_COPY stream; leaves it in STOP */
 void stream_medium(struct vfio_dev *dev, u8 *medium, u64 size);
 
 /* First record of a type, NULL if there is none */
 struct stream_record *stream_find(struct stream_record *records, unsigned int n, u32 type);
 
-/* Make the CRCs of the record right again after a change */
+/* Update the CRCs of a record after a change */
 void stream_seal(struct vfmig_record *record);
 
-/* Append a sealed record; @flags as they shall be */
+/* Append a record with these @flags and valid CRCs */
 void stream_add(struct blob *blob, u32 type, u32 flags, const void *payload, size_t len);
 /* Append a MEMORY record of @length bytes of @fill */
 void stream_add_memory(struct blob *blob, u64 offset, u64 length, u8 fill);
-/* Append an END record that fits what is in @blob */
+/* Append an END record for the records in @blob */
 void stream_add_end(struct blob *blob);
-/* Append a record as it is */
+/* Append a record unchanged */
 void stream_add_record(struct blob *blob, const struct stream_record *record);
 
-/* @in with one record more before its record number @at, and its END adapted */
+/* Copy @in, insert @record before record number @at, and adapt END */
 void stream_insert(struct blob *out, const struct blob *in, unsigned int at,
 		   const struct blob *record);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What every part of the tests needs: giving up with a reason, waiting with a
- * limit, files of sysfs, test patterns, CRC32C.
+ * Helpers for all tests: failing with a reason, waiting with a limit, files of sysfs,
+ * test patterns, CRC32C.
  */
 #ifndef VFMIG_TEST_UTIL_H
 #define VFMIG_TEST_UTIL_H
@@ -24,14 +24,14 @@ typedef __s64 s64;
 #define KIB(n)		((n) * 1024UL)
 #define MIB(n)		((n) * 1024UL * 1024UL)
 
-/* Limit of every wait for something that must happen; emulation is slow */
+/* Time limit for events that must happen; emulation is slow */
 #define WAIT_MS		10000
-/* How long to watch that something does not happen */
+/* Time to check that something does not happen */
 #define QUIET_MS	60
 
 /*
- * The step that a test stands on failed: say so and end this test, which runs in
- * a process of its own.  What a test is about is asserted by the test.
+ * A step that a test depends on failed: print it and end this test, which runs in a process
+ * of its own.  The test itself asserts the behaviour that it tests.
  */
 void __noreturn __printf(3, 4) fail(const char *file, int line, const char *fmt, ...);
 
@@ -42,12 +42,12 @@ void __noreturn __printf(3, 4) fail(const char *file, int line, const char *fmt,
 
 void __printf(1, 2) note(const char *fmt, ...);
 
-/* Zeroed, for the program and all tests, each of which runs in a process of its own */
+/* Zeroed memory, shared by the program and all its tests, which run in their own processes */
 void *shared_alloc(size_t size);
 
 u64 now_ms(void);
 void sleep_ms(unsigned int ms);
-/* Between two looks of a waiter: brief at first, most things are there at once */
+/* Sleep between two checks of a condition; briefly at first, as most come true at once */
 void rest(unsigned int looks);
 
 /* Wait until @cond holds; false if it did not within WAIT_MS */
@@ -59,7 +59,7 @@ void rest(unsigned int looks);
 	_ok; \
 })
 
-/* True if @cond does not come to hold within QUIET_MS */
+/* True if @cond stays false for QUIET_MS */
 #define stays_false(cond) ({ \
 	u64 _end = now_ms() + QUIET_MS; \
 	bool _seen; \
@@ -81,14 +81,14 @@ bool kernel_has_symbol(const char *name);
 /* Last component of what the link @path points to; false if there is none */
 bool link_name(const char *path, char *buf, size_t size);
 
-/* The next of a sequence that *@state, the seed at first, decides */
+/* The next number of a pseudo-random sequence; *@state is the seed at first */
 u64 next_random(u64 *state);
 /* The same @seed gives the same bytes */
 void fill_pattern(void *buf, size_t len, u64 seed);
 bool is_pattern(const void *buf, size_t len, u64 seed);
 bool is_filled(const void *buf, size_t len, u8 byte);
 
-/* Where a user must not point a system call */
+/* An address that is invalid for system calls */
 void *bad_address(void);
 
 u32 crc32c(const void *buf, size_t len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A device that is open through VFIO: its regions, config space, interrupts */
+/* A device opened through VFIO: its regions, config space, interrupts */
 #ifndef VFMIG_TEST_VFIO_DEV_H
 #define VFMIG_TEST_VFIO_DEV_H
 
@@ -11,14 +11,14 @@ struct vfio_dev {
 	struct iommu *iommu;
 	int group;		/* -1 with iommufd */
 	int fd;			/* -1 if closed */
-	u32 dev_id;		/* with iommufd, what that calls it */
+	u32 dev_id;		/* ID of the device in iommufd */
 	char bdf[BDF_SIZE];
 	u64 bar0;		/* offsets of the regions in the device fd */
 	u64 bar0_size;
 	u64 config;
 };
 
-/* 0 or -errno of what it takes: of the open of the group, cdev or device, or of attaching it */
+/* 0 or -errno of opening the group, cdev or device, or of attaching it */
 int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf);
 void vfio_close(struct vfio_dev *dev);
 
@@ -33,36 +33,36 @@ u64 bar_read64(struct vfio_dev *dev, u64 offset);
 void bar_write32(struct vfio_dev *dev, u64 offset, u32 val);
 void bar_write64(struct vfio_dev *dev, u64 offset, u64 val);
 
-/* Config space as VFIO shows it, @size is 1, 2 or 4 */
+/* Config space through VFIO; @size is 1, 2 or 4 */
 u32 cfg_read(struct vfio_dev *dev, unsigned int offset, unsigned int size);
 void cfg_write(struct vfio_dev *dev, unsigned int offset, u32 val, unsigned int size);
 /* Offset of a capability or extended capability, 0 if there is none */
 unsigned int cfg_cap(struct vfio_dev *dev, u8 id);
 unsigned int cfg_ext_cap(struct vfio_dev *dev, u16 id);
 void vfio_bus_master(struct vfio_dev *dev, bool on);
-/* Function Level Reset as a guest asks for it */
+/* Function Level Reset through config space, as a guest does it */
 void vfio_flr(struct vfio_dev *dev);
 
-/* Config space as sysfs shows it, behind the back of VFIO */
+/* Config space through sysfs, bypassing VFIO */
 u32 sysfs_cfg_read(const char *bdf, unsigned int offset, unsigned int size);
 void sysfs_cfg_write(const char *bdf, unsigned int offset, u32 val, unsigned int size);
 unsigned int sysfs_cfg_cap(const char *bdf, u8 id);
 unsigned int sysfs_cfg_ext_cap(const char *bdf, u16 id);
 
 /*
- * Give MSI-X vectors @start and up these eventfds (-1 for none), switching MSI-X
- * on if it is off; 0 or -errno
+ * Connect MSI-X vectors @start and up to these eventfds (-1 for none), and enable MSI-X if it
+ * is off; 0 or -errno
  */
 int vfio_irqs_set(struct vfio_dev *dev, unsigned int start, unsigned int count, const int *fds);
-/* Switch MSI-X off */
+/* Disable MSI-X */
 void vfio_irqs_off(struct vfio_dev *dev);
-/* One eventfd for the interrupt by which VFIO asks for the device back */
+/* Set the eventfd by which VFIO requests the device back */
 void vfio_request_irq_set(struct vfio_dev *dev, int fd);
 
 /* Bit of @vector in the MSI-X pending bit array */
 bool vfio_irq_pending(struct vfio_dev *dev, unsigned int vector);
 
-/* Kinds of reset that must all come to the same */
+/* Kinds of reset, which must all have the same effect */
 enum reset_kind {
 	RESET_VFIO,		/* VFIO_DEVICE_RESET */
 	RESET_FLR,		/* by the guest */
