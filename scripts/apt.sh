@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# How scripts get at packages of a Debian release that this machine may not run:
-# apt fetches them and checks their signatures, with lists of its own, so nothing
-# is installed and the machine's apt sources stay as they are.  What is made of
-# them is kept in a cache outside the checkout.  Sourced after lib.sh, never run.
-# Expects SUITES, those that the caller's packages are in; sets cache, and the trap
-# on EXIT.
+# Functions to get packages of a Debian release, which may differ from that of this
+# machine.  apt fetches them and checks their signatures, with its own lists.  So
+# nothing is installed, and the machine's apt sources do not change.  The results are
+# in a cache outside the checkout.  Sourced after lib.sh, never run.  The caller sets
+# SUITES, the suites of its packages.  This sets cache, and a trap on EXIT.
 
-# VFMIG_CACHE names another place
+# VFMIG_CACHE names another directory
 cache=${VFMIG_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vfmig}
 
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# Directories in it that are gone when the script ends, however it does: of apt, and of
-# what is being unpacked
+# Directories in the cache that the trap removes: that of apt, and that of a package that
+# is being unpacked
 apt=
 unpacking=
 trap 'rm -rf ${apt:+"$apt"} ${unpacking:+"$unpacking"}' EXIT

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Measures what a guest's reads lose while what its device writes is noted, which is
-what these reads are for the memory: by the device's log, or by the IOMMU.
+"""Measures the cost of dirty tracking, by the device or by the IOMMU, for a guest's reads.
 
-The guest reads 4 KiB at random with its stock driver all the time, and in turns nobody
-notes, the device does, the IOMMU does.  Prints figures, and writes one DIR/NAME.json for
-each, as vfmig_bench does.
+A read of the disk is a DMA write to guest memory, so it is what dirty tracking records.
+The guest reads 4 KiB at random with its stock driver all the time.  Tracking is in turns
+off, done by the device, and done by the IOMMU.  Prints figures, and writes DIR/NAME.json
+for each, like vfmig_bench.
 
 Runs as root where the modules are installed and /dev/kvm works: in the test VM, called by
-scripts/bench, or on a machine of one's own.  Needs scripts/guest-image's guest.  Exit
+scripts/bench, or on any other machine.  Needs the guest of scripts/guest-image.  Exit
 status: 0 if all targets were met, or the kernel has no IOMMUFD; else 1.
 """
 

@@ -4,10 +4,10 @@
 
 Usage: scripts/ktap.py FILE...
 
-Prints a line for each file, each test that failed and each reason to skip some, and
-last "PASSED FAILED SKIPPED", three numbers.  FILE.status holds the program's exit
-status; where it is missing or empty the program did not come to its end.  A test that the plan promised and that has no result has
-failed, and so has a program that ended badly without saying which test did.
+Prints a line for each file, each failed test and each reason for skipped tests.  The last
+line has three numbers, "PASSED FAILED SKIPPED".  FILE.status has the program's exit status;
+if it is missing or empty, the program did not end by itself.  A test of the plan without a
+result has failed.  So has a program with a bad exit status and no failed test.
 """
 
 import re

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Loads and unloads the modules and makes and removes VFs, over and over, and
-looks for what stays behind: objects of the kernel that can be counted, and memory.
+"""Loads and unloads the modules, and creates and removes VFs, in a loop, and checks
+that no countable objects of the kernel and no memory are left behind.
 
 Prints KTAP.  Runs as root where the modules are installed: in the test VM,
-called by scripts/check, or on a machine of one's own.
+called by scripts/check, or on any other machine.
 """
 
 import argparse

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What the scripts of this directory share: messages, and the choice of the
-# kernel that modules are built for and that the test VM boots.  Sourced, never
-# run.  Sets TOP (the checkout) and BUILD (everything that scripts leave behind).
+# Functions for all scripts of this directory: messages, and the choice of the kernel
+# that the modules are built for and that the test VM boots.  Sourced, never run.  Sets
+# TOP (the checkout) and BUILD (the directory for all output of scripts).
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=$TOP/build
 export TOP BUILD
 
-# What KERNEL may name: the distribution's kernel, and those that scripts/kernel builds
+# Values of KERNEL: the distribution's kernel, and those that scripts/kernel builds
 BUILT_KERNELS=(mainline debug builtin iov-lock)
 KERNELS=(distro "${BUILT_KERNELS[@]}")
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Gives a device of the (virtual) machine to the stock vfio-pci driver, maps its
-BARs, touches them, and takes memory decoding away and gives it back meanwhile.
+"""Binds a device of the (virtual) machine to the stock vfio-pci driver, maps its BARs
+and accesses them, and meanwhile disables and enables memory decoding.
 
-That is how the kernel's lockdep learns in which order VFIO's memory lock and
-mmap_lock are taken: our own VFs have no BAR to map, so they alone never show
-it.  Run before the tests, in the same boot; scripts/kernel's debug has lockdep.
+This shows lockdep the order in which VFIO's memory_lock and mmap_lock are taken.  The
+BARs of the simulated VFs can't be mapped, so their tests never show it.  Run this before
+the tests, in the same boot.  The kernel debug (scripts/kernel) has lockdep.
 
 In the test VM, with scripts/vm --qemu-arg -device --qemu-arg intel-iommu
 --append intel_iommu=on --qemu-arg -device --qemu-arg edu.

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Does guest memory that a device wrote survive a migration?
+ * Checks that guest memory which a device wrote survives a migration.
  *
  *   memory DEVICE OFFSET SIZE SEED RATE DIR
  *
- * Fills a region of the disk (bytes) with blocks that say where they belong, has the
- * device read them into a buffer that no CPU writes, makes DIR/ready and then has it
- * read blocks into most of the buffer again and again, RATE times a second (0: not at
- * all).  So each time a slot of the buffer gets other data, and only the device knows:
- * a page that the migration took before and not again still has the old data.  When
- * DIR/stop exists it compares all of the buffer, writes "BYTES WRONG READS" (bytes
- * compared, pages that differed, blocks read) to DIR/result and makes DIR/ended.
+ * Fills a region of the disk (in bytes) with blocks that contain their position.  Reads
+ * them into a buffer that no CPU writes, and creates DIR/ready.  Then reads blocks into
+ * most of the buffer again and again, RATE times a second (0: not at all).  Each read
+ * puts other data into a slot of the buffer, and only the device knows that.  If the
+ * migration does not send such a page again, it has the old data.
  *
- * Verified I/O shows little of that: what it reads it compares at once.
+ * When DIR/stop exists, compares all of the buffer, writes "BYTES WRONG READS" (bytes
+ * compared, pages that differed, blocks read) to DIR/result and creates DIR/ended.
+ *
+ * Verified I/O does not test this well, because it compares at once what it reads.
  */
 
 #define _GNU_SOURCE
