@@ -231,7 +231,7 @@ guest_kernel()
 {
 	local image
 
-	for image in "$BUILD"/cache/guest/boot/vmlinuz-*; do
+	for image in "$BUILD"/cache/guest/{boot/vmlinuz-*,usr/lib/modules/*/vmlinuz}; do
 		[ -r "$image" ] && echo "$image" && return
 	done
 	return 1
