@@ -72,8 +72,9 @@ enum vfmig_record_type {
  * @length: bytes of payload that follow this header
  * @payload_crc: CRC32C of the payload if VFMIG_RECORD_PAYLOAD_CRC is set.  It is
  *	set on every record but MEMORY: the memory of a running device changes
- *	while it is read.  If it is not set: CRC32C of the &struct vfmig_extent of
- *	a MEMORY record from version 1.1 on, else 0.
+ *	while it is read.  A MEMORY record may have it where the device is stopped;
+ *	readers check it since version 1.0.  If it is not set: CRC32C of the
+ *	&struct vfmig_extent of a MEMORY record from version 1.1 on, else 0.
  * @header_crc: CRC32C of the 20 bytes before it.  CRC32C as in iSCSI (RFC 3720):
  *	reflected, initial value and final xor ~0.
  */

@@ -11,7 +11,9 @@
 #include <linux/cleanup.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -25,6 +27,10 @@
 #include "save.h"
 #include "stream.h"
 #include "trace.h"
+
+static bool data_crc;
+module_param(data_crc, bool, 0644);
+MODULE_PARM_DESC(data_crc, "Add a CRC of the data to device memory that is read in STOP_COPY (N)");
 
 /* What the record under way counts as */
 enum vfmig_save_kind {
@@ -51,6 +57,8 @@ enum vfmig_save_stage {
  *	nothing that waits for the user is done under it.
  * @vfdev: the VF, or NULL when the session is over
  * @stop_copy: the VF is stopped: no more memory gets dirty, the trailer is due
+ * @data_crc: MEMORY records that begin from now on have a CRC of their data; only with
+ *	@stop_copy
  * @stage: how far the trailer is
  * @kind: what the record under way counts as
  * @head: its header and the fixed part of its payload; written by the reader that
@@ -77,6 +85,7 @@ struct vfmig_save {
 	struct mutex lock;		/* all below */
 	struct vfmig_device *vfdev;
 	bool stop_copy;
+	bool data_crc;
 	enum vfmig_save_stage stage;
 	enum vfmig_save_kind kind;
 	u8 head[sizeof(struct vfmig_record) + VFMIG_IDENTITY_MAX];
@@ -169,6 +178,38 @@ static enum vfmig_save_kind vfmig_run_kind(const struct vfmig_mem_run *run)
 	}
 }
 
+static u32 vfmig_page_crc(u32 crc, struct page *page)
+{
+	void *data = kmap_local_page(page);
+
+	crc = vfmig_crc(crc, data, VFMIG_GRANULE);
+	kunmap_local(data);
+	return crc;
+}
+
+/*
+ * CRC of a MEMORY record's payload.  The header comes before the data, so this reads the data
+ * before it is copied to the user.  It is the same data: the VF is frozen.  A run has at most
+ * VFMIG_MEMORY_MAX bytes, so @lock is not held for long.
+ */
+static u32 vfmig_memory_crc(const struct vfmig_save *save, const struct vfmig_mem_run *run,
+			    const struct vfmig_extent *extent)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	u32 crc = vfmig_crc(0, extent, sizeof(*extent));
+
+	for (u32 done = 0; done < run->length; done += VFMIG_GRANULE) {
+		struct page *page = vfdev->ops->mem_page(vfdev->vf, run->offset + done);
+
+		/* Without a page the VF was reset, and vfmig_copy_piece() gives zeroes */
+		crc = vfmig_page_crc(crc, page ?: ZERO_PAGE(0));
+		if (page)
+			put_page(page);
+		cond_resched();
+	}
+	return crc;
+}
+
 static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *run)
 {
 	struct vfmig_record *rec = (void *)save->head;
@@ -181,6 +222,8 @@ static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run 
 			  sizeof(*extent) + body);
 	if (run->hole)
 		vfmig_record_set_crc(rec, extent, sizeof(*extent));
+	else if (save->data_crc)
+		vfmig_record_set_payload_crc(rec, vfmig_memory_crc(save, run, extent));
 	else
 		vfmig_record_set_extent_crc(rec, extent);
 	vfmig_begin_record(save, vfmig_run_kind(run), sizeof(*extent), run->offset, body);
@@ -594,6 +637,7 @@ int vfmig_save_enter_stop_copy(struct vfmig_save *save)
 	scoped_guard(mutex, &save->lock) {
 		save->state_len = len;
 		save->stop_copy = true;
+		save->data_crc = READ_ONCE(data_crc);
 	}
 	wake_up_interruptible_poll(&save->wait, EPOLLIN | EPOLLRDNORM);
 	return 0;

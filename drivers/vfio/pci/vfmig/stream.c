@@ -32,11 +32,17 @@ void vfmig_record_init(struct vfmig_record *rec, u32 type, u64 length)
 	rec->header_crc = cpu_to_le32(vfmig_header_crc(rec));
 }
 
-void vfmig_record_set_crc(struct vfmig_record *rec, const void *payload, size_t len)
+/* @crc is that of the whole payload */
+void vfmig_record_set_payload_crc(struct vfmig_record *rec, u32 crc)
 {
 	rec->flags |= cpu_to_le32(VFMIG_RECORD_PAYLOAD_CRC);
-	rec->payload_crc = cpu_to_le32(vfmig_crc(0, payload, len));
+	rec->payload_crc = cpu_to_le32(crc);
 	rec->header_crc = cpu_to_le32(vfmig_header_crc(rec));
+}
+
+void vfmig_record_set_crc(struct vfmig_record *rec, const void *payload, size_t len)
+{
+	vfmig_record_set_payload_crc(rec, vfmig_crc(0, payload, len));
 }
 
 /* For a MEMORY record: a CRC of the extent, not of the data */

@@ -18,6 +18,7 @@
 u32 vfmig_crc(u32 crc, const void *buf, size_t len);
 
 void vfmig_record_init(struct vfmig_record *rec, u32 type, u64 length);
+void vfmig_record_set_payload_crc(struct vfmig_record *rec, u32 crc);
 void vfmig_record_set_crc(struct vfmig_record *rec, const void *payload, size_t len);
 void vfmig_record_set_extent_crc(struct vfmig_record *rec, const struct vfmig_extent *extent);
 bool vfmig_record_valid(const struct vfmig_record *rec);

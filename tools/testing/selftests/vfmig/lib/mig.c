@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See mig.h */
 #include "mig.h"
+#include "pf.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#define DATA_CRC_FILE	"/sys/module/" VF_DRIVER "/parameters/data_crc"
 
 int vfio_feature(struct vfio_dev *dev, u32 flags, void *data, size_t size)
 {
@@ -94,6 +97,19 @@ const char *mig_name(u32 state)
 	};
 
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown state";
+}
+
+bool mig_data_crc(void)
+{
+	char text[8];
+
+	must(!file_read(DATA_CRC_FILE, text, sizeof(text)));
+	return text[0] == 'Y';
+}
+
+void mig_set_data_crc(bool on)
+{
+	must(!file_write(DATA_CRC_FILE, on ? "Y" : "N"));
 }
 
 void blob_free(struct blob *blob)

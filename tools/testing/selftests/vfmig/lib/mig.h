@@ -31,6 +31,10 @@ int mig_get(struct vfio_dev *dev);
 int mig_size(struct vfio_dev *dev, u64 *size);
 const char *mig_name(u32 state);
 
+/* The variant driver's parameter data_crc */
+bool mig_data_crc(void);
+void mig_set_data_crc(bool on);
+
 /* Raw VFIO_DEVICE_FEATURE; 0 or -errno */
 int vfio_feature(struct vfio_dev *dev, u32 flags, void *data, size_t size);
 
