@@ -186,9 +186,9 @@ struct vfmig_vf_ops {
 	/**
 	 * @identity_check: Check whether this VF can take the state of a device @id.  The
 	 * caller has compared @id->model and checked the bounds of @id->data_length.
-	 * Returns NULL, or the reason why not as a constant string.  During a load it is
-	 * called for each identity record of the stream.  The records that follow belong to
-	 * a device with that identity.
+	 * Returns NULL, or the reason why not as a string that is valid until the next
+	 * call.  During a load it is called for each identity record of the stream.  The
+	 * records that follow belong to a device with that identity.
 	 */
 	const char *(*identity_check)(void *vf, const struct vfmig_vf_identity *id);
 

@@ -53,7 +53,7 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 	ctrl->cc = 0;
 }
 
-static void vfmig_nvme_free(struct vfmig_nvme *ctrl)
+void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 {
 	vfmig_media_destroy(&ctrl->media);
 	free_page((unsigned long)ctrl->buf);
@@ -65,7 +65,8 @@ static void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 	kfree(ctrl);
 }
 
-static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config *config)
+/* In its power-on state, behind no function and with no identity; or an ERR_PTR */
+struct vfmig_nvme *vfmig_nvme_alloc(const struct vfmig_vf_config *config)
 {
 	struct vfmig_nvme *ctrl;
 	int ret;
@@ -74,8 +75,8 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	if (!ctrl)
 		return ERR_PTR(-ENOMEM);
 
-	ctrl->fn = fn;
 	ctrl->max_queues = config->queues;
+	ctrl->queues = config->queues;
 	ctrl->lba_shift = ilog2(config->lba_size);
 	ctrl->erase_on_close = config->erase_on_close;
 	ctrl->health.since = ktime_get_ns();
@@ -96,16 +97,31 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 	if (!ctrl->buf || !ctrl->reqs)
 		goto err;
 
-	ctrl->queues = ctrl->max_queues;
-	vfmig_nvme_ident_add(ctrl);
 	vfmig_nvme_init_reqs(ctrl);
 	vfmig_nvme_power_on(ctrl);
-	vfmig_nvme_set_io_latency(ctrl, config->io_latency_us);
 	return ctrl;
 
 err:
 	vfmig_nvme_free(ctrl);
 	return ERR_PTR(ret);
+}
+
+static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config *config)
+{
+	struct vfmig_nvme *ctrl = vfmig_nvme_alloc(config);
+	int ret;
+
+	if (IS_ERR(ctrl))
+		return ctrl;
+	ret = vfmig_nvme_make_digest(config->lba_size, &ctrl->digest);
+	if (ret) {
+		vfmig_nvme_free(ctrl);
+		return ERR_PTR(ret);
+	}
+	ctrl->fn = fn;
+	vfmig_nvme_ident_add(ctrl);
+	vfmig_nvme_set_io_latency(ctrl, config->io_latency_us);
+	return ctrl;
 }
 
 /* Nobody has a handle any more, or the VF open: the worker is nowhere */

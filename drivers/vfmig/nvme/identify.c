@@ -194,11 +194,9 @@ static u16 (*const identify_ops[])(struct vfmig_nvme *ctrl, const struct nvme_id
 	[NVME_ID_CNS_CTRL_LIST] = identify_ctrl_list,
 };
 
-u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+/* The structure that @cmd asks for, in @ctrl->buf if the status is success */
+u16 vfmig_nvme_fill_identify(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 {
-	const struct nvme_identify *cmd = &req->cmd.identify;
-	u16 status;
-
 	static_assert(sizeof(struct nvme_id_ctrl) == VFMIG_NVME_BUF);
 	static_assert(sizeof(struct nvme_id_ns) == VFMIG_NVME_BUF);
 
@@ -206,7 +204,13 @@ u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		return VFMIG_NVME_BAD_FIELD;
 
 	memset(ctrl->buf, 0, VFMIG_NVME_BUF);
-	status = identify_ops[cmd->cns](ctrl, cmd);
+	return identify_ops[cmd->cns](ctrl, cmd);
+}
+
+u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	u16 status = vfmig_nvme_fill_identify(ctrl, &req->cmd.identify);
+
 	if (status)
 		return status;
 	return vfmig_nvme_data_to_host(ctrl, &req->cmd, ctrl->buf, VFMIG_NVME_BUF);

@@ -126,7 +126,8 @@ static const struct {
 	{ VFMIG_NVME_LOG_SANITIZE, vfmig_nvme_sanitize_log },
 };
 
-static bool fill_log(struct vfmig_nvme *ctrl, u8 lid, u32 *size)
+/* Log page @lid in @ctrl->buf, of @size bytes; false if there is none */
+bool vfmig_nvme_fill_log(struct vfmig_nvme *ctrl, u8 lid, u32 *size)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(logs); i++) {
 		if (logs[i].lid != lid)
@@ -160,7 +161,7 @@ u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	len = ((u64)le16_to_cpu(cmd->numdu) << 16 | le16_to_cpu(cmd->numdl)) + 1;
 	len *= 4;
 
-	if (!fill_log(ctrl, cmd->lid, &size))
+	if (!vfmig_nvme_fill_log(ctrl, cmd->lid, &size))
 		return NVME_SC_INVALID_LOG_PAGE | NVME_STATUS_DNR;
 	if (nsid && nsid != NVME_NSID_ALL) {
 		if (nsid != VFMIG_NVME_NSID)

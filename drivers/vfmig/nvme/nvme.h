@@ -323,6 +323,7 @@ enum vfmig_nvme_running {
  * @fn: its function
  * @max_queues: I/O queue pairs that this VF was created with
  * @lba_shift: log2 of the size of a logical block
+ * @digest: digest of what a guest sees, see digest.c; constant
  * @io_latency_ns: latency of I/O commands that are fetched from now on; written with @lock
  *	held
  * @erase_on_close: &enum vfmig_erase_on_close
@@ -345,10 +346,11 @@ enum vfmig_nvme_running {
  *	held while the client's reset() runs
  * @client: callbacks of the user that has the VF open, or NULL
  * @client_data: argument of @client
- * @load_lock: protects @load, @load_kept and @discarded
+ * @load_lock: protects @load, @load_kept, @load_why and @discarded
  * @load: the medium that is being loaded, or NULL; always of the size of @media
  * @load_kept: the smallest size in bytes that @load had since the last identity record with
  *	that size or less; data loaded beyond it is lost.  U64_MAX if nothing was lost.
+ * @load_why: why the last identity was refused
  * @discarded: the medium that the last load left over, for @discard, or NULL
  * @discard: frees @discarded, which takes a second for some GiB.  The next load waits for
  *	it, so there is at most one.
@@ -388,6 +390,7 @@ struct vfmig_nvme {
 	struct vfmig_fn *fn;
 	unsigned int max_queues;
 	unsigned int lba_shift;
+	u32 digest;
 	u64 io_latency_ns;
 	enum vfmig_erase_on_close erase_on_close;
 	struct vfmig_media media;
@@ -407,9 +410,10 @@ struct vfmig_nvme {
 	const struct vfmig_vf_client *client;
 	void *client_data;
 
-	struct mutex load_lock;		/* load, load_kept, discarded */
+	struct mutex load_lock;		/* load to discarded */
 	struct vfmig_media *load;
 	u64 load_kept;
+	char load_why[128];
 	struct vfmig_media *discarded;
 	struct work_struct discard;
 
@@ -468,6 +472,8 @@ void vfmig_nvme_lock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_unlock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_power_on(struct vfmig_nvme *ctrl);
 void vfmig_nvme_fatal(struct vfmig_nvme *ctrl);
+struct vfmig_nvme *vfmig_nvme_alloc(const struct vfmig_vf_config *config);
+void vfmig_nvme_free(struct vfmig_nvme *ctrl);
 
 DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_nvme_lock(_T), vfmig_nvme_unlock(_T))
 
@@ -554,7 +560,11 @@ void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_ident *ident);
 
+/* digest.c */
+int vfmig_nvme_make_digest(unsigned int lba_size, u32 *digest);
+
 /* identify.c */
+u16 vfmig_nvme_fill_identify(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd);
 u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 
 /* features.c */
@@ -568,6 +578,7 @@ u64 vfmig_nvme_power_on_s(const struct vfmig_nvme *ctrl);
 u8 vfmig_nvme_critical_warning(const struct vfmig_nvme *ctrl);
 void vfmig_nvme_log_error(struct vfmig_nvme *ctrl, const struct vfmig_nvme_req *req,
 			  u16 sqid, u16 status);
+bool vfmig_nvme_fill_log(struct vfmig_nvme *ctrl, u8 lid, u32 *size);
 u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 
 /* event.c */

@@ -65,7 +65,7 @@ struct vfmig_nvme_state {
 	__u8 eui64[8];
 	__u8 subsys[16];
 	__le16 queues;
-	__le16 cntlid;		/* 0 in version 1: then it is 1 */
+	__le16 cntlid;		/* not 0 */
 
 	/* features */
 	__le32 feature[VFMIG_NVME_FEATURES];
@@ -279,13 +279,13 @@ static bool registers_valid(const struct vfmig_nvme_state *state)
 
 static bool ident_valid(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
 {
-	u16 queues = le16_to_cpu(state->queues);
+	u16 queues = le16_to_cpu(state->queues), cntlid = le16_to_cpu(state->cntlid);
 
 	for (unsigned int i = 0; i < sizeof(state->serial); i++)
 		if (!isascii(state->serial[i]) || !isprint(state->serial[i]))
 			return false;
-	return queues > 0 && queues <= ctrl->max_queues &&
-	       le16_to_cpu(state->cntlid) <= VFMIG_NVME_MAX_CNTLID;
+	return queues > 0 && queues <= ctrl->max_queues && cntlid > 0 &&
+	       cntlid <= VFMIG_NVME_MAX_CNTLID;
 }
 
 static void load_features(struct vfmig_nvme_features *features,
@@ -463,7 +463,7 @@ static void apply_registers(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sta
 
 static void apply_ident(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
 {
-	struct vfmig_nvme_ident ident = { .cntlid = le16_to_cpu(state->cntlid) ?: 1 };
+	struct vfmig_nvme_ident ident = { .cntlid = le16_to_cpu(state->cntlid) };
 
 	memcpy(ident.serial, state->serial, sizeof(ident.serial));
 	memcpy(ident.nguid, state->nguid, sizeof(ident.nguid));

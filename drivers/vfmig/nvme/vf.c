@@ -16,7 +16,12 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_MODEL_NAME		"nvme"
-#define VFMIG_NVME_STATE_VERSION	2
+#define VFMIG_NVME_STATE_VERSION	3
+/*
+ * The oldest that is taken.  The identity of versions 1 and 2 has no digest, and what a guest
+ * saw of those devices was something else: two LBA formats, or no limits of deallocation.
+ */
+#define VFMIG_NVME_STATE_OLDEST		3
 
 /* Something is to be read where nothing was; with the lock held */
 void vfmig_nvme_media_dirty(struct vfmig_media *media)
@@ -235,6 +240,7 @@ static void vfmig_nvme_get_identity(void *vf, struct vfmig_vf_identity *id)
 		.lba_shift = cpu_to_le16(ctrl->lba_shift),
 		.queues = cpu_to_le16(READ_ONCE(ctrl->queues)),
 		.vectors = cpu_to_le16(VFMIG_NVME_VECTORS),
+		.digest = cpu_to_le32(ctrl->digest),
 	};
 
 	*id = (struct vfmig_vf_identity) {
@@ -246,13 +252,27 @@ static void vfmig_nvme_get_identity(void *vf, struct vfmig_vf_identity *id)
 	memcpy(id->data, &data, sizeof(data));
 }
 
+static bool version_known(u32 version)
+{
+	return version >= VFMIG_NVME_STATE_OLDEST && version <= VFMIG_NVME_STATE_VERSION;
+}
+
+/* With load_lock held */
+static const char *looks_different(struct vfmig_nvme *ctrl, u32 digest)
+{
+	scnprintf(ctrl->load_why, sizeof(ctrl->load_why),
+		  "looks different to a guest: digest %#010x, not %#010x: made by another version",
+		  digest, ctrl->digest);
+	return ctrl->load_why;
+}
+
 static const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_identity *id)
 {
 	const struct vfmig_nvme_identity *data = (const void *)id->data;
 	struct vfmig_nvme *ctrl = vf;
 
-	if (!id->model_version || id->model_version > VFMIG_NVME_STATE_VERSION)
-		return "its state is of a version that is not known here";
+	if (!version_known(id->model_version))
+		return "its device is of a version that is not known here";
 	if (id->data_length != sizeof(*data) || data->reserved)
 		return "its NVMe part makes no sense";
 	if (id->memory_size != READ_ONCE(ctrl->media.size))
@@ -264,8 +284,10 @@ static const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_ide
 	if (le16_to_cpu(data->vectors) > VFMIG_NVME_VECTORS)
 		return "it has more vectors";
 
-	/* What a load lost beyond its medium the source has no more either */
 	guard(mutex)(&ctrl->load_lock);
+	if (le32_to_cpu(data->digest) != ctrl->digest)
+		return looks_different(ctrl, le32_to_cpu(data->digest));
+	/* What a load lost beyond its medium the source has no more either */
 	if (id->memory_size <= ctrl->load_kept)
 		ctrl->load_kept = U64_MAX;
 	return NULL;
@@ -476,7 +498,7 @@ static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t
 	*why = NULL;
 	if (!ctrl->load)
 		*why = "no load is on";
-	else if (!version || version > VFMIG_NVME_STATE_VERSION)
+	else if (!version_known(version))
 		*why = "version of the state";
 	else if (ctrl->load_kept < ctrl->load->size)
 		*why = "the medium was smaller meanwhile, and lost data";

@@ -94,7 +94,7 @@ struct vfmig_record {
  * @granule: VFMIG_GRANULE
  * @model: name of the device model, zero-padded
  * @model_version: version of the model's state and of @model_data; a
- *	destination takes its own and older ones
+ *	destination takes its own, and older ones whose device it can look like
  * @model_data_length: bytes of @model_data, at most VFMIG_MODEL_DATA_MAX
  * @memory_size: size of the device memory in bytes, a multiple of @granule
  * @model_data: what else must fit, as the model defines it
@@ -133,17 +133,21 @@ struct vfmig_end {
 } __attribute__((packed));
 
 /**
- * struct vfmig_nvme_identity - model_data of the model "nvme", version 1
+ * struct vfmig_nvme_identity - model_data of the model "nvme", from version 3 on
  * @lba_shift: log2 of the LBA size in bytes
  * @queues: I/O queue pairs; a destination needs at least as many
  * @vectors: MSI-X vectors; a destination needs at least as many
  * @reserved: 0
+ * @digest: of all that a guest sees of the device and that is not of this one disk:
+ *	registers, Identify, log pages, features and where they are on the bus.  A
+ *	destination needs the same.  Versions 1 and 2 end before it, and are refused.
  */
 struct vfmig_nvme_identity {
 	__le16 lba_shift;
 	__le16 queues;
 	__le16 vectors;
 	__le16 reserved;
+	__le32 digest;
 } __attribute__((packed));
 
 #endif /* _UAPI_LINUX_VFMIG_H */

@@ -202,6 +202,12 @@ static const char *spoil_identity(struct vfmig_identity *id, unsigned int n)
 	case 15:
 		nvme->vectors++;
 		return "more vectors";
+	case 16:
+		nvme->digest++;
+		return "looks different to a guest";
+	case 17:
+		id->model_version--;
+		return "older model version";
 	default:
 		return NULL;
 	}
