@@ -362,10 +362,11 @@ void vfmig_media_erase(struct vfmig_media *media)
 static void chunk_cut_off(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
 			  struct list_head *cut)
 {
-	guard(spinlock)(&media->lock);
+	spin_lock(&media->lock);
 	list_move_tail(&chunk->all, cut);
 	media->allocated.granules -= bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES);
 	media->allocated.data_runs -= vfmig_bitmap_runs(chunk->present);
+	spin_unlock(&media->lock);
 }
 
 /* Make it @size bytes, and say what that leaves to be read.  True if a session is on. */
