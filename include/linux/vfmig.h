@@ -52,7 +52,7 @@ struct vfmig_mem_count {
  * struct vfmig_mem_pending - device memory that a reader has not taken yet
  * @initial: the rest of the first full copy; has no holes
  * @reinit: new initial data: a hole over memory that was erased as a whole, or all that
- *	was dirty when the memory was resized
+ *	was dirty when the memory was resized, with a hole over what it grew by
  * @dirty: memory that changed since the memory session began, since it was taken, or
  *	since new initial data appeared
  * @reinits: how often in this session new initial data appeared or the memory was
@@ -258,7 +258,10 @@ struct vfmig_vf_ops {
 	 */
 	int (*load_page)(void *vf, u64 offset, struct page *page);
 
-	/** @load_hole: Make the @length bytes at @offset, as above, read as zeroes */
+	/**
+	 * @load_hole: Make the @length bytes at @offset, as above, read as zeroes.  A hole
+	 * can be as large as the memory.
+	 */
 	void (*load_hole)(void *vf, u64 offset, u64 length);
 
 	/**

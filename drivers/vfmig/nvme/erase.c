@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What replaces the medium at a stroke: Format NVM and Sanitize, and the log page
- * about the latter.  Both are done when their command completes, as there is
- * nothing but memory to give back.
+ * about the latter.  Nothing is left of the data when their command completes.  The
+ * worker frees its memory after that.
  */
 #include <linux/bitfield.h>
 #include <linux/string.h>

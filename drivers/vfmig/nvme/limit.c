@@ -17,6 +17,9 @@ MODULE_PARM_DESC(media_limit_mb, "Memory for all media together in MiB (0: half 
 /* Granules of all media, and chunks, each of which takes a page too */
 static atomic_long_t granules;
 
+/* Media with chunks that were erased and are not freed yet */
+static atomic_t erased;
+
 static unsigned long limit(void)
 {
 	unsigned long mb = READ_ONCE(media_limit_mb);
@@ -37,4 +40,16 @@ bool vfmig_media_take_granule(void)
 void vfmig_media_give_granules(unsigned long n)
 {
 	atomic_long_sub(n, &granules);
+}
+
+/* @n media more, or less, have something erased to free */
+void vfmig_media_count_erased(int n)
+{
+	atomic_add(n, &erased);
+}
+
+/* Is memory of any medium on its way back? */
+bool vfmig_media_any_erased(void)
+{
+	return atomic_read(&erased);
 }

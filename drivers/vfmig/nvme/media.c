@@ -72,25 +72,41 @@ static void chunk_free(struct vfmig_media_chunk *chunk)
 	kfree(chunk);
 }
 
+/* Put @chunks, which are in no table any more, in line to be freed.  The lock is held. */
+static void add_erased(struct vfmig_media *media, struct list_head *chunks)
+{
+	if (list_empty(chunks))
+		return;
+	if (list_empty(&media->erased))
+		vfmig_media_count_erased(1);
+	list_splice_tail_init(chunks, &media->erased);
+}
+
 /*
- * Free one of the chunks that an erase or a resize removed.  False if there was none.  The
- * erase itself takes no longer for a large medium, as the pages go here, and here without
- * the owner's lock.
+ * Free one of the chunks that an erase, a deallocation or a resize removed.  False if there was
+ * none.  The removal itself takes hardly longer for a large medium, as the pages go here, and
+ * here without the owner's lock.
  */
 bool vfmig_media_free_erased(struct vfmig_media *media)
 {
 	struct vfmig_media_chunk *chunk;
+	bool last = false;
 
 	if (list_empty(&media->erased))
 		return false;
 	scoped_guard(spinlock, &media->lock) {
 		chunk = list_first_entry_or_null(&media->erased, struct vfmig_media_chunk, all);
-		if (chunk)
+		if (chunk) {
 			list_del(&chunk->all);
+			last = list_empty(&media->erased);
+		}
 	}
 	if (!chunk)
 		return false;
 	chunk_free(chunk);
+	/* After that: who needs a granule knows until then that there will be one */
+	if (last)
+		vfmig_media_count_erased(-1);
 	return true;
 }
 
@@ -100,23 +116,43 @@ void vfmig_media_free_all_erased(struct vfmig_media *media)
 		cond_resched();
 }
 
-/* As vfmig_media_take_granule(), but what was erased does not count */
-static bool take_granule(struct vfmig_media *media)
+/* What @from has to free is for @media to free */
+void vfmig_media_move_erased(struct vfmig_media *media, struct vfmig_media *from)
 {
-	do {
-		if (vfmig_media_take_granule())
-			return true;
-	} while (vfmig_media_free_erased(media));
-	return false;
+	LIST_HEAD(chunks);
+
+	scoped_guard(spinlock, &from->lock)
+		list_splice_init(&from->erased, &chunks);
+	if (list_empty(&chunks))
+		return;
+	scoped_guard(spinlock, &media->lock)
+		add_erased(media, &chunks);
+	vfmig_media_count_erased(-1);
 }
 
-/* Counts as much as a granule does */
+/* 0, -ENOSPC if the limit is met, -ENOMEM if it is met but memory is on its way back */
+static int take_granule(struct vfmig_media *media)
+{
+	if (vfmig_media_take_granule())
+		return 0;
+	if (vfmig_media_free_erased(media) && vfmig_media_take_granule())
+		return 0;
+	return vfmig_media_any_erased() ? -ENOMEM : -ENOSPC;
+}
+
+/*
+ * Counts as much as a granule does.  A new chunk frees an erased one first, so both together
+ * are never more than the medium has place for.
+ */
 static struct vfmig_media_chunk *chunk_alloc(struct vfmig_media *media)
 {
 	struct vfmig_media_chunk *chunk;
+	int ret;
 
-	if (!take_granule(media))
-		return ERR_PTR(-ENOSPC);
+	vfmig_media_free_erased(media);
+	ret = take_granule(media);
+	if (ret)
+		return ERR_PTR(ret);
 	chunk = kzalloc(sizeof(*chunk), VFMIG_MEDIA_GFP);
 	if (chunk)
 		return chunk;
@@ -129,7 +165,8 @@ void vfmig_media_destroy(struct vfmig_media *media)
 	if (!media->chunks)
 		return;
 	mutex_destroy(&media->reinit_lock);
-	list_splice_init(&media->all, &media->erased);
+	scoped_guard(spinlock, &media->lock)
+		add_erased(media, &media->all);
 	vfmig_media_free_all_erased(media);
 	kvfree(media->chunks);
 	media->chunks = NULL;
@@ -201,8 +238,10 @@ struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset)
 /* The page that a new granule will have; -ENOSPC where the limit is met, -ENOMEM */
 static int granule_alloc(struct vfmig_media *media, struct page **page)
 {
-	if (!take_granule(media))
-		return -ENOSPC;
+	int ret = take_granule(media);
+
+	if (ret)
+		return ret;
 	*page = alloc_page(VFMIG_MEDIA_GFP | __GFP_ZERO);
 	if (*page)
 		return 0;
@@ -211,8 +250,8 @@ static int granule_alloc(struct vfmig_media *media, struct page **page)
 }
 
 /*
- * Get a page for data to go into the granule at @offset; -ENOMEM, -ENOSPC where all media
- * together have what they may have
+ * Get a page for data to go into the granule at @offset; -ENOSPC where all media together have
+ * what they may have, -ENOMEM where it is worth trying again
  */
 int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
 			    struct vfmig_media_write *write)
@@ -293,6 +332,20 @@ static void granule_zero(struct vfmig_media *media, u64 offset, unsigned int fro
 	vfmig_media_write_end(media, &write);
 }
 
+/* Remove @chunk with all that is in it.  Only where no session has to know what went. */
+static void chunk_remove(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
+{
+	LIST_HEAD(chunks);
+
+	spin_lock(&media->lock);
+	media->chunks[chunk->index] = NULL;
+	media->allocated.granules -= bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES);
+	media->allocated.data_runs -= vfmig_bitmap_runs(chunk->present);
+	list_move(&chunk->all, &chunks);
+	add_erased(media, &chunks);
+	spin_unlock(&media->lock);
+}
+
 /*
  * Make the first of @length bytes at @offset read as zeroes, those in one chunk: returns how
  * many.  With @deallocate whole granules give their memory back.  What was never written
@@ -307,6 +360,10 @@ u64 vfmig_media_zero_piece(struct vfmig_media *media, u64 offset, u64 length, bo
 		return piece;
 
 	vfmig_media_settle(media);
+	if (deallocate && piece == VFMIG_CHUNK_SIZE && !READ_ONCE(media->tracking)) {
+		chunk_remove(media, chunk);
+		return piece;
+	}
 	while (left && !bitmap_empty(chunk->present, VFMIG_CHUNK_GRANULES)) {
 		unsigned int from = offset % VFMIG_GRANULE, bit = granule_bit(offset);
 		unsigned int n = min_t(u64, left, VFMIG_GRANULE - from);
@@ -350,8 +407,10 @@ void vfmig_media_erase(struct vfmig_media *media)
 	scoped_guard(spinlock, &media->lock) {
 		if (media->tracking)
 			first = vfmig_media_track_erase(media);
-		list_splice_tail_init(&media->all, &media->erased);
-		memset(media->chunks, 0, chunk_index(media->size) * sizeof(*media->chunks));
+		if (!list_empty(&media->all))
+			memset(media->chunks, 0,
+			       chunk_index(media->size) * sizeof(*media->chunks));
+		add_erased(media, &media->all);
 		media->allocated = (struct vfmig_mem_count) {};
 	}
 	if (first && media->became_dirty)
@@ -387,7 +446,7 @@ static bool reinit_resized(struct vfmig_media *media, u64 size, struct vfmig_med
 	scoped_guard(spinlock, &media->lock) {
 		swap(media->chunks, table);
 		media->size = size;
-		list_splice_tail(&cut, &media->erased);
+		add_erased(media, &cut);
 	}
 	kvfree(table);
 	if (!media->tracking)
@@ -426,15 +485,17 @@ int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *pa
 	struct vfmig_media_write write = { .offset = offset, .page = page, .fresh = true };
 	struct vfmig_media_chunk *chunk = chunk_get(media, offset);
 	unsigned int bit = granule_bit(offset);
+	int ret = 0;
 
 	if (IS_ERR(chunk))
 		return PTR_ERR(chunk);
 	if (chunk->pages[bit])
 		granule_deallocate(media, chunk, bit);
-	else if (!take_granule(media))
-		return -ENOSPC;
-	vfmig_media_write_end(media, &write);
-	return 0;
+	else
+		ret = take_granule(media);
+	if (!ret)
+		vfmig_media_write_end(media, &write);
+	return ret;
 }
 
 /* Exchange the contents of two media of one size; ends a session of @media */

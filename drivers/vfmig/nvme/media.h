@@ -83,8 +83,8 @@ struct vfmig_media_note {
  * @chunks: table of chunks, NULL where nothing was written
  * @all: all chunks, in the order in which they were made.  In a session it also has
  *	chunks that are empty: they know what a destination has to forget.
- * @erased: chunks that an erase or a resize removed, with their pages.  They wait for
- *	vfmig_media_free_erased().
+ * @erased: chunks that an erase, a deallocation or a resize removed, with their pages.  They
+ *	wait for vfmig_media_free_erased().
  * @allocated: all pages
  * @tracking: a session is on.  A session begins, and @session changes, with the owner's
  *	lock held.  So no write is under way then, and the owner reads @tracking without
@@ -155,10 +155,13 @@ void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
 /* media.c: called at any time, and best with no lock held */
 bool vfmig_media_free_erased(struct vfmig_media *media);
 void vfmig_media_free_all_erased(struct vfmig_media *media);
+void vfmig_media_move_erased(struct vfmig_media *media, struct vfmig_media *from);
 
 /* limit.c: over all media */
 bool vfmig_media_take_granule(void);
 void vfmig_media_give_granules(unsigned long n);
+void vfmig_media_count_erased(int n);
+bool vfmig_media_any_erased(void);
 
 /* track.c: called by a migration, at any time */
 void vfmig_media_count(struct vfmig_media *media, struct vfmig_mem_count *count);

@@ -366,6 +366,8 @@ static int vfmig_nvme_load_start(void *vf)
 	int ret;
 
 	flush_work(&ctrl->discard);
+	/* The load may need the memory, and does not try again */
+	vfmig_media_free_all_erased(&ctrl->media);
 	guard(mutex)(&ctrl->load_lock);
 	if (ctrl->load)
 		return -EBUSY;
@@ -393,13 +395,17 @@ static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
 	return 0;
 }
 
+/* The worker frees what goes: it has nothing else to do */
 static void vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
 {
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(mutex)(&ctrl->load_lock);
-	if (ctrl->load && offset < ctrl->load->size)
-		vfmig_media_zero(ctrl->load, offset, min(length, ctrl->load->size - offset), true);
+	if (!ctrl->load || offset >= ctrl->load->size)
+		return;
+	vfmig_media_zero(ctrl->load, offset, min(length, ctrl->load->size - offset), true);
+	vfmig_media_move_erased(&ctrl->media, ctrl->load);
+	vfmig_nvme_kick(ctrl);
 }
 
 unsigned int vfmig_nvme_get_media_mb(void *vf)
@@ -437,6 +443,7 @@ static int resize(struct vfmig_nvme *ctrl, u64 size)
 	if (ctrl->load) {
 		ctrl->load_kept = min(ctrl->load_kept, size);
 		vfmig_media_resize(ctrl->load, size, load_table);
+		vfmig_media_move_erased(&ctrl->media, ctrl->load);
 	}
 	vfmig_media_resize(&ctrl->media, size, table);
 	vfmig_nvme_ns_changed(ctrl);

@@ -11,6 +11,7 @@
 #define MEDIUM_MB	128
 #define MORE_US		10000
 #define MAX_TRIES	10
+#define BEGIN_US	1000
 
 struct bench {
 	struct rig rig;
@@ -23,49 +24,70 @@ static void fill_medium(struct bench *bench)
 		nvme_write_bytes(&bench->rig.nvme, at, bench->buf, MIB(1));
 }
 
-static double stop_us(struct bench *bench)
-{
-	double begin = now(), time;
-
-	must(!mig_set(&bench->rig.dev[0], STOP, NULL));
-	time = (now() - begin) * 1e6;
-	return time;
-}
-
 static bool completed(struct nvme_queue *q)
 {
 	return (nvme_cqe_status(q, q->head) & 1) == q->phase;
 }
 
-/* Stop while @cmd is under way in @q, and go on; false if it was over before that */
-static bool stop_in(struct bench *bench, struct nvme_queue *q, const struct nvme_cmd *cmd,
-		    double *us)
+/* A migration's arc from PRE_COPY to STOP_COPY, and back to RUNNING */
+static double stop_us(struct bench *bench, int fd)
+{
+	struct vfio_dev *dev = &bench->rig.dev[0];
+	double begin = now(), time;
+
+	must(!mig_set(dev, STOP_COPY, NULL));
+	time = (now() - begin) * 1e6;
+	close(fd);
+	return time;
+}
+
+static int begin_session(struct bench *bench)
+{
+	int fd;
+
+	must(!mig_set(&bench->rig.dev[0], PRE_COPY, &fd));
+	return fd;
+}
+
+static void end_session(struct bench *bench)
+{
+	must(!mig_set(&bench->rig.dev[0], RUNNING, NULL));
+}
+
+/* Stop after @cmd was submitted to @q; *@over: it completed before that */
+static double stop_in(struct bench *bench, struct nvme_queue *q, const struct nvme_cmd *cmd,
+		      bool *over)
 {
 	struct nvme *nvme = &bench->rig.nvme;
+	int fd = begin_session(bench);
 	u16 cid = nvme_submit(nvme, q, cmd);
-	bool over;
+	double us;
 
 	nvme_ring(nvme, q);
 	/* So that the device has begun */
-	usleep(500);
-	*us = stop_us(bench);
-	over = completed(q);
-	must(!mig_set(&bench->rig.dev[0], RUNNING, NULL));
+	usleep(BEGIN_US);
+	us = stop_us(bench, fd);
+	*over = completed(q);
+	end_session(bench);
 	must(!nvme_wait(nvme, q, cid, NULL));
-	return !over;
+	return us;
 }
 
+/* A discard in a session is dealt with granule by granule */
 static double stop_in_discard(struct bench *bench)
 {
 	struct nvme *nvme = &bench->rig.nvme;
 	struct nvme_queue *q = &nvme->io[1];
-	struct nvme_cmd cmd;
-	double us;
 
 	for (unsigned int i = 0; i < MAX_TRIES; i++) {
+		struct nvme_cmd cmd;
+		double us;
+		bool over;
+
 		fill_medium(bench);
 		cmd = nvme_deallocate_cmd(nvme, q, 0, nvme->lbas, 1);
-		if (stop_in(bench, q, &cmd, &us))
+		us = stop_in(bench, q, &cmd, &over);
+		if (!over)
 			return us;
 	}
 	note("a discard of %u MiB is always over before the VF can be stopped", MEDIUM_MB);
@@ -77,18 +99,28 @@ static double stop_in_discard(struct bench *bench)
 static double stop_after_format(struct bench *bench)
 {
 	struct nvme_cmd cmd = { .opcode = NVME_FORMAT_NVM, .nsid = 1 };
-	double us;
 
-	fill_medium(bench);
-	stop_in(bench, &bench->rig.nvme.admin, &cmd, &us);
-	return us;
+	for (unsigned int i = 0; i < MAX_TRIES; i++) {
+		double us;
+		bool over;
+
+		fill_medium(bench);
+		us = stop_in(bench, &bench->rig.nvme.admin, &cmd, &over);
+		if (over)
+			return us;
+	}
+	note("Format NVM does not complete within %u us", BEGIN_US);
+	must(false);
+	return 0;
 }
 
 static double stop_idle(struct bench *bench)
 {
-	double us = stop_us(bench);
+	double us;
 
-	must(!mig_set(&bench->rig.dev[0], RUNNING, NULL));
+	fill_medium(bench);
+	us = stop_us(bench, begin_session(bench));
+	end_session(bench);
 	return us + MORE_US;
 }
 
