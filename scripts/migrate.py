@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
                         help="how often the scenario one-vf is run (default: 1)")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME",
                         help=f"only this one, may be repeated: {', '.join(SCENARIOS)}; without "
-                        f"it all but {' and '.join(BY_NAME)} are run")
+                        f"it all but these are run: {', '.join(BY_NAME)}")
     parser.add_argument("--qemu", action="append", metavar="PROGRAM",
                         help="a QEMU; of two, the first does most and the second is the "
                         "newest (default: qemu-system-x86_64)")

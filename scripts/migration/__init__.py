@@ -8,6 +8,7 @@ guest        what runs in the guest: commands, verified I/O, its kernel log
 result       one migration's figures, and the targets that they are held against
 tour         a guest that goes from VF to VF, and what stays the same meanwhile
 carry        a migration under verified I/O: the one road for all scenarios
+step         one migration of a scenario
 late         what comes when the guest has stopped already
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration

@@ -125,24 +125,6 @@ def take_figures(source: Qemu, mode: Mode, result: Result, timeline: Timeline) -
         raise Failure("nothing came over the main channel while the guest ran")
 
 
-def live(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
-    """Over TCP to another QEMU, where the guest runs afterwards."""
-    destination = tour.destination()
-    source = tour.guest.qemu
-    for qemu in (source, destination):
-        mode.apply(qemu)
-    uri = destination.listen()
-    timeline.start(tour.guest)
-    source.qmp.command("migrate", uri=uri)
-    wait_end(tour, source, result)
-    wait_running(destination)
-    take_figures(source, mode, result, timeline)
-    tour.guest.move(destination)
-    tour.arrived()
-    timeline.arrive(tour.guest)
-    source.quit()
-
-
 def begin(tour: Tour, mode: Mode, timeline: Timeline) -> tuple[Qemu, Qemu]:
     """A migration over TCP that is then watched; returns source and destination."""
     destination = tour.destination()
@@ -155,14 +137,36 @@ def begin(tour: Tour, mode: Mode, timeline: Timeline) -> tuple[Qemu, Qemu]:
     return source, destination
 
 
-def wait_half(source: Qemu) -> None:
-    """Waits until half of what DURING and BEFORE left is through."""
-    half = (BEFORE[1] + DURING[1]) * Disk.MIB // 2
+def arrive(tour: Tour, mode: Mode, result: Result, timeline: Timeline, destination: Qemu) -> None:
+    """Waits until a migration completes and the guest runs at the destination."""
+    source = tour.guest.qemu
+    wait_end(tour, source, result)
+    wait_running(destination)
+    take_figures(source, mode, result, timeline)
+    tour.guest.move(destination)
+    tour.arrived()
+    timeline.arrive(tour.guest)
+    source.quit()
+
+
+def live(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """Over TCP to another QEMU, where the guest runs afterwards."""
+    _, destination = begin(tour, mode, timeline)
+    arrive(tour, mode, result, timeline, destination)
+
+
+def wait_moving(source: Qemu, mib: int) -> None:
+    """Waits until QEMU has read so much of the device's data."""
     deadline = time.monotonic() + TIMEOUT
-    while source.migration().get("vfio", {}).get("transferred", 0) < half:
+    while source.migration().get("vfio", {}).get("transferred", 0) < mib * Disk.MIB:
         if time.monotonic() > deadline:
             raise Failure("the device's data does not move")
         time.sleep(0.05)
+
+
+def wait_half(source: Qemu) -> None:
+    """Waits until half of what DURING and BEFORE left is through."""
+    wait_moving(source, (BEFORE[1] + DURING[1]) // 2)
 
 
 def cancel(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
@@ -198,12 +202,8 @@ def snapshot(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None
     timeline.arrive(tour.guest)
 
 
-def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -> Timeline:
-    """One migration under verified I/O, with its picture.  Fills in the result."""
-    guest, disks, progress = tour.guest, tour.disks, tour.lab.progress
-    seed = tour.next_seed()
-    total = Verified()
-    timeline = Timeline(f"{result.scenario}: {mode.name}, guest {load.name}")
+def describe(tour: Tour, mode: Mode, load: Load, result: Result) -> Timeline:
+    """Fills in the part of the result that is known before the migration begins."""
     result.mode = mode.name
     result.qemu_source, result.qemu_destination = map(str, tour.emulators)
     result.machine = tour.combination.machine
@@ -211,6 +211,25 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
     result.dirty_tracking = tour.combination.wiring.tracking
     result.guest_io = load.name
     result.media_mb = tour.lab.media_mb
+    return Timeline(f"{result.scenario}: {mode.name}, guest {load.name}")
+
+
+def note_guest(tour: Tour, io: Verified, memory: Verified, result: Result) -> None:
+    """Fills in the part of the result that comes from the guest."""
+    result.io_bytes_verified = io.read
+    result.io_verify_errors = io.errors
+    result.memory_bytes_verified = memory.read
+    result.memory_verify_errors = memory.errors
+    result.guest_messages = tour.guest.kernel_errors()
+    result.guest_errors = len(result.guest_messages)
+
+
+def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -> Timeline:
+    """One migration under verified I/O, with its picture.  Fills in the result."""
+    guest, disks, progress = tour.guest, tour.disks, tour.lab.progress
+    seed = tour.next_seed()
+    total = Verified()
+    timeline = describe(tour, mode, load, result)
 
     progress(f"{result.scenario} ({mode.name}), guest {load.name}: writes and verifies")
     for disk in disks:
@@ -244,10 +263,5 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
         total += disk.write(*AFTER, seed + 1)
     timeline.finish(sampler.stop())
 
-    result.io_bytes_verified = total.read
-    result.io_verify_errors = total.errors
-    result.memory_bytes_verified = in_memory.read
-    result.memory_verify_errors = in_memory.errors
-    result.guest_messages = guest.kernel_errors()
-    result.guest_errors = len(result.guest_messages)
+    note_guest(tour, total, in_memory, result)
     return timeline

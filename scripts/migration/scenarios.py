@@ -8,20 +8,16 @@ guest is lost ends with GuestLost, and can be begun again.
 """
 
 import os
-from typing import Callable, Iterator, Optional
+from typing import Callable, Iterator
 
-from . import Failure, GuestLost, LeftOut
-from .carry import (BUSY, IDLE, MEDIA_MB, Load, Mode, Move, cancel, carry_over, live,
-                    snapshot)
-from .combination import TRACKED, UNTRACKED, Emulator, Wiring, wirings
+from . import LeftOut
+from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
+from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .late import reinit
 from .result import Result
-from .timeline import Timeline
-from .tour import Lab, Tour
+from .step import PRECOPY, Step, migrate, one_vf_tour
+from .tour import Lab
 
-# The guest can only stop when the destination has seen all initial data of the device.
-# What is dirty then is little: the limit is an ordinary one.
-PRECOPY = Mode("precopy", {"return-path": True, "switchover-ack": True})
 # So slow that there is a half-way
 SLOW = Mode("precopy", {"return-path": True, "switchover-ack": True},
             {"max-bandwidth": 32 << 20})
@@ -50,29 +46,6 @@ MEASURED_LOAD = Load("300 writes/s", (16, 8), 300)
 # The first that know of new initial data
 REINIT_QEMU = (11, 1)
 REINIT_LINUX = (7, 1)
-
-Step = tuple[Result, Optional[Timeline]]
-
-
-def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUSY) -> Step:
-    """One migration.  A guest that something went wrong with doesn't go on."""
-    try:
-        return result, carry_over(tour, move, mode, load, result)
-    except GuestLost:
-        tour.lab.end_tour()
-        raise
-    except Failure as failure:
-        if result.status in ("not run", result.expected):
-            result.status = "failed"
-        result.error = str(failure)
-        tour.lab.end_tour()
-        return result, None
-
-
-def one_vf_tour(lab: Lab, scenario: str, emulators: Optional[tuple[Emulator, Emulator]] = None,
-                wiring: Optional[Wiring] = None) -> Tour:
-    lab.set_vfs(4, MEDIA_MB)
-    return lab.tour(scenario, [[lab.vfs[0]], [lab.vfs[1]]], emulators, wiring)
 
 
 def one_vf(lab: Lab) -> Iterator[Step]:
@@ -182,6 +155,12 @@ def downtime(lab: Lab) -> Iterator[Step]:
 
 Scenario = Callable[[Lab], Iterator[Step]]
 
+# Run by name only: with them all would take longer than anyone waits for
+BY_NAME: dict[str, Scenario] = {
+    "newest": newest,
+    "downtime": downtime,
+}
+
 SCENARIOS: dict[str, Scenario] = {
     "one-vf": one_vf,
     "dirtying": dirtying,
@@ -189,11 +168,7 @@ SCENARIOS: dict[str, Scenario] = {
     "cancel": cancelled,
     "snapshot": to_file,
     "two-vfs": two_vfs,
-    "newest": newest,
     **{wiring.name: across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "reinit": resized,
-    "downtime": downtime,
+    **BY_NAME,
 }
-
-# Run by name only: with them all would take longer than anyone waits for
-BY_NAME = ("newest", "downtime")

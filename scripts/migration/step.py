@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One migration of a scenario."""
+
+from typing import Callable, Optional
+
+from . import Failure, GuestLost
+from .carry import BUSY, MEDIA_MB, Load, Mode, Move, carry_over
+from .combination import Emulator, Wiring
+from .result import Result
+from .timeline import Timeline
+from .tour import Lab, Tour
+
+# The guest can only stop when the destination has seen all initial data of the device.
+# What is dirty then is little: the limit is an ordinary one.
+PRECOPY = Mode("precopy", {"return-path": True, "switchover-ack": True})
+
+Step = tuple[Result, Optional[Timeline]]
+
+
+def attempt(tour: Tour, result: Result, carry: Callable[[], Timeline]) -> Step:
+    """One migration.  A guest that something went wrong with doesn't go on."""
+    try:
+        return result, carry()
+    except GuestLost:
+        tour.lab.end_tour()
+        raise
+    except Failure as failure:
+        if result.status in ("not run", result.expected):
+            result.status = "failed"
+        result.error = str(failure)
+        tour.lab.end_tour()
+        return result, None
+
+
+def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUSY) -> Step:
+    """A migration under verified I/O."""
+    return attempt(tour, result, lambda: carry_over(tour, move, mode, load, result))
+
+
+def one_vf_tour(lab: Lab, scenario: str, emulators: Optional[tuple[Emulator, Emulator]] = None,
+                wiring: Optional[Wiring] = None) -> Tour:
+    lab.set_vfs(4, MEDIA_MB)
+    return lab.tour(scenario, [[lab.vfs[0]], [lab.vfs[1]]], emulators, wiring)
