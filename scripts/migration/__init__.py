@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Live migration of a guest with simulated VFs, as scripts/run shows it.
 
-combination  which QEMUs, machine type, IOMMU and dirty tracking
+combination  which QEMUs, machine type and hardware, IOMMU and dirty tracking
 host         the PF and its VFs, seen from sysfs
 qemu         a QEMU process and its QMP
 guest        what runs in the guest: commands, verified I/O, its kernel log
@@ -10,6 +10,7 @@ tour         a guest that goes from VF to VF, and what stays the same meanwhile
 carry        a migration under verified I/O: the one road for all scenarios
 step         one migration of a scenario
 late         what comes when the guest has stopped already
+plugging     VFs that are hot-plugged, and the identities of their disks
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest migrates with: the QEMUs of both sides, the machine type, the way to the
-IOMMU, and who knows which guest memory the device wrote.
+"""What a guest migrates with: the QEMUs of both sides, the machine type and what is in the
+machine, the way to the IOMMU, and who knows which guest memory the device wrote.
 """
 
 import re
@@ -87,10 +87,38 @@ def wirings() -> list[Wiring]:
 
 
 @dataclass(frozen=True)
+class Hardware:
+    """The machine of a guest."""
+    # PCIe root ports
+    ports: int = 0
+    # VFs are behind the root ports, not on the root bus
+    behind_ports: bool = False
+
+    def arguments(self) -> list[str]:
+        found: list[str] = []
+        for port in range(self.ports):
+            found += ["-device", f"pcie-root-port,id=port{port},addr={0x10 + port:02x}.0,"
+                      f"chassis={1 + port},slot={1 + port}"]
+        return found
+
+    def place(self, number: int) -> str:
+        """The bus and address of a VF when the machine starts."""
+        return in_port(number) if self.behind_ports else f"addr={5 + number:02x}.0"
+
+
+PLAIN = Hardware()
+
+
+def in_port(port: int) -> str:
+    return f"bus=port{port},addr=00.0"
+
+
+@dataclass(frozen=True)
 class Combination:
     """A guest goes to and fro between these two."""
     emulators: tuple[Emulator, Emulator]
     wiring: Wiring
+    hardware: Hardware = PLAIN
 
     @property
     def machine(self) -> str:

@@ -179,6 +179,18 @@ class Disk:
         """Verifies what write() with the same arguments left there."""
         return self._fio("verify", offset, size, seed, block)
 
+    def wait(self) -> None:
+        """Waits until the disk appears in the guest."""
+        self.guest.wait_for(f"[ -b {self.device} ]", self.device)
+
+    def identity(self) -> dict[str, str]:
+        """The identity of the disk, which names in /dev/disk/by-id consist of."""
+        block = f"/sys/block/{self.name}"
+        files = {name: f"{block}/device/{name}" for name in ("serial", "subsysnqn")}
+        files |= {name: f"{block}/{name}" for name in ("nguid", "eui", "wwid")}
+        values = self.guest.output(f"cat {' '.join(files.values())}").splitlines()
+        return {name: value.strip() for name, value in zip(files, values, strict=True)}
+
     def start_loop(self, offset: int, size: int, seed: int, rate: int = 0) -> None:
         """Writes and verifies a region again and again, with seed + 1 and so on, until
         stop_loop(): with rate writes per second, or as fast as it goes."""

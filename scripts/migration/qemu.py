@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import Failure, GuestLost, patience
-from .combination import Combination, Emulator
+from .combination import Combination, Emulator, in_port
+from .host import Vf
 from .trace import EVENTS
 
 MACHINE = "hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
@@ -112,6 +113,17 @@ class Qmp:
             else:
                 return answer["return"]
 
+    def wait_event(self, name: str, **data: Any) -> None:
+        """Waits for an event with these data."""
+        deadline = time.monotonic() + TIMEOUT
+        while not any(event["event"] == name and data.items() <= event["data"].items()
+                      for event in self.events):
+            if time.monotonic() > deadline:
+                raise Failure(f"after {TIMEOUT:.0f} s QEMU has not reported {name}")
+            time.sleep(0.2)
+            # Events are read along with the answer
+            self.command("query-status")
+
     def close(self) -> None:
         self._input.close()
         self._sock.close()
@@ -122,11 +134,12 @@ class Qemu:
     agent is the guest's agent's port, connected before the guest runs: what is written to a
     port that nobody listens on is lost."""
 
-    def __init__(self, name: str, image: Path, logs: Path, run: Path, vfs: list,
+    def __init__(self, name: str, image: Path, logs: Path, run: Path, vfs: list[Vf],
                  emulator: Emulator, combination: Combination, *,
                  incoming: bool = False, memory: int = 256):
         self.name = name
         self.vfs = vfs
+        self._wiring = combination.wiring
         self.trace = logs / f"{name}.trace"
         self._log = logs / f"{name}.log"
         console = logs / f"{name}.console"
@@ -134,6 +147,7 @@ class Qemu:
         agent_path = run / f"{name}.agent"
         arguments = [
             emulator.program, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", str(memory),
+            *combination.hardware.arguments(),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-M", f"{combination.machine},{MACHINE}", "-bios", str(combination.firmware),
             "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initramfs.img"),
@@ -152,9 +166,7 @@ class Qemu:
             arguments += ["-trace", event]
         arguments += combination.wiring.objects()
         for number, vf in enumerate(vfs):
-            arguments += ["-device", ",".join([
-                "vfio-pci", f"id=vf{number}", f"addr={5 + number:02x}.0", f"host={vf.address}",
-                "migration-events=on", *combination.wiring.properties()])]
+            arguments += ["-device", self._device(vf, number, combination.hardware.place(number))]
         # A guest that boots waits too, for its processor to be told where to run
         arguments += ["-incoming", "defer"] if incoming else ["-S"]
         (logs / f"{name}.command").write_text(shlex.join(arguments) + "\n")
@@ -170,6 +182,22 @@ class Qemu:
         except BaseException:
             self.kill()
             raise
+
+    def _device(self, vf: Vf, number: int, place: str) -> str:
+        return ",".join(["vfio-pci", f"id=vf{number}", place, f"host={vf.address}",
+                         "migration-events=on", *self._wiring.properties()])
+
+    def plug(self, vf: Vf, number: int, port: int) -> None:
+        """Plugs a VF into a root port, as device vfNUMBER."""
+        # QMP would need the type of each property
+        if said := self.monitor(f"device_add {self._device(vf, number, in_port(port))}"):
+            raise Failure(f"{vf.address} can't be plugged in: {said.strip()}")
+
+    def unplug(self, number: int) -> None:
+        """Unplugs device vfNUMBER, and waits until the guest has released it."""
+        self.qmp.events.clear()
+        self.qmp.command("device_del", id=f"vf{number}")
+        self.qmp.wait_event("DEVICE_DELETED", device=f"vf{number}")
 
     def _place_cpus(self) -> None:
         """Keeps the guest's processor off CPU 0 where that is emulated.  QEMU's TCG

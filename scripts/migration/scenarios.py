@@ -14,6 +14,7 @@ from . import LeftOut
 from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .late import reinit
+from .plugging import fresh_identity, hotplug
 from .result import Result
 from .step import PRECOPY, Step, migrate, one_vf_tour
 from .tour import Lab
@@ -158,6 +159,8 @@ Scenario = Callable[[Lab], Iterator[Step]]
 # Run by name only: with them all would take longer than anyone waits for
 BY_NAME: dict[str, Scenario] = {
     "newest": newest,
+    "fresh-identity": fresh_identity,
+    "hotplug": hotplug,
     "downtime": downtime,
 }
 

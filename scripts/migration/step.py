@@ -4,8 +4,9 @@
 from typing import Callable, Optional
 
 from . import Failure, GuestLost
-from .carry import BUSY, MEDIA_MB, Load, Mode, Move, carry_over
-from .combination import Emulator, Wiring
+from .carry import BEFORE, BUSY, MEDIA_MB, Load, Mode, Move, carry_over
+from .combination import PLAIN, Emulator, Hardware, Wiring
+from .guest import Disk
 from .result import Result
 from .timeline import Timeline
 from .tour import Lab, Tour
@@ -38,6 +39,13 @@ def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUS
 
 
 def one_vf_tour(lab: Lab, scenario: str, emulators: Optional[tuple[Emulator, Emulator]] = None,
-                wiring: Optional[Wiring] = None) -> Tour:
+                wiring: Optional[Wiring] = None, hardware: Hardware = PLAIN) -> Tour:
     lab.set_vfs(4, MEDIA_MB)
-    return lab.tour(scenario, [[lab.vfs[0]], [lab.vfs[1]]], emulators, wiring)
+    return lab.tour(scenario, [[lab.vfs[0]], [lab.vfs[1]]], emulators, wiring, hardware)
+
+
+def no_errors(disk: Disk, seed: int, region: tuple[int, int] = BEFORE, block: str = "32k") -> None:
+    """Verifies data that was written with the same arguments; raises Failure on an error."""
+    found = disk.verify(*region, seed, block)
+    if found.errors or not found.read:
+        raise Failure(f"{disk.device} has {found.errors} wrong blocks in {found.read} bytes")

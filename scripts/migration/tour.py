@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from . import Failure, host
-from .combination import Combination, Emulator, Wiring
+from .combination import PLAIN, Combination, Emulator, Hardware, Wiring
 from .guest import Disk, Guest
 from .qemu import Qemu
 
@@ -34,7 +34,7 @@ class Tour:
             self.disks = [Disk(self.guest, f"/dev/nvme{number}n1")
                           for number in range(len(sides[0]))]
             for disk in self.disks:
-                self.guest.wait_for(f"[ -b {disk.device} ]", disk.device)
+                disk.wait()
         except BaseException:
             self.end()
             raise
@@ -50,6 +50,16 @@ class Tour:
         """A QEMU with the other side's VFs that waits for the guest."""
         self.migrations += 1
         return self._boot(1 - self._at, incoming=True)
+
+    @property
+    def vfs(self) -> list[host.Vf]:
+        """The VFs of the guest."""
+        return self.sides[self._at]
+
+    @property
+    def other_vfs(self) -> list[host.Vf]:
+        """The VFs of the other side."""
+        return self.sides[1 - self._at]
 
     @property
     def emulators(self) -> tuple[Emulator, Emulator]:
@@ -100,10 +110,10 @@ class Lab:
 
     def tour(self, name: str, sides: list[list[host.Vf]],
              emulators: Optional[tuple[Emulator, Emulator]] = None,
-             wiring: Optional[Wiring] = None) -> Tour:
+             wiring: Optional[Wiring] = None, hardware: Hardware = PLAIN) -> Tour:
         """Unless told otherwise between QEMUs of the first kind."""
         combination = Combination(emulators or (self.emulators[0], self.emulators[0]),
-                                  wiring or self.wiring)
+                                  wiring or self.wiring, hardware)
         if self._tour and (self._tour.sides, self._tour.combination) != (sides, combination):
             self.end_tour()
         if not self._tour:
