@@ -13,6 +13,7 @@ from typing import Callable, Iterator
 from . import LeftOut
 from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
+from .fresh import fresh_vf
 from .late import reinit
 from .plugging import fresh_identity, hotplug
 from .result import Result
@@ -161,6 +162,7 @@ BY_NAME: dict[str, Scenario] = {
     "newest": newest,
     "fresh-identity": fresh_identity,
     "hotplug": hotplug,
+    "fresh-vf": fresh_vf,
     "downtime": downtime,
 }
 

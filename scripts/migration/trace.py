@@ -44,6 +44,8 @@ class Device:
     # Bytes of initial and of dirty data that QEMU knew to be unread
     left: list[tuple[float, int, int]] = field(default_factory=list)
     precopy_bytes: int = 0
+    # Number of reads that returned data
+    reads: int = 0
     # What STOP_COPY moved, read by read
     stopcopy: list[tuple[float, int]] = field(default_factory=list)
     iterations: int = 0
@@ -119,6 +121,7 @@ class Trace:
             device.iterations += event == "vfio_save_iterate"
         elif event == "vfio_save_block":
             match = BLOCK.match(text)
+            device.reads += 1
             if match and device.state() in PRE_COPY:
                 device.precopy_bytes += int(match[2])
             elif match:
@@ -138,6 +141,10 @@ class Trace:
     @property
     def precopy_bytes(self) -> int:
         return sum(device.precopy_bytes for device in self.devices.values())
+
+    @property
+    def reads(self) -> int:
+        return sum(device.reads for device in self.devices.values())
 
     @property
     def iterations(self) -> int:
