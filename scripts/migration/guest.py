@@ -57,10 +57,14 @@ class Guest:
         """Waits until the guest is up."""
         self._next = 0
         self.move(qemu)
+        self.wait_up()
+
+    def wait_up(self) -> None:
+        """Waits until the guest has booted."""
         try:
             line = self._line(time.monotonic() + TIMEOUT)
         except OSError as error:
-            raise Failure(f"the guest does not boot: {error}; {qemu.post_mortem()}") from error
+            raise Failure(f"the guest does not boot: {error}; {self.qemu.post_mortem()}") from error
         if line != "ready":
             raise Failure(f"the guest's first word is '{line}'")
 

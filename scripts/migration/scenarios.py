@@ -16,6 +16,7 @@ from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .fresh import fresh_vf
 from .late import reinit
 from .plugging import fresh_identity, hotplug
+from .resets import resets
 from .result import Result
 from .step import PRECOPY, Step, migrate, one_vf_tour
 from .tour import Lab
@@ -163,6 +164,7 @@ BY_NAME: dict[str, Scenario] = {
     "fresh-identity": fresh_identity,
     "hotplug": hotplug,
     "fresh-vf": fresh_vf,
+    "resets": resets,
     "downtime": downtime,
 }
 

@@ -4,7 +4,8 @@
 from typing import Callable, Optional
 
 from . import Failure, GuestLost
-from .carry import (BEFORE, BUSY, MEDIA_MB, PARAMETERS, Load, Mode, Move, carry_over)
+from .carry import (BEFORE, BUSY, MEDIA_MB, PARAMETERS, Load, Mode, Move, begin, carry_over,
+                    wait_moving)
 from .combination import PLAIN, Emulator, Hardware, Wiring
 from .guest import Disk
 from .qemu import Qemu
@@ -17,6 +18,8 @@ from .tour import Lab, Tour
 PRECOPY = Mode("precopy", {"return-path": True, "switchover-ack": True})
 # Stays in PRE_COPY until let_go().  No guest meets this limit.
 HELD = Mode("precopy", PRECOPY.capabilities, {"max-bandwidth": 2 << 20, "downtime-limit": 1})
+# PRE_COPY is under way when so much of the device's data has been read
+MOVED_MB = 2
 
 Step = tuple[Result, Optional[Timeline]]
 
@@ -39,6 +42,13 @@ def attempt(tour: Tour, result: Result, carry: Callable[[], Timeline]) -> Step:
 def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUSY) -> Step:
     """A migration under verified I/O."""
     return attempt(tour, result, lambda: carry_over(tour, move, mode, load, result))
+
+
+def hold(tour: Tour, mode: Mode, timeline: Timeline) -> tuple[Qemu, Qemu]:
+    """Begins a migration in the mode HELD, and waits until QEMU reads the device's data."""
+    source, destination = begin(tour, mode, timeline)
+    wait_moving(source, MOVED_MB)
+    return source, destination
 
 
 def let_go(source: Qemu) -> None:
