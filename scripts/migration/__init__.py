@@ -13,6 +13,7 @@ late         what comes when the guest has stopped already
 plugging     VFs that are hot-plugged, and the identities of their disks
 fresh        a medium that is empty when the migration begins
 resets       resets of the device in PRE_COPY
+killed       QEMU processes that are killed
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

@@ -76,11 +76,14 @@ def ahead_of(qemu: Qemu) -> Iterator[None]:
     """On one processor with all of QEMU's threads, and with priority over them: what one of
     them writes is read at once, and it goes no further before we wait for more."""
     ours = os.sched_getaffinity(0)
-    theirs = {thread: os.sched_getaffinity(thread) for thread in threads(qemu)}
+    theirs: dict[int, set[int]] = {}
     # Not the first, where the guest's may not run (Qemu says why)
     one = {max(ours)}
-    for thread in theirs:
-        os.sched_setaffinity(thread, one)
+    for thread in threads(qemu):
+        # Some come and go
+        with suppress(ProcessLookupError):
+            theirs[thread] = os.sched_getaffinity(thread)
+            os.sched_setaffinity(thread, one)
     os.sched_setaffinity(0, one)
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     try:
@@ -89,7 +92,6 @@ def ahead_of(qemu: Qemu) -> Iterator[None]:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, ours)
         for thread in threads(qemu):
-            # Migration has threads that come and go
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(thread, theirs.get(thread, ours))
 

@@ -14,6 +14,7 @@ from . import LeftOut
 from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .fresh import fresh_vf
+from .killed import killed
 from .late import reinit
 from .plugging import fresh_identity, hotplug
 from .resets import resets
@@ -165,6 +166,7 @@ BY_NAME: dict[str, Scenario] = {
     "hotplug": hotplug,
     "fresh-vf": fresh_vf,
     "resets": resets,
+    "killed": killed,
     "downtime": downtime,
 }
 

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU processes that are killed in a migration."""
+
+import subprocess
+from contextlib import closing
+from typing import Iterator
+
+from . import Failure, patience
+from .carry import BEFORE, Mode, begin, live, take_figures, wait_end, wait_running
+from .late import STOPPED, Tap, ahead_of
+from .result import Result
+from .step import HELD, PRECOPY, Step, hold, migrate, no_errors, one_vf_tour
+from .timeline import Timeline
+from .tour import Lab, Tour
+
+TIMEOUT = patience(60)
+
+
+def destination_in_precopy(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """Kills the destination in PRE_COPY.  The guest stays."""
+    source, destination = hold(tour, mode, timeline)
+    destination.kill()
+    wait_end(tour, source, result)
+    timeline.stay()
+    take_figures(source, mode, result, timeline)
+
+
+def destination_at_switchover(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+    """Kills the destination after the guest has stopped, and before QEMU has read the rest
+    of the device's data.  The guest continues at the source."""
+    with closing(Tap(tour.guest.qemu, tour.lab.run)) as tap:
+        source, destination = begin(tour, mode, timeline)
+        with ahead_of(source):
+            tap.wait(STOPPED)
+            destination.kill()
+        wait_end(tour, source, result)
+        wait_running(source)
+        timeline.stay()
+        tap.save()
+        take_figures(source, mode, result, timeline)
+
+
+def source_in_precopy(tour: Tour, name: str) -> int:
+    """Kills the source, and the guest with it.  Returns the seed of the data on its disk."""
+    seed = tour.next_seed()
+    tour.disks[0].write(*BEFORE, seed, "32k")
+    source, destination = hold(tour, HELD, Timeline(name))
+    source.kill()
+    try:
+        status = destination.process.wait(TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"the destination still waits {TIMEOUT} s after the source was killed") \
+            from error
+    if status <= 0:
+        raise Failure(f"the destination ended with status {status}, which is no failure")
+    return seed
+
+
+def killed(lab: Lab) -> Iterator[Step]:
+    """Two destinations and a source are killed.  New processes use the same VFs afterwards."""
+    name = "killed"
+    tour = one_vf_tour(lab, name)
+    for when, move, mode in (("in PRE_COPY", destination_in_precopy, HELD),
+                             ("at switchover", destination_at_switchover, PRECOPY)):
+        step = migrate(tour, Result(f"killed {when}", expected="failed"), move, mode)
+        yield step
+        if not step[0].good():
+            return
+    lab.progress("killed: the source in PRE_COPY")
+    seed = source_in_precopy(tour, name)
+    lab.end_tour()
+    tour = lab.tour(name, [tour.vfs, tour.other_vfs])
+    no_errors(tour.disks[0], seed)
+    yield migrate(tour, Result("killed, again"), live, PRECOPY)
