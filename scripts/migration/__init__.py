@@ -14,6 +14,7 @@ plugging     VFs that are hot-plugged, and the identities of their disks
 fresh        a medium that is empty when the migration begins
 resets       resets of the device in PRE_COPY
 killed       QEMU processes that are killed
+place        a snapshot in place
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

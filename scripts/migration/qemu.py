@@ -124,6 +124,20 @@ class Qmp:
             # Events are read along with the answer
             self.command("query-status")
 
+    def job(self, name: str, **arguments: Any) -> str:
+        """Runs a job to its end.  Returns its error message, empty on success."""
+        self.command(name, job_id=name, **arguments)
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            job = next(job for job in self.command("query-jobs") if job["id"] == name)
+            if job["status"] == "concluded":
+                break
+            if time.monotonic() > deadline:
+                raise Failure(f"after {TIMEOUT:.0f} s {name} is still {job['status']}")
+            time.sleep(0.1)
+        self.command("job-dismiss", id=name)
+        return job.get("error", "")
+
     def close(self) -> None:
         self._input.close()
         self._sock.close()

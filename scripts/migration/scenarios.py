@@ -16,6 +16,7 @@ from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
+from .place import snapshot_in_place
 from .plugging import fresh_identity, hotplug
 from .resets import resets
 from .result import Result
@@ -167,6 +168,7 @@ BY_NAME: dict[str, Scenario] = {
     "fresh-vf": fresh_vf,
     "resets": resets,
     "killed": killed,
+    "snapshot-in-place": snapshot_in_place,
     "downtime": downtime,
 }
 

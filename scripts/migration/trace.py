@@ -143,6 +143,10 @@ class Trace:
         return sum(device.precopy_bytes for device in self.devices.values())
 
     @property
+    def stopcopy_bytes(self) -> int:
+        return sum(size for device in self.devices.values() for _, size in device.stopcopy)
+
+    @property
     def reads(self) -> int:
         return sum(device.reads for device in self.devices.values())
 
