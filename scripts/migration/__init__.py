@@ -15,6 +15,7 @@ fresh        a medium that is empty when the migration begins
 resets       resets of the device in PRE_COPY
 killed       QEMU processes that are killed
 place        a snapshot in place
+crossing     two guests at the same time
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

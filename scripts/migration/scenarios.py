@@ -13,6 +13,7 @@ from typing import Callable, Iterator
 from . import LeftOut
 from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
+from .crossing import crossing
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
@@ -169,6 +170,7 @@ BY_NAME: dict[str, Scenario] = {
     "resets": resets,
     "killed": killed,
     "snapshot-in-place": snapshot_in_place,
+    "crossing": crossing,
     "downtime": downtime,
 }
 
