@@ -16,6 +16,7 @@ resets       resets of the device in PRE_COPY
 killed       QEMU processes that are killed
 place        a snapshot in place
 crossing     two guests at the same time
+firmware     a machine whose BIOS polls the disk
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

@@ -93,6 +93,8 @@ class Hardware:
     ports: int = 0
     # VFs are behind the root ports, not on the root bus
     behind_ports: bool = False
+    # QEMU's default BIOS boots from the first VF
+    boots_vf: bool = False
 
     def arguments(self) -> list[str]:
         found: list[str] = []

@@ -153,7 +153,7 @@ class Qemu:
                  incoming: bool = False, memory: int = 256):
         self.name = name
         self.vfs = vfs
-        self._wiring = combination.wiring
+        self._combination = combination
         self.trace = logs / f"{name}.trace"
         self._log = logs / f"{name}.log"
         console = logs / f"{name}.console"
@@ -163,9 +163,7 @@ class Qemu:
             emulator.program, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", str(memory),
             *combination.hardware.arguments(),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-M", f"{combination.machine},{MACHINE}", "-bios", str(combination.firmware),
-            "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initramfs.img"),
-            "-append", CMDLINE,
+            "-M", f"{combination.machine},{MACHINE}", *self._boot(image, combination),
             "-drive", f"if=none,id=root,format=raw,readonly=on,file={image / 'root.img'}",
             "-device", f"{DISK},drive=root",
             # Not virtio's: its queues have a size that nobody can choose
@@ -197,9 +195,19 @@ class Qemu:
             self.kill()
             raise
 
+    @staticmethod
+    def _boot(image: Path, combination: Combination) -> list[str]:
+        if combination.hardware.boots_vf:
+            return []
+        return ["-bios", str(combination.firmware), "-kernel", str(image / "vmlinuz"),
+                "-initrd", str(image / "initramfs.img"), "-append", CMDLINE]
+
     def _device(self, vf: Vf, number: int, place: str) -> str:
-        return ",".join(["vfio-pci", f"id=vf{number}", place, f"host={vf.address}",
-                         "migration-events=on", *self._wiring.properties()])
+        found = ["vfio-pci", f"id=vf{number}", place, f"host={vf.address}",
+                 "migration-events=on", *self._combination.wiring.properties()]
+        if self._combination.hardware.boots_vf:
+            found.append(f"bootindex={number}")
+        return ",".join(found)
 
     def plug(self, vf: Vf, number: int, port: int) -> None:
         """Plugs a VF into a root port, as device vfNUMBER."""

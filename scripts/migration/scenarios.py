@@ -14,6 +14,7 @@ from . import LeftOut
 from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .crossing import crossing
+from .firmware import firmware
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
@@ -171,6 +172,7 @@ BY_NAME: dict[str, Scenario] = {
     "killed": killed,
     "snapshot-in-place": snapshot_in_place,
     "crossing": crossing,
+    "firmware": firmware,
     "downtime": downtime,
 }
 
