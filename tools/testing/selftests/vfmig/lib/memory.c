@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* kmemleak's books, and KASAN's quarantine, which is some percent of all memory */
 bool memory_kept_when_freed(void)
@@ -23,6 +24,23 @@ s64 memory_kib(void)
 	at = strstr(text, name);
 	must(at);
 	return strtoll(at + strlen(name), NULL, 10);
+}
+
+s64 memory_kib_settled(void)
+{
+	s64 least = memory_kib();
+
+	for (unsigned int same = 0; same < 10; same++) {
+		s64 now_kib;
+
+		usleep(20000);
+		now_kib = memory_kib();
+		if (now_kib < least) {
+			least = now_kib;
+			same = 0;
+		}
+	}
+	return least;
 }
 
 bool memory_given_back(s64 before, s64 limit)

@@ -10,6 +10,8 @@ bool memory_kept_when_freed(void);
 
 /* Memory of the kernel that it can't reclaim, in KiB */
 s64 memory_kib(void);
+/* The same when it has not fallen for 200 ms: what is being freed is free */
+s64 memory_kib_settled(void);
 /* Has it grown by less than @limit since @before?  Waits, as some memory is freed later. */
 bool memory_given_back(s64 before, s64 limit);
 
