@@ -332,6 +332,15 @@ static void granule_zero(struct vfmig_media *media, u64 offset, unsigned int fro
 	vfmig_media_write_end(media, &write);
 }
 
+/* Move @chunk to @chunks; what is in it counts no more.  The lock is held. */
+static void take_out(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+		     struct list_head *chunks)
+{
+	list_move_tail(&chunk->all, chunks);
+	media->allocated.granules -= bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES);
+	media->allocated.data_runs -= vfmig_bitmap_runs(chunk->present);
+}
+
 /* Remove @chunk with all that is in it.  Only where no session has to know what went. */
 static void chunk_remove(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
 {
@@ -339,9 +348,7 @@ static void chunk_remove(struct vfmig_media *media, struct vfmig_media_chunk *ch
 
 	spin_lock(&media->lock);
 	media->chunks[chunk->index] = NULL;
-	media->allocated.granules -= bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES);
-	media->allocated.data_runs -= vfmig_bitmap_runs(chunk->present);
-	list_move(&chunk->all, &chunks);
+	take_out(media, chunk, &chunks);
 	add_erased(media, &chunks);
 	spin_unlock(&media->lock);
 }
@@ -422,9 +429,7 @@ static void chunk_cut_off(struct vfmig_media *media, struct vfmig_media_chunk *c
 			  struct list_head *cut)
 {
 	spin_lock(&media->lock);
-	list_move_tail(&chunk->all, cut);
-	media->allocated.granules -= bitmap_weight(chunk->present, VFMIG_CHUNK_GRANULES);
-	media->allocated.data_runs -= vfmig_bitmap_runs(chunk->present);
+	take_out(media, chunk, cut);
 	spin_unlock(&media->lock);
 }
 
