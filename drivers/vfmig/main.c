@@ -167,6 +167,8 @@ static void __exit vfmig_sim_exit(void)
 }
 module_exit(vfmig_sim_exit);
 
+/* The VFs have no other driver.  modprobe loads it after this module. */
+MODULE_SOFTDEP("post: vfmig_vfio_pci");
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Simulated SR-IOV NVMe device");
 MODULE_AUTHOR("The vfmig authors");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The interface between a PF driver and the variant driver in
- * drivers/vfio/pci/vfmig/.  They use nothing else of each other.
+ * drivers/vfio/pci/vfmig/.  They use nothing else of each other.  The registry in
+ * drivers/vfmig/registry.c, a module of its own, is below both.
  *
  * The variant driver owns the migration state machine, the data fds, the framing
  * of the stream and its accounting.  The PF driver owns the device: its registers,
@@ -303,5 +304,6 @@ struct vfmig_vf_ops {
 
 int vfmig_register_pf(struct pci_dev *pf, const struct vfmig_vf_ops *ops);
 void vfmig_unregister_pf(struct pci_dev *pf);
+int vfmig_find_vf(struct pci_dev *pdev, const struct vfmig_vf_ops **ops, void **vf);
 
 #endif /* _LINUX_VFMIG_H */

@@ -61,9 +61,6 @@ static inline struct vfmig_device *vfmig_device_of(struct vfio_device *vdev)
 	return container_of(vdev, struct vfmig_device, core.vdev);
 }
 
-/* registry.c */
-int vfmig_find_vf(struct pci_dev *pdev, const struct vfmig_vf_ops **ops, void **vf);
-
 /* region.c */
 ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos);
 ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, size_t count,

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The registry of PF drivers.  The variant driver uses no symbol of a PF driver.
- * driver_override can bind it to any device, so it looks up here whether a device
- * is a VF that it can drive.
+ * vfmig_registry: where PF drivers register their VFs, and where the variant driver
+ * finds them.  A module of its own, below both.  So a PF driver does not depend on VFIO,
+ * and the variant driver does not depend on any PF driver.
  */
 #include <linux/cleanup.h>
 #include <linux/list.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/vfmig.h>
-
-#include "device.h"
 
 struct vfmig_pf {
 	struct list_head node;
@@ -79,7 +78,16 @@ void vfmig_unregister_pf(struct pci_dev *pdev)
 }
 EXPORT_SYMBOL_GPL(vfmig_unregister_pf);
 
-/* The operations and the handle of a VF; -ENODEV if no registered PF has this VF */
+/**
+ * vfmig_find_vf() - find the PF driver's side of a VF
+ * @pdev: any PCI device; driver_override can bind the variant driver to each
+ * @ops: set to the operations on the VF
+ * @vf: set to the PF driver's handle of the VF
+ *
+ * For the variant driver.  Both are valid while @pdev is bound to it.  May sleep.
+ *
+ * Return: 0, or -ENODEV if @pdev is not a VF of a registered PF.
+ */
 int vfmig_find_vf(struct pci_dev *pdev, const struct vfmig_vf_ops **ops, void **vf)
 {
 	struct vfmig_pf *pf;
@@ -95,3 +103,8 @@ int vfmig_find_vf(struct pci_dev *pdev, const struct vfmig_vf_ops **ops, void **
 	*vf = pf->ops->find(pf->pdev, pci_iov_vf_id(pdev));
 	return *vf ? 0 : -ENODEV;
 }
+EXPORT_SYMBOL_GPL(vfmig_find_vf);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Registry of PF drivers whose VFs vfmig_vfio_pci migrates");
+MODULE_AUTHOR("The vfmig developers");
