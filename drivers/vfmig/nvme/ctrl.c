@@ -55,7 +55,7 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 
 void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 {
-	vfmig_media_destroy(&ctrl->media);
+	vfmig_memory_destroy(&ctrl->media);
 	free_page((unsigned long)ctrl->buf);
 	kvfree(ctrl->reqs);
 	kvfree(ctrl->arrivals);
@@ -87,8 +87,8 @@ struct vfmig_nvme *vfmig_nvme_alloc(const struct vfmig_vf_config *config)
 	INIT_WORK(&ctrl->discard, vfmig_nvme_discard);
 	vfmig_nvme_worker_init(ctrl);
 
-	ret = vfmig_media_init(&ctrl->media, (u64)config->media_mb * SZ_1M,
-			       vfmig_nvme_media_dirty);
+	ret = vfmig_memory_init(&ctrl->media, (u64)config->media_mb * SZ_1M,
+				vfmig_nvme_media_dirty);
 	if (ret)
 		goto err;
 	ret = -ENOMEM;

@@ -51,7 +51,7 @@ u16 vfmig_nvme_format(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	if (!list_empty(&ctrl->waiting))
 		return NVME_SC_CMD_SEQ_ERROR;
 
-	vfmig_media_erase(&ctrl->media);
+	vfmig_memory_erase(&ctrl->media);
 	return NVME_SC_SUCCESS;
 }
 
@@ -76,7 +76,7 @@ u16 vfmig_nvme_sanitize(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	list_for_each_entry_safe(waiting, next, &ctrl->waiting, entry)
 		vfmig_nvme_complete(ctrl, waiting, NVME_SC_SANITIZE_IN_PROGRESS);
 
-	vfmig_media_erase(&ctrl->media);
+	vfmig_memory_erase(&ctrl->media);
 	ctrl->sanitize = (struct vfmig_nvme_sanitize) {
 		.status = VFMIG_SSTAT_SUCCESS,
 		.cdw10 = dw10,

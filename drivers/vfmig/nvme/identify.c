@@ -84,7 +84,7 @@ static u16 identify_ns(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd)
 	if (le32_to_cpu(cmd->nsid) != VFMIG_NVME_NSID)
 		return VFMIG_NVME_BAD_NSID;
 
-	vfmig_media_count(&ctrl->media, &allocated);
+	vfmig_memory_count(&ctrl->media, &allocated);
 	id->nsze = cpu_to_le64(vfmig_nvme_lbas(ctrl));
 	id->ncap = id->nsze;
 	id->nuse = cpu_to_le64(allocated.granules * (VFMIG_GRANULE >> ctrl->lba_shift));

@@ -29,7 +29,7 @@ static u16 check_range(const struct vfmig_nvme *ctrl, u64 slba, u64 blocks)
 
 static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
-	struct page *page = vfmig_media_lookup(&ctrl->media, piece->offset);
+	struct page *page = vfmig_memory_lookup(&ctrl->media, piece->offset);
 	void *data;
 	int ret;
 
@@ -43,12 +43,12 @@ static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *pi
 static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
 	unsigned int from = piece->offset % VFMIG_GRANULE;
-	struct vfmig_media_write write;
+	struct vfmig_memory_write write;
 	void *data;
 	int ret;
 
 	/* The medium is thin: a write may need memory */
-	ret = vfmig_media_write_begin(&ctrl->media, piece->offset - from, &write);
+	ret = vfmig_memory_write_begin(&ctrl->media, piece->offset - from, &write);
 	if (ret == -ENOMEM)
 		return VFMIG_NVME_SC_SHORT;
 	if (ret) {
@@ -59,13 +59,13 @@ static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *p
 	data = kmap_local_page(write.page);
 	ret = vfmig_fn_dma_read(ctrl->fn, piece->iova, data + from, piece->len);
 	kunmap_local(data);
-	vfmig_media_write_end(&ctrl->media, &write);
+	vfmig_memory_write_end(&ctrl->media, &write);
 	return vfmig_nvme_dma_status(ret);
 }
 
 static u16 compare_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
-	struct page *page = vfmig_media_lookup(&ctrl->media, piece->offset);
+	struct page *page = vfmig_memory_lookup(&ctrl->media, piece->offset);
 	void *data;
 	int ret;
 
@@ -181,7 +181,7 @@ static u16 zero_range(struct zero *zero, u64 slba, u64 blocks, bool deallocate)
 
 		if (zero_is_over(zero))
 			return VFMIG_NVME_SC_MORE;
-		piece = vfmig_media_zero_piece(&ctrl->media, offset, length, deallocate);
+		piece = vfmig_memory_zero_piece(&ctrl->media, offset, length, deallocate);
 		zero->begun = true;
 		*zero->done += piece;
 		offset += piece;

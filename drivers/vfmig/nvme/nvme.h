@@ -15,7 +15,7 @@
  *	lock		the controller
  *	latch.lock	the registers as the guest sees them
  *	worker.lock	the place of the worker
- *	media.lock	see media.h
+ *	media.lock	see memory/memory.h
  */
 #ifndef _VFMIG_NVME_H
 #define _VFMIG_NVME_H
@@ -33,7 +33,7 @@
 #include <asm/byteorder.h>
 
 #include "../sim.h"
-#include "media.h"
+#include "../memory/memory.h"
 
 struct mem_cgroup;
 
@@ -393,7 +393,7 @@ struct vfmig_nvme {
 	u32 digest;
 	u64 io_latency_ns;
 	enum vfmig_erase_on_close erase_on_close;
-	struct vfmig_media media;
+	struct vfmig_memory media;
 
 	struct vfmig_nvme_ident ident;
 	struct list_head ident_entry;
@@ -411,10 +411,10 @@ struct vfmig_nvme {
 	void *client_data;
 
 	struct mutex load_lock;		/* load to discarded */
-	struct vfmig_media *load;
+	struct vfmig_memory *load;
 	u64 load_kept;
 	char load_why[128];
-	struct vfmig_media *discarded;
+	struct vfmig_memory *discarded;
 	struct work_struct discard;
 
 	struct mutex lock;		/* all below */
@@ -495,7 +495,7 @@ unsigned int vfmig_nvme_get_io_latency(void *vf);
 /* vf.c */
 extern const struct vfmig_vf_ops vfmig_nvme_vf_ops;
 void vfmig_nvme_reset(void *vf);
-void vfmig_nvme_media_dirty(struct vfmig_media *media);
+void vfmig_nvme_media_dirty(struct vfmig_memory *media);
 unsigned int vfmig_nvme_get_media_mb(void *vf);
 int vfmig_nvme_set_media_mb(void *vf, unsigned int mb);
 int vfmig_nvme_erase(void *vf);

@@ -122,7 +122,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 	struct vfmig_nvme_req *req, *next;
 	int ret;
 
-	vfmig_media_settle(&ctrl->media);
+	vfmig_memory_settle(&ctrl->media);
 	list_for_each_entry_safe(req, next, &ctrl->done, entry) {
 		struct vfmig_nvme_cq *cq = &ctrl->cq[req->cqid];
 
@@ -453,7 +453,7 @@ bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
 		post_done(ctrl);
 	}
 	/* Also mark the writes of a command that will be executed again */
-	vfmig_media_settle(&ctrl->media);
+	vfmig_memory_settle(&ctrl->media);
 	return (over || ctrl->unfinished) && !must_stop(ctrl);
 }
 

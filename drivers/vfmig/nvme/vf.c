@@ -24,7 +24,7 @@
 #define VFMIG_NVME_STATE_OLDEST		3
 
 /* Something is to be read where nothing was; with the lock held */
-void vfmig_nvme_media_dirty(struct vfmig_media *media)
+void vfmig_nvme_media_dirty(struct vfmig_memory *media)
 {
 	struct vfmig_nvme *ctrl = container_of(media, struct vfmig_nvme, media);
 
@@ -153,11 +153,11 @@ static void vfmig_nvme_mem_stop(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	vfmig_media_track_stop(&ctrl->media);
+	vfmig_memory_track_stop(&ctrl->media);
 	if (!READ_ONCE(ctrl->media.emptied))
 		return;
 	guard(vfmig_nvme)(ctrl);
-	vfmig_media_reap(&ctrl->media);
+	vfmig_memory_reap(&ctrl->media);
 }
 
 static void vfmig_nvme_load_abort(void *vf);
@@ -207,11 +207,11 @@ static void vfmig_nvme_close(void *vf)
 		ctrl->memcg = NULL;
 		freeze_locked(ctrl);
 		if (is_to_be_erased(ctrl))
-			vfmig_media_erase(&ctrl->media);
+			vfmig_memory_erase(&ctrl->media);
 		vfmig_nvme_ident_close(ctrl);
 	}
 	vfmig_nvme_worker_close(ctrl);
-	vfmig_media_free_all_erased(&ctrl->media);
+	vfmig_memory_free_all_erased(&ctrl->media);
 	vfmig_nvme_mem_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);
 	vfmig_fn_log_stop(ctrl->fn);
@@ -327,7 +327,7 @@ static void vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	vfmig_media_count(&ctrl->media, count);
+	vfmig_memory_count(&ctrl->media, count);
 }
 
 static int vfmig_nvme_mem_start(void *vf)
@@ -335,46 +335,46 @@ static int vfmig_nvme_mem_start(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(vfmig_nvme)(ctrl);
-	return vfmig_media_track_start(&ctrl->media);
+	return vfmig_memory_track_start(&ctrl->media);
 }
 
 static void vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	vfmig_media_pending(&ctrl->media, pending);
+	vfmig_memory_pending(&ctrl->media, pending);
 }
 
 static bool vfmig_nvme_mem_next(void *vf, u64 size, struct vfmig_mem_run *run)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	return vfmig_media_next(&ctrl->media, size, run);
+	return vfmig_memory_next(&ctrl->media, size, run);
 }
 
 static struct page *vfmig_nvme_mem_page(void *vf, u64 offset)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	return vfmig_media_get_page(&ctrl->media, offset);
+	return vfmig_memory_get_page(&ctrl->media, offset);
 }
 
 static int vfmig_nvme_load_start(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
-	struct vfmig_media *load __free(kfree) = NULL;
+	struct vfmig_memory *load __free(kfree) = NULL;
 	int ret;
 
 	flush_work(&ctrl->discard);
 	/* The load may need the memory, and does not try again */
-	vfmig_media_free_all_erased(&ctrl->media);
+	vfmig_memory_free_all_erased(&ctrl->media);
 	guard(mutex)(&ctrl->load_lock);
 	if (ctrl->load)
 		return -EBUSY;
 	load = kzalloc(sizeof(*load), GFP_KERNEL);
 	if (!load)
 		return -ENOMEM;
-	ret = vfmig_media_init(load, ctrl->media.size, NULL);
+	ret = vfmig_memory_init(load, ctrl->media.size, NULL);
 	if (ret)
 		return ret;
 	ctrl->load = no_free_ptr(load);
@@ -390,7 +390,7 @@ static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
 	if (!ctrl->load)
 		return -EINVAL;
 	if (offset < ctrl->load->size)
-		return vfmig_media_load_page(ctrl->load, offset, page);
+		return vfmig_memory_load_page(ctrl->load, offset, page);
 	put_page(page);
 	return 0;
 }
@@ -403,8 +403,8 @@ static void vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
 	guard(mutex)(&ctrl->load_lock);
 	if (!ctrl->load || offset >= ctrl->load->size)
 		return;
-	vfmig_media_zero(ctrl->load, offset, min(length, ctrl->load->size - offset), true);
-	vfmig_media_move_erased(&ctrl->media, ctrl->load);
+	vfmig_memory_zero(ctrl->load, offset, min(length, ctrl->load->size - offset), true);
+	vfmig_memory_move_erased(&ctrl->media, ctrl->load);
 	vfmig_nvme_kick(ctrl);
 }
 
@@ -423,7 +423,7 @@ static bool medium_is_sent(const struct vfmig_nvme *ctrl)
 
 static int resize(struct vfmig_nvme *ctrl, u64 size)
 {
-	struct vfmig_media_chunk **table, **load_table = NULL;
+	struct vfmig_memory_chunk **table, **load_table = NULL;
 
 	guard(mutex)(&ctrl->load_lock);
 	guard(vfmig_nvme)(ctrl);
@@ -431,9 +431,9 @@ static int resize(struct vfmig_nvme *ctrl, u64 size)
 		return 0;
 	if (medium_is_sent(ctrl))
 		return -EBUSY;
-	table = vfmig_media_new_table(size);
+	table = vfmig_memory_new_table(size);
 	if (ctrl->load)
-		load_table = vfmig_media_new_table(size);
+		load_table = vfmig_memory_new_table(size);
 	if (!table || (ctrl->load && !load_table)) {
 		kvfree(table);
 		kvfree(load_table);
@@ -442,10 +442,10 @@ static int resize(struct vfmig_nvme *ctrl, u64 size)
 
 	if (ctrl->load) {
 		ctrl->load_kept = min(ctrl->load_kept, size);
-		vfmig_media_resize(ctrl->load, size, load_table);
-		vfmig_media_move_erased(&ctrl->media, ctrl->load);
+		vfmig_memory_resize(ctrl->load, size, load_table);
+		vfmig_memory_move_erased(&ctrl->media, ctrl->load);
 	}
-	vfmig_media_resize(&ctrl->media, size, table);
+	vfmig_memory_resize(&ctrl->media, size, table);
 	vfmig_nvme_ns_changed(ctrl);
 	return 0;
 }
@@ -456,7 +456,7 @@ int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
 	struct vfmig_nvme *ctrl = vf;
 	int ret = resize(ctrl, (u64)mb * SZ_1M);
 
-	vfmig_media_free_all_erased(&ctrl->media);
+	vfmig_memory_free_all_erased(&ctrl->media);
 	return ret;
 }
 
@@ -468,9 +468,9 @@ int vfmig_nvme_erase(void *vf)
 	scoped_guard(vfmig_nvme, ctrl) {
 		if (medium_is_sent(ctrl))
 			return -EBUSY;
-		vfmig_media_erase(&ctrl->media);
+		vfmig_memory_erase(&ctrl->media);
 	}
-	vfmig_media_free_all_erased(&ctrl->media);
+	vfmig_memory_free_all_erased(&ctrl->media);
 	return 0;
 }
 
@@ -478,13 +478,13 @@ int vfmig_nvme_erase(void *vf)
 void vfmig_nvme_discard(struct work_struct *work)
 {
 	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, discard);
-	struct vfmig_media *media;
+	struct vfmig_memory *media;
 
 	scoped_guard(mutex, &ctrl->load_lock) {
 		media = ctrl->discarded;
 		ctrl->discarded = NULL;
 	}
-	vfmig_media_destroy(media);
+	vfmig_memory_destroy(media);
 	kfree(media);
 }
 
@@ -517,7 +517,7 @@ static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t
 		       vfmig_nvme_state_check(ctrl, buf, size) : "the device was reset";
 		if (*why)
 			return -EINVAL;
-		vfmig_media_swap(&ctrl->media, ctrl->load);
+		vfmig_memory_swap(&ctrl->media, ctrl->load);
 		vfmig_nvme_state_apply(ctrl, buf);
 		ctrl->moved = false;
 	}

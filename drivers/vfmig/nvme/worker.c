@@ -86,7 +86,7 @@ static bool worker_turn(struct vfmig_nvme *ctrl)
 {
 	bool more = worker_batch(ctrl);
 
-	return vfmig_media_free_erased(&ctrl->media) || more;
+	return vfmig_memory_free_erased(&ctrl->media) || more;
 }
 
 static void worker_work(struct work_struct *work)

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tracking of what a migration has still to read of a medium.
+ * Tracking of what a migration has still to read of a device's memory.
  *
  * A granule is in at most one of five sets: initial (allocated when the session
  * began and not taken yet), dirty (changed since it was taken), hole (deallocated
- * since it was taken), and of these two what was in them when the medium was
+ * since it was taken), and of these two what was in them when the memory was
  * resized: reinit and reinit hole.  One in reinit hole can also be dirty: the hole
  * is taken first.  To take a run clears its bits.  The sums
  * over all chunks are kept with each bit, so that a question for them is O(1);
  * chunks with something to take are on a list or under a cursor, so that to find
  * the next run costs nothing for memory that does not change.
  *
- * An erase empties all five sets.  It leaves one hole over the whole medium, which is
+ * An erase empties all five sets.  It leaves one hole over the whole memory, which is
  * taken before anything else.
  *
  * A session begins and ends without a walk over the chunks: each chunk has the
@@ -23,15 +23,15 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 
-#include "media.h"
+#include "memory.h"
 
 /* Chunks without anything to take that one holder of the lock passes */
 #define VFMIG_TRACK_SKIP	64
 
 /* Bring the tracking state of @chunk to this session */
-void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
+void vfmig_memory_track_sync(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk)
 {
-	if (chunk->session == media->session)
+	if (chunk->session == mem->session)
 		return;
 
 	bitmap_copy(chunk->initial, chunk->present, VFMIG_CHUNK_GRANULES);
@@ -41,7 +41,7 @@ void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk 
 	bitmap_zero(chunk->hole, VFMIG_CHUNK_GRANULES);
 	chunk->sweep = 0;
 	INIT_LIST_HEAD(&chunk->dirty_entry);
-	chunk->session = media->session;
+	chunk->session = mem->session;
 }
 
 static bool nothing_of(const struct vfmig_mem_count *count)
@@ -55,49 +55,49 @@ static bool nothing_pending(const struct vfmig_mem_pending *pending)
 	       nothing_of(&pending->reinit);
 }
 
-static void add_dirty(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
+static void add_dirty(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk)
 {
 	if (list_empty(&chunk->dirty_entry))
-		list_add_tail(&chunk->dirty_entry, &media->dirty);
+		list_add_tail(&chunk->dirty_entry, &mem->dirty);
 }
 
 /*
  * Granule @bit of @chunk, which is in sync and with nothing of it pending but a hole,
  * was written.  True if something is pending now where nothing was.
  */
-static bool mark_dirty(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+static bool mark_dirty(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
 		       unsigned int bit)
 {
-	struct vfmig_mem_count *count = &media->pending.dirty;
-	bool first = nothing_pending(&media->pending);
+	struct vfmig_mem_count *count = &mem->pending.dirty;
+	bool first = nothing_pending(&mem->pending);
 
 	vfmig_bit_set(chunk->dirty, bit, &count->granules, &count->data_runs);
-	add_dirty(media, chunk);
+	add_dirty(mem, chunk);
 	return first;
 }
 
 /* Is granule @bit of @chunk still to be read anyway? */
-static bool is_pending(const struct vfmig_media *media, const struct vfmig_media_chunk *chunk,
+static bool is_pending(const struct vfmig_memory *mem, const struct vfmig_memory_chunk *chunk,
 		       unsigned int bit)
 {
 	unsigned int word = BIT_WORD(bit);
 
 	/* A chunk that this session has not touched has all that is present as initial */
-	return chunk->session != media->session ||
+	return chunk->session != mem->session ||
 	       ((chunk->dirty[word] | chunk->initial[word] | chunk->reinit[word]) &
 		BIT_MASK(bit));
 }
 
 /* With the lock held.  True if something is pending now where nothing was. */
-static bool mark_notes(struct vfmig_media *media)
+static bool mark_notes(struct vfmig_memory *mem)
 {
 	bool first = false;
 
-	for (unsigned int i = 0; i < media->nr_notes; i++) {
-		const struct vfmig_media_note *note = &media->notes[i];
+	for (unsigned int i = 0; i < mem->nr_notes; i++) {
+		const struct vfmig_memory_note *note = &mem->notes[i];
 
-		if (!is_pending(media, note->chunk, note->bit))
-			first |= mark_dirty(media, note->chunk, note->bit);
+		if (!is_pending(mem, note->chunk, note->bit))
+			first |= mark_dirty(mem, note->chunk, note->bit);
 	}
 	return first;
 }
@@ -111,28 +111,28 @@ static bool mark_notes(struct vfmig_media *media)
  * function marks it may have read old data: the mark makes the granule dirty again.  If this
  * function finds the granule still pending, a reader takes it later and reads the new data.
  */
-void vfmig_media_settle(struct vfmig_media *media)
+void vfmig_memory_settle(struct vfmig_memory *mem)
 {
 	bool first = false;
 
-	if (!media->nr_notes)
+	if (!mem->nr_notes)
 		return;
-	scoped_guard(spinlock, &media->lock) {
-		if (media->tracking)
-			first = mark_notes(media);
+	scoped_guard(spinlock, &mem->lock) {
+		if (mem->tracking)
+			first = mark_notes(mem);
 	}
-	media->nr_notes = 0;
-	if (first && media->became_dirty)
-		media->became_dirty(media);
+	mem->nr_notes = 0;
+	if (first && mem->became_dirty)
+		mem->became_dirty(mem);
 }
 
 /* Granule @bit of @chunk, which had a page before, was written in a session */
-void vfmig_media_note(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-		      unsigned int bit)
+void vfmig_memory_note(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
+		       unsigned int bit)
 {
-	media->notes[media->nr_notes++] = (struct vfmig_media_note) { chunk, bit };
-	if (media->nr_notes == VFMIG_MEDIA_NOTES)
-		vfmig_media_settle(media);
+	mem->notes[mem->nr_notes++] = (struct vfmig_memory_note) { chunk, bit };
+	if (mem->nr_notes == VFMIG_MEMORY_NOTES)
+		vfmig_memory_settle(mem);
 }
 
 /*
@@ -142,13 +142,13 @@ void vfmig_media_note(struct vfmig_media *media, struct vfmig_media_chunk *chunk
  * It is no hole any more, but stays in a hole that is new initial data: to take it out could
  * split that hole, and initial data does not grow by itself.
  */
-bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			     unsigned int bit)
+bool vfmig_memory_track_fresh(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
+			      unsigned int bit)
 {
-	bool first = mark_dirty(media, chunk, bit);
+	bool first = mark_dirty(mem, chunk, bit);
 	u64 holes = 0;
 
-	vfmig_bit_clear(chunk->hole, bit, &holes, &media->pending.dirty.hole_runs);
+	vfmig_bit_clear(chunk->hole, bit, &holes, &mem->pending.dirty.hole_runs);
 	return first;
 }
 
@@ -156,27 +156,27 @@ bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk
  * Granule @bit of @chunk, which is in sync, was deallocated: what was never taken needs no
  * hole.  True if something is pending now where nothing was.
  */
-bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			    unsigned int bit)
+bool vfmig_memory_track_hole(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
+			     unsigned int bit)
 {
-	struct vfmig_mem_count *count = &media->pending.dirty;
-	bool first = nothing_pending(&media->pending);
+	struct vfmig_mem_count *count = &mem->pending.dirty;
+	bool first = nothing_pending(&mem->pending);
 	u64 holes = 0;
 
 	if (test_bit(bit, chunk->initial)) {
-		vfmig_bit_clear(chunk->initial, bit, &media->pending.initial.granules,
-				&media->pending.initial.data_runs);
+		vfmig_bit_clear(chunk->initial, bit, &mem->pending.initial.granules,
+				&mem->pending.initial.data_runs);
 		return false;
 	}
 
-	vfmig_bit_clear(chunk->reinit, bit, &media->pending.reinit.granules,
-			&media->pending.reinit.data_runs);
+	vfmig_bit_clear(chunk->reinit, bit, &mem->pending.reinit.granules,
+			&mem->pending.reinit.data_runs);
 	vfmig_bit_clear(chunk->dirty, bit, &count->granules, &count->data_runs);
 	/* The destination will hear of that hole */
 	if (test_bit(bit, chunk->reinit_hole))
 		return false;
 	vfmig_bit_set(chunk->hole, bit, &holes, &count->hole_runs);
-	add_dirty(media, chunk);
+	add_dirty(mem, chunk);
 	return first;
 }
 
@@ -184,49 +184,49 @@ bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk 
  * A destination may have data from @from on, and there is none any more.  True if that is
  * more than it was to be told before.
  */
-static bool forget_from(struct vfmig_media *media, u64 from)
+static bool forget_from(struct vfmig_memory *mem, u64 from)
 {
-	if (media->sent_end <= from || media->forget <= from)
+	if (mem->sent_end <= from || mem->forget <= from)
 		return false;
-	media->forget = from;
+	mem->forget = from;
 	return true;
 }
 
 /*
- * The medium is erased: of all that was pending, and of all that was taken, there is nothing
+ * The memory is erased: of all that was pending, and of all that was taken, there is nothing
  * but one hole.  True if something is pending now where nothing was.
  */
-bool vfmig_media_track_erase(struct vfmig_media *media)
+bool vfmig_memory_track_erase(struct vfmig_memory *mem)
 {
-	bool first = nothing_pending(&media->pending), news = forget_from(media, 0);
+	bool first = nothing_pending(&mem->pending), news = forget_from(mem, 0);
 
-	media->pending = (struct vfmig_mem_pending) {
-		.reinit.hole_runs = media->forget != VFMIG_MEDIA_FORGET_NOTHING,
-		.reinits = media->pending.reinits + news,
+	mem->pending = (struct vfmig_mem_pending) {
+		.reinit.hole_runs = mem->forget != VFMIG_MEMORY_FORGET_NOTHING,
+		.reinits = mem->pending.reinits + news,
 	};
-	media->cursor = NULL;
-	INIT_LIST_HEAD(&media->dirty);
+	mem->cursor = NULL;
+	INIT_LIST_HEAD(&mem->dirty);
 	return first && news;
 }
 
 /*
- * The medium was of @old_size, and is resized: nothing is pending until
- * vfmig_media_reinit_chunk() says what is, but what a destination has beyond the old end
- * since the medium was that large before.
+ * The memory was of @old_size, and is resized: nothing is pending until
+ * vfmig_memory_reinit_chunk() says what is, but what a destination has beyond the old end
+ * since the memory was that large before.
  */
-void vfmig_media_reinit_begin(struct vfmig_media *media, u64 old_size)
+void vfmig_memory_reinit_begin(struct vfmig_memory *mem, u64 old_size)
 {
-	spin_lock(&media->lock);
-	if (media->size > old_size)
-		forget_from(media, old_size);
-	else if (media->forget >= media->size)
-		media->forget = VFMIG_MEDIA_FORGET_NOTHING;
-	media->pending = (struct vfmig_mem_pending) {
-		.reinit.hole_runs = media->forget != VFMIG_MEDIA_FORGET_NOTHING,
-		.reinits = media->pending.reinits,
+	spin_lock(&mem->lock);
+	if (mem->size > old_size)
+		forget_from(mem, old_size);
+	else if (mem->forget >= mem->size)
+		mem->forget = VFMIG_MEMORY_FORGET_NOTHING;
+	mem->pending = (struct vfmig_mem_pending) {
+		.reinit.hole_runs = mem->forget != VFMIG_MEMORY_FORGET_NOTHING,
+		.reinits = mem->pending.reinits,
 	};
-	INIT_LIST_HEAD(&media->dirty);
-	spin_unlock(&media->lock);
+	INIT_LIST_HEAD(&mem->dirty);
+	spin_unlock(&mem->lock);
 }
 
 static void add_counts(const unsigned long *map, struct vfmig_mem_count *count)
@@ -236,12 +236,12 @@ static void add_counts(const unsigned long *map, struct vfmig_mem_count *count)
 }
 
 /* What was dirty in @chunk is new initial data */
-void vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk)
+void vfmig_memory_reinit_chunk(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk)
 {
-	struct vfmig_mem_pending *pending = &media->pending;
+	struct vfmig_mem_pending *pending = &mem->pending;
 
-	spin_lock(&media->lock);
-	vfmig_media_track_sync(media, chunk);
+	spin_lock(&mem->lock);
+	vfmig_memory_track_sync(mem, chunk);
 	bitmap_or(chunk->reinit, chunk->reinit, chunk->dirty, VFMIG_CHUNK_GRANULES);
 	bitmap_or(chunk->reinit_hole, chunk->reinit_hole, chunk->hole, VFMIG_CHUNK_GRANULES);
 	bitmap_zero(chunk->dirty, VFMIG_CHUNK_GRANULES);
@@ -251,71 +251,71 @@ void vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chun
 	add_counts(chunk->initial, &pending->initial);
 	add_counts(chunk->reinit, &pending->reinit);
 	pending->reinit.hole_runs += vfmig_bitmap_runs(chunk->reinit_hole);
-	spin_unlock(&media->lock);
+	spin_unlock(&mem->lock);
 }
 
 /* That is all, and a destination has to hear of it */
-void vfmig_media_reinit_end(struct vfmig_media *media)
+void vfmig_memory_reinit_end(struct vfmig_memory *mem)
 {
-	spin_lock(&media->lock);
-	media->pending.reinits++;
-	media->cursor = list_first_entry_or_null(&media->all, struct vfmig_media_chunk, all);
-	spin_unlock(&media->lock);
+	spin_lock(&mem->lock);
+	mem->pending.reinits++;
+	mem->cursor = list_first_entry_or_null(&mem->all, struct vfmig_memory_chunk, all);
+	spin_unlock(&mem->lock);
 }
 
 /* What a full copy would read; O(1) */
-void vfmig_media_count(struct vfmig_media *media, struct vfmig_mem_count *count)
+void vfmig_memory_count(struct vfmig_memory *mem, struct vfmig_mem_count *count)
 {
-	spin_lock(&media->lock);
-	*count = media->allocated;
-	spin_unlock(&media->lock);
+	spin_lock(&mem->lock);
+	*count = mem->allocated;
+	spin_unlock(&mem->lock);
 }
 
 /* Begin a session, with the owner's serialisation held; -EBUSY */
-int vfmig_media_track_start(struct vfmig_media *media)
+int vfmig_memory_track_start(struct vfmig_memory *mem)
 {
 	int ret = -EBUSY;
 
-	WARN_ON_ONCE(media->nr_notes);
-	spin_lock(&media->lock);
-	if (!media->tracking) {
-		media->session++;
-		WRITE_ONCE(media->tracking, true);
-		media->cursor = list_first_entry_or_null(&media->all, struct vfmig_media_chunk,
-							 all);
-		media->sent_end = 0;
-		media->forget = VFMIG_MEDIA_FORGET_NOTHING;
-		media->pending = (struct vfmig_mem_pending) { .initial = media->allocated };
+	WARN_ON_ONCE(mem->nr_notes);
+	spin_lock(&mem->lock);
+	if (!mem->tracking) {
+		mem->session++;
+		WRITE_ONCE(mem->tracking, true);
+		mem->cursor = list_first_entry_or_null(&mem->all, struct vfmig_memory_chunk,
+						       all);
+		mem->sent_end = 0;
+		mem->forget = VFMIG_MEMORY_FORGET_NOTHING;
+		mem->pending = (struct vfmig_mem_pending) { .initial = mem->allocated };
 		ret = 0;
 	}
-	spin_unlock(&media->lock);
+	spin_unlock(&mem->lock);
 	return ret;
 }
 
 /* End a session if one is on */
-void vfmig_media_track_stop(struct vfmig_media *media)
+void vfmig_memory_track_stop(struct vfmig_memory *mem)
 {
-	guard(mutex)(&media->reinit_lock);
-	spin_lock(&media->lock);
-	WRITE_ONCE(media->tracking, false);
-	media->cursor = NULL;
-	media->pending = (struct vfmig_mem_pending) {};
-	INIT_LIST_HEAD(&media->dirty);
-	spin_unlock(&media->lock);
+	guard(mutex)(&mem->reinit_lock);
+	spin_lock(&mem->lock);
+	WRITE_ONCE(mem->tracking, false);
+	mem->cursor = NULL;
+	mem->pending = (struct vfmig_mem_pending) {};
+	INIT_LIST_HEAD(&mem->dirty);
+	spin_unlock(&mem->lock);
 }
 
-/* What vfmig_media_next() has still to give; O(1) */
-void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pending)
+/* What vfmig_memory_next() has still to give; O(1) */
+void vfmig_memory_pending(struct vfmig_memory *mem, struct vfmig_mem_pending *pending)
 {
-	guard(mutex)(&media->reinit_lock);
-	spin_lock(&media->lock);
-	*pending = media->pending;
-	pending->memory_size = media->size;
-	spin_unlock(&media->lock);
+	guard(mutex)(&mem->reinit_lock);
+	spin_lock(&mem->lock);
+	*pending = mem->pending;
+	pending->memory_size = mem->size;
+	spin_unlock(&mem->lock);
 }
 
 /* Take the run of @map that begins at @first, which is set */
-static void take_run(struct vfmig_media_chunk *chunk, unsigned long *map, unsigned int first,
+static void take_run(struct vfmig_memory_chunk *chunk, unsigned long *map, unsigned int first,
 		     u64 *granules, u64 *runs, struct vfmig_mem_run *run)
 {
 	unsigned int end = find_next_zero_bit(map, VFMIG_CHUNK_GRANULES, first);
@@ -341,7 +341,7 @@ static unsigned int find_run(const unsigned long *map, unsigned int from)
 }
 
 /* Take the first run from @from on, of @data or @holes (or NULL); false if there is none */
-static bool take_first(struct vfmig_media_chunk *chunk, unsigned long *data,
+static bool take_first(struct vfmig_memory_chunk *chunk, unsigned long *data,
 		       unsigned long *holes, unsigned int from, struct vfmig_mem_count *count,
 		       struct vfmig_mem_run *run)
 {
@@ -360,12 +360,12 @@ static bool take_first(struct vfmig_media_chunk *chunk, unsigned long *data,
 }
 
 /* Of @chunk, which the cursor is at: new initial data first */
-static bool take_initial_of(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+static bool take_initial_of(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
 			    struct vfmig_mem_run *run)
 {
-	struct vfmig_mem_pending *pending = &media->pending;
+	struct vfmig_mem_pending *pending = &mem->pending;
 
-	vfmig_media_track_sync(media, chunk);
+	vfmig_memory_track_sync(mem, chunk);
 	run->kind = VFMIG_MEM_REINIT;
 	if (take_first(chunk, chunk->reinit, chunk->reinit_hole, 0, &pending->reinit, run))
 		return true;
@@ -374,20 +374,20 @@ static bool take_initial_of(struct vfmig_media *media, struct vfmig_media_chunk 
 }
 
 /* What a destination has to forget; true if there is something */
-static bool take_forget(struct vfmig_media *media, struct vfmig_mem_run *run)
+static bool take_forget(struct vfmig_memory *mem, struct vfmig_mem_run *run)
 {
-	if (media->forget == VFMIG_MEDIA_FORGET_NOTHING)
+	if (mem->forget == VFMIG_MEMORY_FORGET_NOTHING)
 		return false;
 
 	*run = (struct vfmig_mem_run) {
-		.offset = media->forget,
-		.length = media->size - media->forget,
+		.offset = mem->forget,
+		.length = mem->size - mem->forget,
 		.hole = true,
 		.kind = VFMIG_MEM_REINIT,
 	};
-	media->sent_end = min(media->sent_end, media->forget);
-	media->forget = VFMIG_MEDIA_FORGET_NOTHING;
-	media->pending.reinit.hole_runs--;
+	mem->sent_end = min(mem->sent_end, mem->forget);
+	mem->forget = VFMIG_MEMORY_FORGET_NOTHING;
+	mem->pending.reinit.hole_runs--;
 	return true;
 }
 
@@ -395,17 +395,17 @@ static bool take_forget(struct vfmig_media *media, struct vfmig_mem_run *run)
  * Of the first full copy, or new initial data.  Chunks that were emptied since have
  * none; @skip says how many of those may be passed, 0 after it that they were too many.
  */
-static bool take_initial(struct vfmig_media *media, struct vfmig_mem_run *run,
+static bool take_initial(struct vfmig_memory *mem, struct vfmig_mem_run *run,
 			 unsigned int *skip)
 {
-	struct vfmig_mem_pending *pending = &media->pending;
+	struct vfmig_mem_pending *pending = &mem->pending;
 
-	while (media->cursor && (!nothing_of(&pending->initial) || !nothing_of(&pending->reinit))) {
-		struct vfmig_media_chunk *chunk = media->cursor;
+	while (mem->cursor && (!nothing_of(&pending->initial) || !nothing_of(&pending->reinit))) {
+		struct vfmig_memory_chunk *chunk = mem->cursor;
 
-		if (take_initial_of(media, chunk, run))
+		if (take_initial_of(mem, chunk, run))
 			return true;
-		media->cursor = list_is_last(&chunk->all, &media->all) ? NULL :
+		mem->cursor = list_is_last(&chunk->all, &mem->all) ? NULL :
 				list_next_entry(chunk, all);
 		if (!--*skip)
 			return false;
@@ -417,13 +417,13 @@ static bool take_initial(struct vfmig_media *media, struct vfmig_mem_run *run,
  * Sweeps over each chunk, and over the chunks in turn, so that a granule which
  * is written all the time does not keep the others waiting.
  */
-static bool take_dirty(struct vfmig_media *media, struct vfmig_mem_run *run)
+static bool take_dirty(struct vfmig_memory *mem, struct vfmig_mem_run *run)
 {
-	struct vfmig_mem_count *count = &media->pending.dirty;
-	struct vfmig_media_chunk *chunk;
+	struct vfmig_mem_count *count = &mem->pending.dirty;
+	struct vfmig_memory_chunk *chunk;
 
 	run->kind = VFMIG_MEM_DIRTY;
-	while ((chunk = list_first_entry_or_null(&media->dirty, struct vfmig_media_chunk,
+	while ((chunk = list_first_entry_or_null(&mem->dirty, struct vfmig_memory_chunk,
 						 dirty_entry))) {
 		if (take_first(chunk, chunk->dirty, chunk->hole, chunk->sweep, count, run)) {
 			u64 end = run->offset + run->length;
@@ -437,53 +437,53 @@ static bool take_dirty(struct vfmig_media *media, struct vfmig_mem_run *run)
 		    bitmap_empty(chunk->hole, VFMIG_CHUNK_GRANULES))
 			list_del_init(&chunk->dirty_entry);
 		else
-			list_move_tail(&chunk->dirty_entry, &media->dirty);
+			list_move_tail(&chunk->dirty_entry, &mem->dirty);
 	}
 	return false;
 }
 
 /* @skip is as for take_initial() */
-static bool take_any(struct vfmig_media *media, struct vfmig_mem_run *run, unsigned int *skip)
+static bool take_any(struct vfmig_memory *mem, struct vfmig_mem_run *run, unsigned int *skip)
 {
-	if (!take_forget(media, run) && !take_initial(media, run, skip) &&
-	    (!*skip || !take_dirty(media, run)))
+	if (!take_forget(mem, run) && !take_initial(mem, run, skip) &&
+	    (!*skip || !take_dirty(mem, run)))
 		return false;
 	if (!run->hole)
-		media->sent_end = max(media->sent_end, run->offset + run->length);
+		mem->sent_end = max(mem->sent_end, run->offset + run->length);
 	return true;
 }
 
 /* Take the next run, dirty ones last; false if nothing is, or it has not @size bytes */
-bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run)
+bool vfmig_memory_next(struct vfmig_memory *mem, u64 size, struct vfmig_mem_run *run)
 {
 	unsigned int skip;
 	bool taken;
 
-	guard(mutex)(&media->reinit_lock);
+	guard(mutex)(&mem->reinit_lock);
 	do {
 		cond_resched();
 		skip = VFMIG_TRACK_SKIP;
-		spin_lock(&media->lock);
-		taken = media->tracking && media->size == size && take_any(media, run, &skip);
-		spin_unlock(&media->lock);
+		spin_lock(&mem->lock);
+		taken = mem->tracking && mem->size == size && take_any(mem, run, &skip);
+		spin_unlock(&mem->lock);
 	} while (!taken && !skip);
 
 	return taken;
 }
 
 /* The page at @offset with a reference, or NULL if the granule reads as zeroes */
-struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset)
+struct page *vfmig_memory_get_page(struct vfmig_memory *mem, u64 offset)
 {
-	struct vfmig_media_chunk *chunk;
+	struct vfmig_memory_chunk *chunk;
 	struct page *page = NULL;
 	unsigned int bit;
 
-	spin_lock(&media->lock);
-	chunk = offset < media->size ? media->chunks[offset >> VFMIG_CHUNK_SHIFT] : NULL;
+	spin_lock(&mem->lock);
+	chunk = offset < mem->size ? mem->chunks[offset >> VFMIG_CHUNK_SHIFT] : NULL;
 	bit = (offset & (VFMIG_CHUNK_SIZE - 1)) / VFMIG_GRANULE;
 	page = chunk ? chunk->pages[bit] : NULL;
 	if (page)
 		get_page(page);
-	spin_unlock(&media->lock);
+	spin_unlock(&mem->lock);
 	return page;
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A limit for the memory of all media together.  A medium is thin, so guests can be promised
- * more than there is; but what they write must leave the host what it needs.
+ * A limit for the memory of all devices together.  Device memory is thin, so guests can be
+ * promised more than there is; but what they write must leave the host what it needs.
  */
 #include <linux/atomic.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
 
-#include "nvme.h"
+#include "memory.h"
 
 static unsigned int media_limit_mb;
 module_param(media_limit_mb, uint, 0644);
 MODULE_PARM_DESC(media_limit_mb, "Memory for all media together in MiB (0: half of memory)");
 
-/* Granules of all media, and chunks, each of which takes a page too */
+/* Granules of all devices, and chunks, each of which takes a page too */
 static atomic_long_t granules;
 
-/* Media with chunks that were erased and are not freed yet */
+/* Devices with chunks that were erased and are not freed yet */
 static atomic_t erased;
 
 static unsigned long limit(void)
@@ -27,8 +27,8 @@ static unsigned long limit(void)
 	return mb ? mb * (SZ_1M / VFMIG_GRANULE) : totalram_pages() / 2;
 }
 
-/* A medium gets another granule; false if the limit is met */
-bool vfmig_media_take_granule(void)
+/* A device gets another granule; false if the limit is met */
+bool vfmig_memory_take_granule(void)
 {
 	if (likely(atomic_long_inc_return(&granules) <= limit()))
 		return true;
@@ -36,20 +36,20 @@ bool vfmig_media_take_granule(void)
 	return false;
 }
 
-/* A medium has @n granules less */
-void vfmig_media_give_granules(unsigned long n)
+/* A device has @n granules less */
+void vfmig_memory_give_granules(unsigned long n)
 {
 	atomic_long_sub(n, &granules);
 }
 
-/* @n media more, or less, have something erased to free */
-void vfmig_media_count_erased(int n)
+/* @n devices more, or less, have something erased to free */
+void vfmig_memory_count_erased(int n)
 {
 	atomic_add(n, &erased);
 }
 
-/* Is memory of any medium on its way back? */
-bool vfmig_media_any_erased(void)
+/* Is memory of any device on its way back? */
+bool vfmig_memory_any_erased(void)
 {
 	return atomic_read(&erased);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The medium: thin memory of the device in granules of VFMIG_GRANULE bytes, and
- * the tracking of what a migration has still to read of it.
+ * Device memory that a migration can follow: thin memory in granules of VFMIG_GRANULE bytes,
+ * and the tracking of what a migration has still to read of it.  It knows no device model.
+ *
+ * The model that has such a memory is its owner.  The owner's lock serialises all changes.
  */
-#ifndef _VFMIG_NVME_MEDIA_H
-#define _VFMIG_NVME_MEDIA_H
+#ifndef _VFMIG_MEMORY_H
+#define _VFMIG_MEMORY_H
 
 #include <linux/bitmap.h>
 #include <linux/bits.h>
@@ -19,16 +21,16 @@
 #define VFMIG_CHUNK_SIZE	BIT(VFMIG_CHUNK_SHIFT)
 #define VFMIG_CHUNK_GRANULES	(VFMIG_CHUNK_SIZE / VFMIG_GRANULE)
 
-#define VFMIG_MEDIA_FORGET_NOTHING	U64_MAX
+#define VFMIG_MEMORY_FORGET_NOTHING	U64_MAX
 
 /* Writes that are recorded before they are marked dirty together, under one lock */
-#define VFMIG_MEDIA_NOTES	32
+#define VFMIG_MEMORY_NOTES	32
 
 /**
- * struct vfmig_media_chunk - 1 MiB of the medium, of which something was written
- * @dirty_entry: entry in &vfmig_media.dirty, there if @dirty or @hole has a bit
+ * struct vfmig_memory_chunk - 1 MiB of the memory, of which something was written
+ * @dirty_entry: entry in &vfmig_memory.dirty, there if @dirty or @hole has a bit
  * @session: the session that the tracking state below, and @dirty_entry, are of
- * @index: offset in the medium, in chunks
+ * @index: offset in the memory, in chunks
  * @dirty: granules that changed since they were taken
  * @initial: granules of the first full copy that were not taken yet
  * @reinit: granules that were dirty when new initial data appeared, and were not
@@ -37,13 +39,13 @@
  * @hole: granules that were deallocated since they were taken
  * @reinit_hole: granules that were holes when new initial data appeared, and were not
  *	taken since
- * @all: entry in &vfmig_media.all
+ * @all: entry in &vfmig_memory.all
  * @sweep: where in @dirty and @hole the search for the next run goes on
  * @pages: the pages
  *
  * What marking a granule looks at is in the first two cache lines.
  */
-struct vfmig_media_chunk {
+struct vfmig_memory_chunk {
 	struct list_head dirty_entry;
 	u64 session;
 	u64 index;
@@ -59,32 +61,32 @@ struct vfmig_media_chunk {
 };
 
 /* A write to a granule that already had a page */
-struct vfmig_media_note {
-	struct vfmig_media_chunk *chunk;
+struct vfmig_memory_note {
+	struct vfmig_memory_chunk *chunk;
 	unsigned int bit;
 };
 
 /**
- * struct vfmig_media - a medium
+ * struct vfmig_memory - the memory of a device
  * @became_dirty: called when something is pending where nothing was; atomic
  * @notes: writes of this session that are not marked dirty yet.  Only the owner accesses
- *	this array.  It calls vfmig_media_settle() before it reports any of these writes
+ *	this array.  It calls vfmig_memory_settle() before it reports any of these writes
  *	as complete.
  * @nr_notes: entries in @notes
- * @emptied: a chunk lost its last page in a session and waits for vfmig_media_reap().
+ * @emptied: a chunk lost its last page in a session and waits for vfmig_memory_reap().
  *	Only the owner accesses it.
  * @reinit_lock: makes new initial data appear as a whole.  A resize holds it while it counts
  *	what is left to be read; a reader holds it to ask what is pending.  Nests in the
  *	owner's lock.
  * @lock: protects all that follows.  It is never held over a copy of data.  The owner
- *	adds and removes pages and chunks with its own lock held as well (the controller's),
+ *	adds and removes pages and chunks with its own lock held as well,
  *	so the owner can look them up without this one.
  * @size: bytes, a multiple of VFMIG_CHUNK_SIZE
  * @chunks: table of chunks, NULL where nothing was written
  * @all: all chunks, in the order in which they were made.  In a session it also has
  *	chunks that are empty: they know what a destination has to forget.
  * @erased: chunks that an erase, a deallocation or a resize removed, with their pages.  They
- *	wait for vfmig_media_free_erased().
+ *	wait for vfmig_memory_free_erased().
  * @allocated: all pages
  * @tracking: a session is on.  A session begins, and @session changes, with the owner's
  *	lock held.  So no write is under way then, and the owner reads @tracking without
@@ -95,14 +97,14 @@ struct vfmig_media_note {
  * @dirty: chunks with something dirty
  * @sent_end: end of the data that was taken in this session, in bytes: a destination has
  *	none beyond
- * @forget: a destination has to forget what it has from here to the end of the medium,
- *	in bytes; VFMIG_MEDIA_FORGET_NOTHING
+ * @forget: a destination has to forget what it has from here to the end of the memory,
+ *	in bytes; VFMIG_MEMORY_FORGET_NOTHING
  * @pending: what mem_next() has still to give, but for the size
  */
-struct vfmig_media {
-	void (*became_dirty)(struct vfmig_media *media);
+struct vfmig_memory {
+	void (*became_dirty)(struct vfmig_memory *mem);
 
-	struct vfmig_media_note notes[VFMIG_MEDIA_NOTES];
+	struct vfmig_memory_note notes[VFMIG_MEMORY_NOTES];
 	unsigned int nr_notes;
 	bool emptied;
 
@@ -110,13 +112,13 @@ struct vfmig_media {
 
 	spinlock_t lock;	/* all below */
 	u64 size;
-	struct vfmig_media_chunk **chunks;
+	struct vfmig_memory_chunk **chunks;
 	struct list_head all;
 	struct list_head erased;
 	struct vfmig_mem_count allocated;
 	bool tracking;
 	u64 session;
-	struct vfmig_media_chunk *cursor;
+	struct vfmig_memory_chunk *cursor;
 	struct list_head dirty;
 	u64 sent_end;
 	u64 forget;
@@ -124,76 +126,76 @@ struct vfmig_media {
 };
 
 /**
- * struct vfmig_media_write - a write to one granule under way
+ * struct vfmig_memory_write - a write to one granule under way
  * @page: where the data goes
  * @offset: the granule's offset
- * @fresh: the page is not part of the medium yet
+ * @fresh: the page is not part of the memory yet
  */
-struct vfmig_media_write {
+struct vfmig_memory_write {
 	struct page *page;
 	u64 offset;
 	bool fresh;
 };
 
-/* media.c: called by the owner, with its lock held */
-int vfmig_media_init(struct vfmig_media *media, u64 size,
-		     void (*became_dirty)(struct vfmig_media *media));
-void vfmig_media_destroy(struct vfmig_media *media);
-struct page *vfmig_media_lookup(struct vfmig_media *media, u64 offset);
-int vfmig_media_write_begin(struct vfmig_media *media, u64 offset,
-			    struct vfmig_media_write *write);
-void vfmig_media_write_end(struct vfmig_media *media, struct vfmig_media_write *write);
-u64 vfmig_media_zero_piece(struct vfmig_media *media, u64 offset, u64 length, bool deallocate);
-void vfmig_media_zero(struct vfmig_media *media, u64 offset, u64 length, bool deallocate);
-void vfmig_media_erase(struct vfmig_media *media);
-struct vfmig_media_chunk **vfmig_media_new_table(u64 size);
-void vfmig_media_resize(struct vfmig_media *media, u64 size, struct vfmig_media_chunk **table);
-void vfmig_media_reap(struct vfmig_media *media);
-int vfmig_media_load_page(struct vfmig_media *media, u64 offset, struct page *page);
-void vfmig_media_swap(struct vfmig_media *media, struct vfmig_media *other);
+/* memory.c: called by the owner, with its lock held */
+int vfmig_memory_init(struct vfmig_memory *mem, u64 size,
+		      void (*became_dirty)(struct vfmig_memory *mem));
+void vfmig_memory_destroy(struct vfmig_memory *mem);
+struct page *vfmig_memory_lookup(struct vfmig_memory *mem, u64 offset);
+int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset,
+			     struct vfmig_memory_write *write);
+void vfmig_memory_write_end(struct vfmig_memory *mem, struct vfmig_memory_write *write);
+u64 vfmig_memory_zero_piece(struct vfmig_memory *mem, u64 offset, u64 length, bool deallocate);
+void vfmig_memory_zero(struct vfmig_memory *mem, u64 offset, u64 length, bool deallocate);
+void vfmig_memory_erase(struct vfmig_memory *mem);
+struct vfmig_memory_chunk **vfmig_memory_new_table(u64 size);
+void vfmig_memory_resize(struct vfmig_memory *mem, u64 size, struct vfmig_memory_chunk **table);
+void vfmig_memory_reap(struct vfmig_memory *mem);
+int vfmig_memory_load_page(struct vfmig_memory *mem, u64 offset, struct page *page);
+void vfmig_memory_swap(struct vfmig_memory *mem, struct vfmig_memory *other);
 
-/* media.c: called at any time, and best with no lock held */
-bool vfmig_media_free_erased(struct vfmig_media *media);
-void vfmig_media_free_all_erased(struct vfmig_media *media);
-void vfmig_media_move_erased(struct vfmig_media *media, struct vfmig_media *from);
+/* memory.c: called at any time, and best with no lock held */
+bool vfmig_memory_free_erased(struct vfmig_memory *mem);
+void vfmig_memory_free_all_erased(struct vfmig_memory *mem);
+void vfmig_memory_move_erased(struct vfmig_memory *mem, struct vfmig_memory *from);
 
-/* limit.c: over all media */
-bool vfmig_media_take_granule(void);
-void vfmig_media_give_granules(unsigned long n);
-void vfmig_media_count_erased(int n);
-bool vfmig_media_any_erased(void);
+/* limit.c: over all devices */
+bool vfmig_memory_take_granule(void);
+void vfmig_memory_give_granules(unsigned long n);
+void vfmig_memory_count_erased(int n);
+bool vfmig_memory_any_erased(void);
 
 /* track.c: called by a migration, at any time */
-void vfmig_media_count(struct vfmig_media *media, struct vfmig_mem_count *count);
-int vfmig_media_track_start(struct vfmig_media *media);
-void vfmig_media_track_stop(struct vfmig_media *media);
-void vfmig_media_pending(struct vfmig_media *media, struct vfmig_mem_pending *pending);
-bool vfmig_media_next(struct vfmig_media *media, u64 size, struct vfmig_mem_run *run);
-struct page *vfmig_media_get_page(struct vfmig_media *media, u64 offset);
+void vfmig_memory_count(struct vfmig_memory *mem, struct vfmig_mem_count *count);
+int vfmig_memory_track_start(struct vfmig_memory *mem);
+void vfmig_memory_track_stop(struct vfmig_memory *mem);
+void vfmig_memory_pending(struct vfmig_memory *mem, struct vfmig_mem_pending *pending);
+bool vfmig_memory_next(struct vfmig_memory *mem, u64 size, struct vfmig_mem_run *run);
+struct page *vfmig_memory_get_page(struct vfmig_memory *mem, u64 offset);
 
-/* track.c: called by the owner, and by media.c for it */
-void vfmig_media_note(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-		      unsigned int bit);
-void vfmig_media_settle(struct vfmig_media *media);
+/* track.c: called by the owner, and by memory.c for it */
+void vfmig_memory_note(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
+		       unsigned int bit);
+void vfmig_memory_settle(struct vfmig_memory *mem);
 
-/* track.c: called by media.c, with the lock held */
-void vfmig_media_track_sync(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
-bool vfmig_media_track_fresh(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
+/* track.c: called by memory.c, with the lock held */
+void vfmig_memory_track_sync(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk);
+bool vfmig_memory_track_fresh(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
+			      unsigned int bit);
+bool vfmig_memory_track_hole(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk,
 			     unsigned int bit);
-bool vfmig_media_track_hole(struct vfmig_media *media, struct vfmig_media_chunk *chunk,
-			    unsigned int bit);
 
-/* track.c: called by media.c for an erase, with the lock held */
-bool vfmig_media_track_erase(struct vfmig_media *media);
+/* track.c: called by memory.c for an erase, with the lock held */
+bool vfmig_memory_track_erase(struct vfmig_memory *mem);
 
-/* track.c: called by media.c for a resize, with reinit_lock held */
-void vfmig_media_reinit_begin(struct vfmig_media *media, u64 old_size);
-void vfmig_media_reinit_chunk(struct vfmig_media *media, struct vfmig_media_chunk *chunk);
-void vfmig_media_reinit_end(struct vfmig_media *media);
+/* track.c: called by memory.c for a resize, with reinit_lock held */
+void vfmig_memory_reinit_begin(struct vfmig_memory *mem, u64 old_size);
+void vfmig_memory_reinit_chunk(struct vfmig_memory *mem, struct vfmig_memory_chunk *chunk);
+void vfmig_memory_reinit_end(struct vfmig_memory *mem);
 
 /*
  * Bitmaps of a chunk with their sums: @granules and @runs are kept over all
- * chunks of a medium, so that a question for them costs nothing.
+ * chunks of a memory, so that a question for them costs nothing.
  */
 static inline unsigned int vfmig_bit_neighbours(const unsigned long *map, unsigned int bit)
 {
@@ -240,4 +242,4 @@ static inline unsigned int vfmig_bitmap_runs(const unsigned long *map)
 	return bitmap_weight(first, VFMIG_CHUNK_GRANULES);
 }
 
-#endif /* _VFMIG_NVME_MEDIA_H */
+#endif /* _VFMIG_MEMORY_H */
