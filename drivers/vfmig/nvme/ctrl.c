@@ -5,8 +5,6 @@
  */
 #include <linux/err.h>
 #include <linux/module.h>
-#include <linux/sched.h>
-#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
@@ -62,11 +60,12 @@ void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 	mutex_destroy(&ctrl->lock);
 	mutex_destroy(&ctrl->load_lock);
 	mutex_destroy(&ctrl->client_lock);
+	vfmig_worker_destroy(&ctrl->worker);
 	kfree(ctrl);
 }
 
-/* In its power-on state, behind no function and with no identity; or an ERR_PTR */
-struct vfmig_nvme *vfmig_nvme_alloc(const struct vfmig_vf_config *config)
+/* In its power-on state, with no identity; or an ERR_PTR.  Without @fn it can't be opened. */
+struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_vf_config *config)
 {
 	struct vfmig_nvme *ctrl;
 	int ret;
@@ -75,6 +74,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(const struct vfmig_vf_config *config)
 	if (!ctrl)
 		return ERR_PTR(-ENOMEM);
 
+	ctrl->fn = fn;
 	ctrl->max_queues = config->queues;
 	ctrl->queues = config->queues;
 	ctrl->lba_shift = ilog2(config->lba_size);
@@ -85,7 +85,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(const struct vfmig_vf_config *config)
 	mutex_init(&ctrl->load_lock);
 	mutex_init(&ctrl->lock);
 	INIT_WORK(&ctrl->discard, vfmig_nvme_discard);
-	vfmig_nvme_worker_init(ctrl);
+	vfmig_worker_init(&ctrl->worker, fn, vfmig_nvme_turn, ctrl);
 
 	ret = vfmig_memory_init(&ctrl->media, (u64)config->media_mb * SZ_1M,
 				vfmig_nvme_media_dirty);
@@ -108,7 +108,7 @@ err:
 
 static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config *config)
 {
-	struct vfmig_nvme *ctrl = vfmig_nvme_alloc(config);
+	struct vfmig_nvme *ctrl = vfmig_nvme_alloc(fn, config);
 	int ret;
 
 	if (IS_ERR(ctrl))
@@ -118,7 +118,6 @@ static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config
 		vfmig_nvme_free(ctrl);
 		return ERR_PTR(ret);
 	}
-	ctrl->fn = fn;
 	vfmig_nvme_ident_add(ctrl);
 	vfmig_nvme_set_io_latency(ctrl, config->io_latency_us);
 	return ctrl;
@@ -136,7 +135,9 @@ static void vfmig_nvme_destroy(void *vf)
 
 static void vfmig_nvme_fn_kick(void *vf)
 {
-	vfmig_nvme_kick(vf);
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_worker_kick(&ctrl->worker);
 }
 
 static void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when)
@@ -170,8 +171,8 @@ const struct vfmig_model vfmig_nvme_model = {
 		.msix_table = SZ_8K,
 		.msix_pba = SZ_8K + SZ_4K,
 	},
-	.init = vfmig_nvme_workers_init,
-	.exit = vfmig_nvme_workers_exit,
+	.init = vfmig_workers_init,
+	.exit = vfmig_workers_exit,
 	.create = vfmig_nvme_create,
 	.destroy = vfmig_nvme_destroy,
 	.set_io_latency = vfmig_nvme_set_io_latency,

@@ -102,7 +102,7 @@ static void add_features(u32 *digest, struct vfmig_nvme *ctrl)
 int vfmig_nvme_make_digest(unsigned int lba_size, u32 *digest)
 {
 	const struct vfmig_vf_config config = { .media_mb = 1, .lba_size = lba_size, .queues = 1 };
-	struct vfmig_nvme *blank = vfmig_nvme_alloc(&config);
+	struct vfmig_nvme *blank = vfmig_nvme_alloc(NULL, &config);
 
 	if (IS_ERR(blank))
 		return PTR_ERR(blank);

@@ -43,7 +43,7 @@ void vfmig_nvme_ns_changed(struct vfmig_nvme *ctrl)
 	ctrl->events.ns_changed = true;
 	if (ctrl->features.dword[NVME_FEAT_ASYNC_EVENT] & NVME_AEN_CFG_NS_ATTR)
 		vfmig_nvme_event(ctrl, NVME_AER_NOTICE, NVME_AER_NOTICE_NS_CHANGED);
-	vfmig_nvme_kick(ctrl);
+	vfmig_worker_kick(&ctrl->worker);
 }
 
 /* The host read @log_page: unmask its events */

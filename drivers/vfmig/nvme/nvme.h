@@ -2,16 +2,17 @@
 /*
  * The NVMe controller behind a VF: declarations for all files of the model.
  *
- * Each controller has a worker (worker.c).  It handles register changes and
+ * Each controller has a worker (model/worker.h).  It handles register changes and
  * doorbells, executes commands and posts completions.  Access to the controller
  * needs &vfmig_nvme.lock, for the worker too.  A register access of a vCPU takes
  * only the lock of the latch, which holds the written values for the worker.
  *
  * Locks, outermost first:
  *
- *	client_lock	serialises the client's reset() with open() and close(), and protects
- *			the choice of the process that has the worker's thread
+ *	client_lock	serialises the client's reset() with open() and close()
  *	load_lock	serialises a load with its end
+ *	worker.turn_lock
+ *			see model/worker.h
  *	lock		the controller
  *	latch.lock	the registers as the guest sees them
  *	worker.lock	the place of the worker
@@ -21,7 +22,6 @@
 #define _VFMIG_NVME_H
 
 #include <linux/bitmap.h>
-#include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/nvme.h>
@@ -34,8 +34,7 @@
 
 #include "../sim.h"
 #include "../memory/memory.h"
-
-struct mem_cgroup;
+#include "../model/worker.h"
 
 /* The controller's capabilities */
 #define VFMIG_NVME_VERSION	NVME_VS(1, 4, 0)
@@ -281,37 +280,6 @@ struct vfmig_nvme_sanitize {
 	bool written;
 };
 
-/* The place where the worker runs */
-enum vfmig_nvme_place {
-	VFMIG_NVME_NOWHERE,	/* the VF is not open */
-	VFMIG_NVME_IN_TASK,	/* in a thread of the process that uses the VF */
-	VFMIG_NVME_IN_QUEUE,	/* in a work queue: that process has ended, or no vhost_task */
-};
-
-/* Bits of vfmig_nvme_worker.flags */
-#define VFMIG_NVME_KICKED	0	/* the thread may have work */
-
-struct vhost_task;
-
-/**
- * struct vfmig_nvme_worker - executes a controller's commands
- * @flags: VFMIG_NVME_KICKED; atomic
- * @lock: protects @place and @task; taken in any context
- * @place: &enum vfmig_nvme_place.  An open, a close and an adoption change it with
- *	client_lock held; the end of the process changes it from IN_TASK to IN_QUEUE.
- * @task: the thread; with IN_QUEUE one that has ended, or NULL
- * @work: the work for the work queue
- * @timer: kicks the worker when a waiting command is due
- */
-struct vfmig_nvme_worker {
-	unsigned long flags;
-	spinlock_t lock;	/* place, task */
-	enum vfmig_nvme_place place;
-	struct vhost_task *task;
-	struct work_struct work;
-	struct hrtimer timer;
-};
-
 enum vfmig_nvme_running {
 	VFMIG_NVME_RUNNING,
 	VFMIG_NVME_QUIESCED,	/* no DMA, no interrupt; register writes are latched */
@@ -359,7 +327,6 @@ enum vfmig_nvme_running {
  * @running: &enum vfmig_nvme_running
  * @frozen_at: ktime in ns when it was frozen
  * @moved: its stream was read to the end, and it was not used since
- * @memcg: memory cgroup that is charged for the medium, or NULL
  * @queues: I/O queue pairs that it reports; after a load, the number of the source
  * @features: values of the features
  * @health: SMART log
@@ -403,7 +370,7 @@ struct vfmig_nvme {
 	bool ident_stale;
 
 	struct vfmig_nvme_latch latch;
-	struct vfmig_nvme_worker worker;
+	struct vfmig_worker worker;
 	atomic_t wanted;
 
 	struct mutex client_lock;	/* client, client_data */
@@ -421,7 +388,6 @@ struct vfmig_nvme {
 	enum vfmig_nvme_running running;
 	u64 frozen_at;
 	bool moved;
-	struct mem_cgroup *memcg;
 
 	u16 queues;
 	struct vfmig_nvme_features features;
@@ -472,19 +438,10 @@ void vfmig_nvme_lock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_unlock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_power_on(struct vfmig_nvme *ctrl);
 void vfmig_nvme_fatal(struct vfmig_nvme *ctrl);
-struct vfmig_nvme *vfmig_nvme_alloc(const struct vfmig_vf_config *config);
+struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_vf_config *config);
 void vfmig_nvme_free(struct vfmig_nvme *ctrl);
 
 DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_nvme_lock(_T), vfmig_nvme_unlock(_T))
-
-/* worker.c */
-void vfmig_nvme_kick(struct vfmig_nvme *ctrl);
-void vfmig_nvme_worker_enter(void *vf);
-int vfmig_nvme_worker_open(struct vfmig_nvme *ctrl);
-void vfmig_nvme_worker_close(struct vfmig_nvme *ctrl);
-void vfmig_nvme_worker_init(struct vfmig_nvme *ctrl);
-int vfmig_nvme_workers_init(void);
-void vfmig_nvme_workers_exit(void);
 
 /* latency.c */
 void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 from, u16 to);
@@ -521,8 +478,7 @@ void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value)
 void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info);
 void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl);
 void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);
-u64 vfmig_nvme_next_due(const struct vfmig_nvme *ctrl);
-bool vfmig_nvme_process(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_turn(void *vf);
 
 /* prp.c */
 u16 vfmig_nvme_dma_status(int err);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Queues: doorbells, fetching commands, posting completions, interrupts.
+ * Queues: doorbells, fetching commands, posting completions, interrupts; and the worker's turn.
  *
  * A command is fetched if there is room for its completion and a free request.  It
  * is executed at once or when it is due.  Commands that zero or deallocate are
@@ -297,7 +297,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
  * Returns the time when the next waiting command can execute.  U64_MAX if there is none, or if
  * it needs a doorbell or a kick first, which start the worker by themselves.
  */
-u64 vfmig_nvme_next_due(const struct vfmig_nvme *ctrl)
+static u64 next_due(const struct vfmig_nvme *ctrl)
 {
 	const struct vfmig_nvme_req *req;
 	u64 due = U64_MAX;
@@ -430,7 +430,7 @@ static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *pro
 }
 
 /* Execute a batch of commands; returns true if there may be more to do at once */
-bool vfmig_nvme_process(struct vfmig_nvme *ctrl)
+static bool process(struct vfmig_nvme *ctrl)
 {
 	unsigned int budget = VFMIG_NVME_BATCH;
 	bool over, progress;
@@ -480,4 +480,38 @@ void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
 			__set_bit(cq->vector, ctrl->raise);
 	}
 	vfmig_nvme_flush_irqs(ctrl);
+}
+
+/* One batch; true if there is more to do at once */
+static bool batch(struct vfmig_nvme *ctrl)
+{
+	bool more;
+	u64 due;
+
+	guard(mutex)(&ctrl->lock);
+	if (ctrl->running != VFMIG_NVME_RUNNING)
+		return false;
+
+	vfmig_nvme_take_registers(ctrl);
+	more = process(ctrl);
+	vfmig_nvme_flush_irqs(ctrl);
+	if (more)
+		return true;
+
+	due = next_due(ctrl);
+	if (due != U64_MAX)
+		vfmig_worker_arm(&ctrl->worker, ns_to_ktime(due));
+	return false;
+}
+
+/*
+ * What the worker does: commands, and a piece of what an erase left to free.  Returns true if
+ * there is more to do at once.
+ */
+bool vfmig_nvme_turn(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+	bool more = batch(ctrl);
+
+	return vfmig_memory_free_erased(&ctrl->media) || more;
 }

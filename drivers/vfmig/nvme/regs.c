@@ -161,7 +161,7 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 			kick |= reg_write(&ctrl->latch, offset + 4, upper_32_bits(val));
 	}
 	if (kick)
-		vfmig_nvme_kick(ctrl);
+		vfmig_worker_kick(&ctrl->worker);
 }
 
 void vfmig_nvme_set_csts(struct vfmig_nvme *ctrl, u32 clear, u32 set)

@@ -5,9 +5,7 @@
  */
 #include <linux/err.h>
 #include <linux/kernel.h>
-#include <linux/memcontrol.h>
 #include <linux/module.h>
-#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -125,7 +123,7 @@ static void vfmig_nvme_resume(void *vf)
 	/* Doorbells of before and of the time in between say what the guest has consumed */
 	vfmig_nvme_take_registers(ctrl);
 	vfmig_nvme_raise_unconsumed(ctrl);
-	vfmig_nvme_kick(ctrl);
+	vfmig_worker_kick(&ctrl->worker);
 }
 
 /*
@@ -178,14 +176,13 @@ static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void 
 	guard(mutex)(&ctrl->client_lock);
 	if (ctrl->client)
 		return -EBUSY;
-	ret = vfmig_nvme_worker_open(ctrl);
+	ret = vfmig_worker_open(&ctrl->worker);
 	if (ret)
 		return ret;
 
 	guard(vfmig_nvme)(ctrl);
 	ctrl->client = client;
 	ctrl->client_data = data;
-	ctrl->memcg = get_mem_cgroup_from_mm(current->mm);
 	vfmig_nvme_ident_open(ctrl);
 	/* The guest that was here before may have come from a VF with less */
 	WRITE_ONCE(ctrl->queues, ctrl->max_queues);
@@ -203,18 +200,23 @@ static void vfmig_nvme_close(void *vf)
 	scoped_guard(mutex, &ctrl->client_lock) {
 		guard(vfmig_nvme)(ctrl);
 		ctrl->client = NULL;
-		mem_cgroup_put(ctrl->memcg);
-		ctrl->memcg = NULL;
 		freeze_locked(ctrl);
 		if (is_to_be_erased(ctrl))
 			vfmig_memory_erase(&ctrl->media);
 		vfmig_nvme_ident_close(ctrl);
 	}
-	vfmig_nvme_worker_close(ctrl);
+	vfmig_worker_close(&ctrl->worker);
 	vfmig_memory_free_all_erased(&ctrl->media);
 	vfmig_nvme_mem_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);
 	vfmig_fn_log_stop(ctrl->fn);
+}
+
+static void vfmig_nvme_enter(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_worker_enter(&ctrl->worker);
 }
 
 /* Through the fabric, which answers the PBA, and nothing while in reset */
@@ -405,7 +407,7 @@ static void vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
 		return;
 	vfmig_memory_zero(ctrl->load, offset, min(length, ctrl->load->size - offset), true);
 	vfmig_memory_move_erased(&ctrl->media, ctrl->load);
-	vfmig_nvme_kick(ctrl);
+	vfmig_worker_kick(&ctrl->worker);
 }
 
 unsigned int vfmig_nvme_get_media_mb(void *vf)
@@ -563,7 +565,7 @@ const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.find = vfmig_pf_find,
 	.open = vfmig_nvme_open,
 	.close = vfmig_nvme_close,
-	.enter = vfmig_nvme_worker_enter,
+	.enter = vfmig_nvme_enter,
 	.bar_read = vfmig_nvme_vf_bar_read,
 	.bar_write = vfmig_nvme_vf_bar_write,
 	.quiesce = vfmig_nvme_quiesce,

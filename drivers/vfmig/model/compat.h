@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What of the kernel's interfaces differs for the model; Kbuild asks the headers */
-#ifndef _VFMIG_NVME_COMPAT_H
-#define _VFMIG_NVME_COMPAT_H
+/* What of the kernel's interfaces differs for device models; Kbuild asks the headers */
+#ifndef _VFMIG_MODEL_COMPAT_H
+#define _VFMIG_MODEL_COMPAT_H
 
 #include <linux/hrtimer.h>
 
@@ -21,4 +21,4 @@ static inline void vfmig_hrtimer_setup(struct hrtimer *timer,
 }
 #endif
 
-#endif /* _VFMIG_NVME_COMPAT_H */
+#endif /* _VFMIG_MODEL_COMPAT_H */
