@@ -85,6 +85,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_vf_c
 	mutex_init(&ctrl->load_lock);
 	mutex_init(&ctrl->lock);
 	INIT_WORK(&ctrl->discard, vfmig_nvme_discard);
+	vfmig_running_init(&ctrl->running, fn);
 	vfmig_worker_init(&ctrl->worker, fn, vfmig_nvme_turn, ctrl);
 
 	ret = vfmig_memory_init(&ctrl->media, (u64)config->media_mb * SZ_1M,

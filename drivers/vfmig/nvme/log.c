@@ -6,7 +6,6 @@
  */
 #include <linux/kernel.h>
 #include <linux/string.h>
-#include <linux/timekeeping.h>
 #include <linux/unaligned.h>
 
 #include "nvme.h"
@@ -16,7 +15,7 @@
 /* Seconds of power-on, including those on other VFs */
 u64 vfmig_nvme_power_on_s(const struct vfmig_nvme *ctrl)
 {
-	u64 now = ctrl->running == VFMIG_NVME_FROZEN ? ctrl->frozen_at : ktime_get_ns();
+	u64 now = vfmig_running_now(&ctrl->running);
 
 	return ctrl->health.power_on_s + div_u64(now - ctrl->health.since, NSEC_PER_SEC);
 }

@@ -34,6 +34,7 @@
 
 #include "../sim.h"
 #include "../memory/memory.h"
+#include "../model/running.h"
 #include "../model/worker.h"
 
 /* The controller's capabilities */
@@ -280,12 +281,6 @@ struct vfmig_nvme_sanitize {
 	bool written;
 };
 
-enum vfmig_nvme_running {
-	VFMIG_NVME_RUNNING,
-	VFMIG_NVME_QUIESCED,	/* no DMA, no interrupt; register writes are latched */
-	VFMIG_NVME_FROZEN,	/* nothing changes */
-};
-
 /**
  * struct vfmig_nvme - a controller
  * @fn: its function
@@ -324,8 +319,7 @@ enum vfmig_nvme_running {
  *	it, so there is at most one.
  *
  * @lock: protects all that follows
- * @running: &enum vfmig_nvme_running
- * @frozen_at: ktime in ns when it was frozen
+ * @running: its running state
  * @moved: its stream was read to the end, and it was not used since
  * @queues: I/O queue pairs that it reports; after a load, the number of the source
  * @features: values of the features
@@ -385,8 +379,7 @@ struct vfmig_nvme {
 	struct work_struct discard;
 
 	struct mutex lock;		/* all below */
-	enum vfmig_nvme_running running;
-	u64 frozen_at;
+	struct vfmig_running running;
 	bool moved;
 
 	u16 queues;

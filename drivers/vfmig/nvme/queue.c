@@ -489,7 +489,7 @@ static bool batch(struct vfmig_nvme *ctrl)
 	u64 due;
 
 	guard(mutex)(&ctrl->lock);
-	if (ctrl->running != VFMIG_NVME_RUNNING)
+	if (!vfmig_is_running(&ctrl->running))
 		return false;
 
 	vfmig_nvme_take_registers(ctrl);

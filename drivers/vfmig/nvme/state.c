@@ -214,12 +214,13 @@ static void save_reqs(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
 {
 	struct list_head *lists[] = { &ctrl->waiting, &ctrl->aers, &ctrl->done };
 	struct vfmig_nvme_state_req *out = state->req;
+	u64 now = vfmig_running_now(&ctrl->running);
 	const struct vfmig_nvme_req *req;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(lists); i++) {
 		list_for_each_entry(req, lists[i], entry) {
-			u64 left = req->stage == VFMIG_NVME_WAITING && req->due > ctrl->frozen_at ?
-				   req->due - ctrl->frozen_at : 0;
+			u64 left = req->stage == VFMIG_NVME_WAITING && req->due > now ?
+				   req->due - now : 0;
 			bool done = req->stage == VFMIG_NVME_DONE;
 
 			*out = (struct vfmig_nvme_state_req) {
@@ -483,7 +484,7 @@ static void apply_settings(struct vfmig_nvme *ctrl, const struct vfmig_nvme_stat
 		.writes = le64_to_cpu(state->writes),
 		.media_errors = le64_to_cpu(state->media_errors),
 		.power_on_s = le64_to_cpu(state->power_on_s),
-		.since = ctrl->frozen_at,
+		.since = vfmig_running_now(&ctrl->running),
 	};
 
 	load_sanitize(&ctrl->sanitize, state);
@@ -521,6 +522,8 @@ static void apply_queues(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state 
 
 static void apply_reqs(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
 {
+	u64 now = vfmig_running_now(&ctrl->running);
+
 	for (u32 i = 0; i < le32_to_cpu(state->nr_reqs); i++) {
 		const struct vfmig_nvme_state_req *in = &state->req[i];
 		struct vfmig_nvme_req *req = vfmig_nvme_get_req(ctrl);
@@ -530,7 +533,7 @@ static void apply_reqs(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *s
 		req->sq_head = le16_to_cpu(in->sq_head);
 		req->status = le16_to_cpu(in->status);
 		req->result = le32_to_cpu(in->result);
-		req->due = ctrl->frozen_at + le64_to_cpu(in->remaining_ns);
+		req->due = now + le64_to_cpu(in->remaining_ns);
 		memcpy(&req->cmd, in->cmd, sizeof(in->cmd));
 		vfmig_nvme_move_req(ctrl, req, in->stage);
 	}

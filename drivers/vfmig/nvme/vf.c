@@ -9,7 +9,6 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/timekeeping.h>
 
 #include "nvme.h"
 
@@ -37,45 +36,23 @@ static void set_frozen(struct vfmig_nvme *ctrl, bool frozen)
 	spin_unlock(&ctrl->latch.lock);
 }
 
-/* With the lock held: no DMA and no interrupt from now on */
-static void quiesce_locked(struct vfmig_nvme *ctrl)
-{
-	if (ctrl->running != VFMIG_NVME_RUNNING)
-		return;
-	ctrl->running = VFMIG_NVME_QUIESCED;
-	vfmig_fn_hold_irqs(ctrl->fn, true);
-}
-
 static void freeze_locked(struct vfmig_nvme *ctrl)
 {
-	if (ctrl->running == VFMIG_NVME_FROZEN)
-		return;
-	quiesce_locked(ctrl);
-	ctrl->running = VFMIG_NVME_FROZEN;
-	ctrl->frozen_at = ktime_get_ns();
-	set_frozen(ctrl, true);
+	if (vfmig_running_freeze(&ctrl->running))
+		set_frozen(ctrl, true);
 }
 
 static void thaw_locked(struct vfmig_nvme *ctrl)
 {
-	u64 paused = ktime_get_ns() - ctrl->frozen_at;
 	struct vfmig_nvme_req *req;
+	u64 paused;
 
-	if (ctrl->running != VFMIG_NVME_FROZEN)
+	if (!vfmig_running_thaw(&ctrl->running, &paused))
 		return;
 	/* Time stood still for what was under way */
 	list_for_each_entry(req, &ctrl->waiting, entry)
 		req->due += paused;
-	ctrl->running = VFMIG_NVME_QUIESCED;
 	set_frozen(ctrl, false);
-}
-
-static void run_locked(struct vfmig_nvme *ctrl)
-{
-	if (ctrl->running == VFMIG_NVME_RUNNING)
-		return;
-	ctrl->running = VFMIG_NVME_RUNNING;
-	vfmig_fn_hold_irqs(ctrl->fn, false);
 }
 
 static void vfmig_nvme_quiesce(void *vf)
@@ -83,7 +60,7 @@ static void vfmig_nvme_quiesce(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(vfmig_nvme)(ctrl);
-	quiesce_locked(ctrl);
+	vfmig_running_quiesce(&ctrl->running);
 }
 
 static void vfmig_nvme_freeze(void *vf)
@@ -117,9 +94,8 @@ static void vfmig_nvme_resume(void *vf)
 	guard(vfmig_nvme)(ctrl);
 	thaw_locked(ctrl);
 	go_on(ctrl);
-	if (ctrl->running == VFMIG_NVME_RUNNING)
+	if (!vfmig_running_run(&ctrl->running))
 		return;
-	run_locked(ctrl);
 	/* Doorbells of before and of the time in between say what the guest has consumed */
 	vfmig_nvme_take_registers(ctrl);
 	vfmig_nvme_raise_unconsumed(ctrl);
@@ -138,7 +114,7 @@ void vfmig_nvme_reset(void *vf)
 		vfmig_nvme_power_on(ctrl);
 		vfmig_nvme_ident_reset(ctrl);
 		/* The fabric may have let interrupts out before a quiesce() held them again */
-		run_locked(ctrl);
+		vfmig_running_run(&ctrl->running);
 	}
 
 	guard(mutex)(&ctrl->client_lock);
@@ -186,9 +162,9 @@ static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void 
 	vfmig_nvme_ident_open(ctrl);
 	/* The guest that was here before may have come from a VF with less */
 	WRITE_ONCE(ctrl->queues, ctrl->max_queues);
-	if (ctrl->running != VFMIG_NVME_RUNNING) {
+	if (!vfmig_is_running(&ctrl->running)) {
 		vfmig_nvme_power_on(ctrl);
-		run_locked(ctrl);
+		vfmig_running_run(&ctrl->running);
 	}
 	return 0;
 }
@@ -319,7 +295,7 @@ static void vfmig_nvme_handed_over(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(vfmig_nvme)(ctrl);
-	if (ctrl->running != VFMIG_NVME_FROZEN)
+	if (!vfmig_is_frozen(&ctrl->running))
 		return;
 	vfmig_nvme_ident_give(ctrl);
 	ctrl->moved = true;
@@ -420,7 +396,7 @@ unsigned int vfmig_nvme_get_media_mb(void *vf)
 /* A stream is about to end that says what the medium is, and what is on it */
 static bool medium_is_sent(const struct vfmig_nvme *ctrl)
 {
-	return ctrl->running == VFMIG_NVME_FROZEN && READ_ONCE(ctrl->media.tracking);
+	return vfmig_is_frozen(&ctrl->running) && READ_ONCE(ctrl->media.tracking);
 }
 
 static int resize(struct vfmig_nvme *ctrl, u64 size)
@@ -515,7 +491,7 @@ static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t
 		return -EINVAL;
 
 	scoped_guard(vfmig_nvme, ctrl) {
-		*why = ctrl->running == VFMIG_NVME_FROZEN ?
+		*why = vfmig_is_frozen(&ctrl->running) ?
 		       vfmig_nvme_state_check(ctrl, buf, size) : "the device was reset";
 		if (*why)
 			return -EINVAL;
