@@ -485,7 +485,7 @@ void vfmig_memory_resize(struct vfmig_memory *mem, u64 size, struct vfmig_memory
  * The granule at @offset shall be @page, which is the memory's from now on; -ENOMEM, -ENOSPC
  * where all devices together have what they may have
  */
-int vfmig_memory_load_page(struct vfmig_memory *mem, u64 offset, struct page *page)
+int vfmig_memory_set_page(struct vfmig_memory *mem, u64 offset, struct page *page)
 {
 	struct vfmig_memory_write write = { .offset = offset, .page = page, .fresh = true };
 	struct vfmig_memory_chunk *chunk = chunk_get(mem, offset);

@@ -2,6 +2,7 @@
 /*
  * Device memory that a migration can follow: thin memory in granules of VFMIG_GRANULE bytes,
  * and the tracking of what a migration has still to read of it.  It knows no device model.
+ * A load is in load.h.
  *
  * The model that has such a memory is its owner.  The owner's lock serialises all changes.
  */
@@ -146,17 +147,19 @@ int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset,
 			     struct vfmig_memory_write *write);
 void vfmig_memory_write_end(struct vfmig_memory *mem, struct vfmig_memory_write *write);
 u64 vfmig_memory_zero_piece(struct vfmig_memory *mem, u64 offset, u64 length, bool deallocate);
-void vfmig_memory_zero(struct vfmig_memory *mem, u64 offset, u64 length, bool deallocate);
 void vfmig_memory_erase(struct vfmig_memory *mem);
-struct vfmig_memory_chunk **vfmig_memory_new_table(u64 size);
-void vfmig_memory_resize(struct vfmig_memory *mem, u64 size, struct vfmig_memory_chunk **table);
 void vfmig_memory_reap(struct vfmig_memory *mem);
-int vfmig_memory_load_page(struct vfmig_memory *mem, u64 offset, struct page *page);
-void vfmig_memory_swap(struct vfmig_memory *mem, struct vfmig_memory *other);
 
 /* memory.c: called at any time, and best with no lock held */
 bool vfmig_memory_free_erased(struct vfmig_memory *mem);
 void vfmig_memory_free_all_erased(struct vfmig_memory *mem);
+
+/* memory.c: called by load.c, with the owner's lock held or for a memory that is being loaded */
+struct vfmig_memory_chunk **vfmig_memory_new_table(u64 size);
+void vfmig_memory_resize(struct vfmig_memory *mem, u64 size, struct vfmig_memory_chunk **table);
+void vfmig_memory_zero(struct vfmig_memory *mem, u64 offset, u64 length, bool deallocate);
+int vfmig_memory_set_page(struct vfmig_memory *mem, u64 offset, struct page *page);
+void vfmig_memory_swap(struct vfmig_memory *mem, struct vfmig_memory *other);
 void vfmig_memory_move_erased(struct vfmig_memory *mem, struct vfmig_memory *from);
 
 /* limit.c: over all devices */

@@ -53,12 +53,12 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 
 void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 {
+	vfmig_memory_load_destroy(&ctrl->load);
 	vfmig_memory_destroy(&ctrl->media);
 	free_page((unsigned long)ctrl->buf);
 	kvfree(ctrl->reqs);
 	kvfree(ctrl->arrivals);
 	mutex_destroy(&ctrl->lock);
-	mutex_destroy(&ctrl->load_lock);
 	mutex_destroy(&ctrl->client_lock);
 	vfmig_worker_destroy(&ctrl->worker);
 	kfree(ctrl);
@@ -82,9 +82,8 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_vf_c
 	ctrl->health.since = ktime_get_ns();
 	spin_lock_init(&ctrl->latch.lock);
 	mutex_init(&ctrl->client_lock);
-	mutex_init(&ctrl->load_lock);
 	mutex_init(&ctrl->lock);
-	INIT_WORK(&ctrl->discard, vfmig_nvme_discard);
+	vfmig_memory_load_init(&ctrl->load, &ctrl->media);
 	vfmig_running_init(&ctrl->running, fn);
 	vfmig_worker_init(&ctrl->worker, fn, vfmig_nvme_turn, ctrl);
 
@@ -129,7 +128,6 @@ static void vfmig_nvme_destroy(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	flush_work(&ctrl->discard);
 	vfmig_nvme_ident_del(ctrl);
 	vfmig_nvme_free(ctrl);
 }

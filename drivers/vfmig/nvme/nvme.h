@@ -10,7 +10,7 @@
  * Locks, outermost first:
  *
  *	client_lock	serialises the client's reset() with open() and close()
- *	load_lock	serialises a load with its end
+ *	load.lock	serialises a load with a resize and its end
  *	worker.turn_lock
  *			see model/worker.h
  *	lock		the controller
@@ -28,11 +28,11 @@
 #include <linux/spinlock.h>
 #include <linux/uuid.h>
 #include <linux/vfmig.h>
-#include <linux/workqueue.h>
 
 #include <asm/byteorder.h>
 
 #include "../sim.h"
+#include "../memory/load.h"
 #include "../memory/memory.h"
 #include "../model/running.h"
 #include "../model/worker.h"
@@ -309,14 +309,8 @@ struct vfmig_nvme_sanitize {
  *	held while the client's reset() runs
  * @client: callbacks of the user that has the VF open, or NULL
  * @client_data: argument of @client
- * @load_lock: protects @load, @load_kept, @load_why and @discarded
- * @load: the medium that is being loaded, or NULL; always of the size of @media
- * @load_kept: the smallest size in bytes that @load had since the last identity record with
- *	that size or less; data loaded beyond it is lost.  U64_MAX if nothing was lost.
- * @load_why: why the last identity was refused
- * @discarded: the medium that the last load left over, for @discard, or NULL
- * @discard: frees @discarded, which takes a second for some GiB.  The next load waits for
- *	it, so there is at most one.
+ * @load: what is loaded for @media
+ * @load_why: why the last identity was refused; @load.lock protects it
  *
  * @lock: protects all that follows
  * @running: its running state
@@ -371,12 +365,8 @@ struct vfmig_nvme {
 	const struct vfmig_vf_client *client;
 	void *client_data;
 
-	struct mutex load_lock;		/* load to discarded */
-	struct vfmig_memory *load;
-	u64 load_kept;
+	struct vfmig_memory_load load;
 	char load_why[128];
-	struct vfmig_memory *discarded;
-	struct work_struct discard;
 
 	struct mutex lock;		/* all below */
 	struct vfmig_running running;
@@ -449,7 +439,6 @@ void vfmig_nvme_media_dirty(struct vfmig_memory *media);
 unsigned int vfmig_nvme_get_media_mb(void *vf);
 int vfmig_nvme_set_media_mb(void *vf, unsigned int mb);
 int vfmig_nvme_erase(void *vf);
-void vfmig_nvme_discard(struct work_struct *work);
 
 /* regs.c */
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);

@@ -7,7 +7,6 @@
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
-#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "nvme.h"
@@ -134,8 +133,6 @@ static void vfmig_nvme_mem_stop(void *vf)
 	vfmig_memory_reap(&ctrl->media);
 }
 
-static void vfmig_nvme_load_abort(void *vf);
-
 /* The VF is closed: may anybody want its data? */
 static bool is_to_be_erased(const struct vfmig_nvme *ctrl)
 {
@@ -184,7 +181,7 @@ static void vfmig_nvme_close(void *vf)
 	vfmig_worker_close(&ctrl->worker);
 	vfmig_memory_free_all_erased(&ctrl->media);
 	vfmig_nvme_mem_stop(ctrl);
-	vfmig_nvme_load_abort(ctrl);
+	vfmig_memory_load_abort(&ctrl->load);
 	vfmig_fn_log_stop(ctrl->fn);
 }
 
@@ -235,7 +232,7 @@ static bool version_known(u32 version)
 	return version >= VFMIG_NVME_STATE_OLDEST && version <= VFMIG_NVME_STATE_VERSION;
 }
 
-/* With load_lock held */
+/* With the load's lock held */
 static const char *looks_different(struct vfmig_nvme *ctrl, u32 digest)
 {
 	scnprintf(ctrl->load_why, sizeof(ctrl->load_why),
@@ -262,12 +259,10 @@ static const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_ide
 	if (le16_to_cpu(data->vectors) > VFMIG_NVME_VECTORS)
 		return "it has more vectors";
 
-	guard(mutex)(&ctrl->load_lock);
+	guard(mutex)(&ctrl->load.lock);
 	if (le32_to_cpu(data->digest) != ctrl->digest)
 		return looks_different(ctrl, le32_to_cpu(data->digest));
-	/* What a load lost beyond its medium the source has no more either */
-	if (id->memory_size <= ctrl->load_kept)
-		ctrl->load_kept = U64_MAX;
+	vfmig_memory_load_expect(&ctrl->load, id->memory_size);
 	return NULL;
 }
 
@@ -340,37 +335,15 @@ static struct page *vfmig_nvme_mem_page(void *vf, u64 offset)
 static int vfmig_nvme_load_start(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
-	struct vfmig_memory *load __free(kfree) = NULL;
-	int ret;
 
-	flush_work(&ctrl->discard);
-	/* The load may need the memory, and does not try again */
-	vfmig_memory_free_all_erased(&ctrl->media);
-	guard(mutex)(&ctrl->load_lock);
-	if (ctrl->load)
-		return -EBUSY;
-	load = kzalloc(sizeof(*load), GFP_KERNEL);
-	if (!load)
-		return -ENOMEM;
-	ret = vfmig_memory_init(load, ctrl->media.size, NULL);
-	if (ret)
-		return ret;
-	ctrl->load = no_free_ptr(load);
-	ctrl->load_kept = U64_MAX;
-	return 0;
+	return vfmig_memory_load_start(&ctrl->load);
 }
 
 static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	guard(mutex)(&ctrl->load_lock);
-	if (!ctrl->load)
-		return -EINVAL;
-	if (offset < ctrl->load->size)
-		return vfmig_memory_load_page(ctrl->load, offset, page);
-	put_page(page);
-	return 0;
+	return vfmig_memory_load_page(&ctrl->load, offset, page);
 }
 
 /* The worker frees what goes: it has nothing else to do */
@@ -378,11 +351,7 @@ static void vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	guard(mutex)(&ctrl->load_lock);
-	if (!ctrl->load || offset >= ctrl->load->size)
-		return;
-	vfmig_memory_zero(ctrl->load, offset, min(length, ctrl->load->size - offset), true);
-	vfmig_memory_move_erased(&ctrl->media, ctrl->load);
+	vfmig_memory_load_hole(&ctrl->load, offset, length);
 	vfmig_worker_kick(&ctrl->worker);
 }
 
@@ -401,31 +370,18 @@ static bool medium_is_sent(const struct vfmig_nvme *ctrl)
 
 static int resize(struct vfmig_nvme *ctrl, u64 size)
 {
-	struct vfmig_memory_chunk **table, **load_table = NULL;
+	int ret;
 
-	guard(mutex)(&ctrl->load_lock);
+	guard(mutex)(&ctrl->load.lock);
 	guard(vfmig_nvme)(ctrl);
 	if (size == ctrl->media.size)
 		return 0;
 	if (medium_is_sent(ctrl))
 		return -EBUSY;
-	table = vfmig_memory_new_table(size);
-	if (ctrl->load)
-		load_table = vfmig_memory_new_table(size);
-	if (!table || (ctrl->load && !load_table)) {
-		kvfree(table);
-		kvfree(load_table);
-		return -ENOMEM;
-	}
-
-	if (ctrl->load) {
-		ctrl->load_kept = min(ctrl->load_kept, size);
-		vfmig_memory_resize(ctrl->load, size, load_table);
-		vfmig_memory_move_erased(&ctrl->media, ctrl->load);
-	}
-	vfmig_memory_resize(&ctrl->media, size, table);
-	vfmig_nvme_ns_changed(ctrl);
-	return 0;
+	ret = vfmig_memory_load_resize(&ctrl->load, size);
+	if (!ret)
+		vfmig_nvme_ns_changed(ctrl);
+	return ret;
 }
 
 /* -EBUSY where a stream is about to end that says what the medium is; -ENOMEM */
@@ -452,40 +408,18 @@ int vfmig_nvme_erase(void *vf)
 	return 0;
 }
 
-/* What a load left over: all that it loaded, or all that there was before */
-void vfmig_nvme_discard(struct work_struct *work)
-{
-	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, discard);
-	struct vfmig_memory *media;
-
-	scoped_guard(mutex, &ctrl->load_lock) {
-		media = ctrl->discarded;
-		ctrl->discarded = NULL;
-	}
-	vfmig_memory_destroy(media);
-	kfree(media);
-}
-
-/* With load_lock held, which a reset waits for */
-static void end_load(struct vfmig_nvme *ctrl)
-{
-	ctrl->discarded = ctrl->load;
-	ctrl->load = NULL;
-	queue_work(system_long_wq, &ctrl->discard);
-}
-
 static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t size,
 				  const char **why)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	guard(mutex)(&ctrl->load_lock);
+	guard(mutex)(&ctrl->load.lock);
 	*why = NULL;
-	if (!ctrl->load)
+	if (!vfmig_memory_load_is_on(&ctrl->load))
 		*why = "no load is on";
 	else if (!version_known(version))
 		*why = "version of the state";
-	else if (ctrl->load_kept < ctrl->load->size)
+	else if (vfmig_memory_load_lost(&ctrl->load))
 		*why = "the medium was smaller meanwhile, and lost data";
 	if (*why)
 		return -EINVAL;
@@ -495,11 +429,10 @@ static int vfmig_nvme_load_commit(void *vf, u32 version, const void *buf, size_t
 		       vfmig_nvme_state_check(ctrl, buf, size) : "the device was reset";
 		if (*why)
 			return -EINVAL;
-		vfmig_memory_swap(&ctrl->media, ctrl->load);
+		vfmig_memory_load_commit(&ctrl->load);
 		vfmig_nvme_state_apply(ctrl, buf);
 		ctrl->moved = false;
 	}
-	end_load(ctrl);
 	return 0;
 }
 
@@ -507,9 +440,7 @@ static void vfmig_nvme_load_abort(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	guard(mutex)(&ctrl->load_lock);
-	if (ctrl->load)
-		end_load(ctrl);
+	vfmig_memory_load_abort(&ctrl->load);
 }
 
 /* The fabric keeps the log, in pages of 4 KiB: fine enough for who asks for larger ones */
