@@ -76,7 +76,8 @@ static void worker_work(struct work_struct *work)
 {
 	struct vfmig_worker *worker = container_of(work, struct vfmig_worker, work);
 
-	while (worker_turn(worker))
+	/* A process that adopts a busy device kicks its thread, and pays from then on */
+	while (worker_turn(worker) && READ_ONCE(worker->place) == VFMIG_WORKER_IN_QUEUE)
 		cond_resched();
 }
 
