@@ -133,7 +133,7 @@ static int media_allocated_get(void *data, u64 *value)
 	struct vfmig_vf *vf = data;
 	struct vfmig_mem_count count;
 
-	vfmig_model->vf_ops->mem_allocated(vf->model, &count);
+	vfmig_model->vf_ops->mem->allocated(vf->model, &count);
 	*value = count.granules * VFMIG_GRANULE;
 	return 0;
 }

@@ -6,8 +6,11 @@
  *
  * The variant driver owns the migration state machine, the data fds, the framing
  * of the stream and its accounting.  The PF driver owns the device: its registers,
- * its state and its memory.  Device memory is passed as referenced pages of
- * VFMIG_GRANULE bytes, so that no lock is held while user memory is accessed.
+ * its state and its memory.
+ *
+ * A PF driver says what its VFs can do by the operations that it has.  The variant
+ * driver offers that to users, and no more.  Documentation/new-model.rst shows a
+ * smallest PF side; Documentation/border.rst shows how other devices fit.
  */
 #ifndef _LINUX_VFMIG_H
 #define _LINUX_VFMIG_H
@@ -25,7 +28,8 @@ struct range;
  * struct vfmig_vf_identity - properties of a device that a destination must match
  * @model: name of the device model
  * @model_version: version of its state
- * @memory_size: size of the device memory in bytes, a multiple of VFMIG_GRANULE
+ * @memory_size: size of the device memory in bytes, a multiple of VFMIG_GRANULE; 0 for a
+ *	device without &struct vfmig_mem_ops
  * @data: the model's own part; &vfmig_vf_ops.identity_check compares it
  * @data_length: bytes of @data in use
  */
@@ -37,11 +41,41 @@ struct vfmig_vf_identity {
 	u32 data_length;
 };
 
+/* The part of &struct vfmig_state_pending that a piece of state belongs to */
+enum vfmig_state_kind {
+	VFMIG_STATE_INITIAL,
+	VFMIG_STATE_REINIT,
+	VFMIG_STATE_DIRTY,
+	VFMIG_STATE_FINAL,
+};
+
+/**
+ * struct vfmig_state_pending - state that a reader has not taken yet, in bytes
+ * @initial: the rest of a first copy that can be read while the VF runs
+ * @reinit: new initial data, which replaces what was read before
+ * @dirty: what changed since it was read, and can be read while the VF runs
+ * @final: what state_read() gives only after save_final(); before it, what that would be if
+ *	the VF were frozen now
+ * @reinits: how often in this save new initial data appeared
+ *
+ * All but @final are 0 for a device whose state is read only when it is frozen, and for any
+ * device outside a save.  The numbers may be estimates.  The end of the state is where
+ * state_read() returns 0.
+ */
+struct vfmig_state_pending {
+	u64 initial;
+	u64 reinit;
+	u64 dirty;
+	u64 final;
+	u64 reinits;
+};
+
 /**
  * struct vfmig_mem_count - amount of memory of one kind that is still to be read
  * @granules: granules with data
- * @data_runs: runs of adjacent granules with data, as mem_next() will return them
- * @hole_runs: runs of adjacent deallocated granules, as mem_next() will return them
+ * @data_runs: runs of adjacent granules with data, as &vfmig_mem_ops.next will return them
+ * @hole_runs: runs of adjacent deallocated granules, as &vfmig_mem_ops.next will return
+ *	them
  */
 struct vfmig_mem_count {
 	u64 granules;
@@ -54,10 +88,9 @@ struct vfmig_mem_count {
  * @initial: the rest of the first full copy; has no holes
  * @reinit: new initial data: a hole over memory that was erased as a whole, or all that
  *	was dirty when the memory was resized, with a hole over what it grew by
- * @dirty: memory that changed since the memory session began, since it was taken, or
- *	since new initial data appeared
- * @reinits: how often in this session new initial data appeared or the memory was
- *	resized
+ * @dirty: memory that changed since the save began, since it was taken, or since new
+ *	initial data appeared
+ * @reinits: how often in this save new initial data appeared or the memory was resized
  * @memory_size: size of the device memory in bytes
  */
 struct vfmig_mem_pending {
@@ -91,17 +124,118 @@ struct vfmig_mem_run {
 
 /**
  * struct vfmig_vf_client - callbacks from the PF driver to the user of an open VF
- * @reset: The VF was reset (FLR of the VF or of the PF) and is in its power-on state.
- *	Called from a context that may sleep.  The PF driver may hold locks that open(),
- *	close(), bar_read() and bar_write() take, so the callback must call none of
- *	these.  It must not wait for anything that waits for a reset.
- * @mem_dirty: Memory became dirty while nothing was pending, or was resized, so a
- *	waiting reader can continue.  Atomic context.  The callback must not call any of
- *	&struct vfmig_vf_ops.
+ * @reset: The VF was reset and is in its power-on state.  Called from a context that may
+ *	sleep.  The PF driver may hold locks that open(), close(), bar_read() and
+ *	bar_write() take, so the callback must call none of these.  It must not wait for
+ *	anything that waits for a reset.  A PF driver that does not notice an FLR need not
+ *	call it for one: the variant driver sees the resets that the PCI core makes.
+ * @lost: The device has lost what it knew of the VF, for example because its firmware was
+ *	restarted.  Data fds fail with -ENODEV from now on, and the migration state is
+ *	ERROR until a reset, unless it was RUNNING.  A log that was on fails to report with
+ *	-EIO.  Context as for @reset.
+ * @gone: The device behind the VF is gone for good, for example unplugged.  Data fds fail
+ *	with -ENODEV from now on, and so does every change of the migration state.
+ *	Trapped BARs read as all ones.  The variant driver still calls close(), and may
+ *	call other operations until then, which fail or do nothing.  Context as for @reset.
+ * @data_ready: There is something to read where nothing was pending or where an operation
+ *	returned -EAGAIN; or there is room to load again; or an operation that was awaited
+ *	has failed; or the memory was resized.  Atomic context.  The callback must not
+ *	call any of &struct vfmig_vf_ops.
  */
 struct vfmig_vf_client {
 	void (*reset)(void *data);
-	void (*mem_dirty)(void *data);
+	void (*lost)(void *data);
+	void (*gone)(void *data);
+	void (*data_ready)(void *data);
+};
+
+/**
+ * struct vfmig_mem_ops - operations on the memory of a VF
+ *
+ * For a device with memory that is too large to be part of its state.  Device memory is
+ * passed in granules of VFMIG_GRANULE bytes, either as referenced pages (@page,
+ * @load_page) or through a buffer (@read, @load_data), so that no lock of the PF driver is
+ * held while user memory is accessed.  A device has one of each two.
+ *
+ * A save and a load are those of &struct vfmig_vf_ops.
+ */
+struct vfmig_mem_ops {
+	/** @allocated: Count what a full copy would read now; any time, O(1) */
+	void (*allocated)(void *vf, struct vfmig_mem_count *count);
+
+	/** @pending: Count what @next will return in this save; O(1) */
+	void (*pending)(void *vf, struct vfmig_mem_pending *pending);
+
+	/**
+	 * @next: Take the next run of the save.  It is not pending any more, until it changes
+	 * again.  Dirty runs come last.  Returns 1, 0 if no run is pending or if the memory
+	 * does not have @size bytes any more, or a negative errno.  Costs O(pending memory).
+	 */
+	int (*next)(void *vf, u64 size, struct vfmig_mem_run *run);
+
+	/**
+	 * @page: Return the page with the granule at @offset, with a reference for the
+	 * caller, NULL if the granule is not allocated (reads as zeroes), or an ERR_PTR.
+	 * The device may write to the page while the caller reads it.  For memory that
+	 * consists of pages.
+	 */
+	struct page *(*page)(void *vf, u64 offset);
+
+	/**
+	 * @read: Copy @length bytes at @offset to @buf: a run that @next has returned, or the
+	 * rest of one, at most VFMIG_STATE_CHUNK bytes.  -EAGAIN as for state_read().  For
+	 * memory without pages, behind a window for example.
+	 */
+	int (*read)(void *vf, u64 offset, void *buf, u64 length);
+
+	/**
+	 * @load_page: Load @page as the granule at @offset.  The caller has checked @offset
+	 * against the source's memory_size.  The VF owns @page from now on; on error the
+	 * caller keeps it.  A granule beyond the VF's own memory, which may have been
+	 * resized, is dropped.  -ENOMEM, or -ENOSPC if the limit for the memory of all VFs
+	 * is reached.
+	 */
+	int (*load_page)(void *vf, u64 offset, struct page *page);
+
+	/**
+	 * @load_data: Load the @length bytes at @buf, at most VFMIG_STATE_CHUNK, as whole
+	 * granules at @offset, with the checks of @load_page.  -EAGAIN as for load_state().
+	 */
+	int (*load_data)(void *vf, u64 offset, const void *buf, u64 length);
+
+	/**
+	 * @load_hole: Make the @length bytes at @offset, as above, read as zeroes.  A hole
+	 * can be as large as the memory.
+	 */
+	int (*load_hole)(void *vf, u64 offset, u64 length);
+};
+
+/**
+ * struct vfmig_log_ops - operations of a device that logs its DMA writes
+ */
+struct vfmig_log_ops {
+	/**
+	 * @start: Start to log the pages that the VF writes by DMA in the @count @ranges of
+	 * IOVA.  The ranges include both ends, are sorted, do not overlap, and belong to the
+	 * caller.  A log is independent of running states, saves and loads, and a reset does
+	 * not change it.  *@page_size is a power of two of at least 4 KiB, to which the
+	 * ranges are aligned.  It is the resolution that the user wants; the function sets
+	 * it to the one that it uses.  A device that takes fewer ranges, or coarser ones, logs
+	 * more than it was asked for.  -EINVAL if a log is on, -ENOMEM.
+	 */
+	int (*start)(void *vf, const struct range *ranges, unsigned int count, u64 *page_size);
+
+	/** @stop: End the log, if one is on, and free it */
+	void (*stop)(void *vf);
+
+	/**
+	 * @report: Set in @dirty (iova_bitmap_set()) the pages of the @length bytes at @iova
+	 * that were written, and clear them in the log.  A write that began before is
+	 * reported unless it is still under way.  If a page is set in @dirty, a reader then
+	 * sees its data.  A quiesced VF has no write under way.  -EINVAL if no log is on, or
+	 * if @iova or @length is not a multiple of 4 KiB.
+	 */
+	int (*report)(void *vf, u64 iova, u64 length, struct iova_bitmap *dirty);
 };
 
 /**
@@ -110,24 +244,52 @@ struct vfmig_vf_client {
  * Unless said otherwise, a function may sleep and returns 0 or a negative errno.
  *
  * The caller serialises the functions of each of three groups: those that change the
- * running state (quiesce, resume, freeze, thaw), those of a memory session, and those of a
- * load.  bar_read, bar_write, the two size queries and the log functions can come at any
- * time from any thread.  A reset by the guest or the host can come at any time, in parallel
- * to all of them.
+ * running state (quiesce, resume, freeze, thaw), those of a save, and those of a load.
+ * bar_read, bar_write, state_pending, &vfmig_mem_ops.allocated and the log functions can
+ * come at any time from any thread.  A reset by the guest or the host can come at any time,
+ * in parallel to all of them.
  *
  * Running states: a VF runs after open() and after a reset.  quiesce() stops DMA and
  * interrupts, while register writes are still latched (RUNNING_P2P).  freeze() stops every
  * change of state (STOP).  Both wait for operations under way.  thaw() undoes freeze(), and
- * resume() undoes quiesce().  They do nothing on a VF that is not stopped.  A reset can make
- * a VF run at any time, so freeze() may be called on a running VF, and then quiesces it too.
- * None of the four can fail.  A PF driver resets a device that it can't stop.
+ * resume() undoes quiesce().  A device without VFIO_MIGRATION_P2P has no quiesce() and
+ * resume(): freeze() leads from RUNNING to STOP, and thaw() from STOP to RUNNING.  A reset can
+ * make a VF run at any time, so each of the four may find the VF in another state.  It then
+ * does what it says, or fails with any errno: the variant driver learns of the reset and
+ * handles it.
+ *
+ * Errors: an operation that fails leaves the VF as it was.  The arc fails with the errno,
+ * and the migration state does not change.  -ENOTRECOVERABLE says that the PF driver does
+ * not know where the device stands.  The migration state is then ERROR, and a reset leads
+ * out of it.  An operation that waits may be interrupted by a signal.
  */
 struct vfmig_vf_ops {
 	/** @owner: module to pin while a VF is open */
 	struct module *owner;
 
 	/**
-	 * @find: Return the handle of VF @index (from 0) of @pf, or NULL.  The handle is
+	 * @migration_flags: what the VFs can do, in the words of
+	 * &struct vfio_device_feature_migration: VFIO_MIGRATION_STOP_COPY, with none, one or
+	 * both of VFIO_MIGRATION_P2P and VFIO_MIGRATION_PRE_COPY
+	 */
+	u64 migration_flags;
+
+	/**
+	 * @hw_bars: BARs with hardware behind them, a bit each.  VFIO's core accesses and maps
+	 * them, in all migration states.  An access to another BAR is trapped, and goes to
+	 * bar_read() and bar_write().
+	 */
+	u32 hw_bars;
+
+	/** @mem: operations on device memory; NULL for a device without */
+	const struct vfmig_mem_ops *mem;
+
+	/** @log: operations of a log of DMA writes; NULL for a device that can't log */
+	const struct vfmig_log_ops *log;
+
+	/**
+	 * @find: Return the handle of VF @index (from 0) of @pf, or NULL if the variant driver
+	 * is not to drive it.  The handle is
 	 * valid until the VF's pci_dev is gone.
 	 */
 	void *(*find)(struct pci_dev *pf, unsigned int index);
@@ -141,9 +303,9 @@ struct vfmig_vf_ops {
 	int (*open)(void *vf, const struct vfmig_vf_client *client, void *data);
 
 	/**
-	 * @close: Close the VF.  Stops DMA and interrupts before it returns, and ends a
-	 * memory session, a load and a log.  The next open() makes the VF run; the caller
-	 * resets the function before that.
+	 * @close: Close the VF.  Stops DMA and interrupts before it returns, or leaves that to
+	 * the reset that follows, and ends a save, a load and a log.  The next open() makes the
+	 * VF run; the caller resets the function before that.
 	 */
 	void (*close)(void *vf);
 
@@ -156,6 +318,25 @@ struct vfmig_vf_ops {
 	void (*enter)(void *vf);
 
 	/**
+	 * @reset: Reset the VF to its power-on state, as an FLR does.  For a VF that the PCI
+	 * core has no means to reset; VFIO_DEVICE_RESET and an open then come here.  The PF
+	 * driver calls &vfmig_vf_client.reset for this reset as for any other.  May be NULL.
+	 */
+	int (*reset)(void *vf);
+
+	/**
+	 * @reset_prepare: The PCI core is about to reset the VF.  VFIO's locks may be held.
+	 * Not called for the reset after a close.  May be NULL.
+	 */
+	void (*reset_prepare)(void *vf);
+
+	/**
+	 * @reset_done: The PCI core has reset the VF.  The function waits for what the PF
+	 * driver has to do after that.  VFIO's locks may be held.  May be NULL.
+	 */
+	void (*reset_done)(void *vf);
+
+	/**
 	 * @bar_read: Read @len (1, 2, 4 or 8, naturally aligned) bytes at @offset of
 	 * @bar as a little-endian value.  Returns all ones if there is no register.
 	 */
@@ -163,26 +344,30 @@ struct vfmig_vf_ops {
 
 	/**
 	 * @bar_write: Write @len (1, 2, 4 or 8, naturally aligned) bytes.  Dropped if
-	 * there is no register, and while the VF is frozen.
+	 * there is no register, and while the VF is frozen.  NULL, as bar_read(), if all
+	 * BARs are in @hw_bars.
 	 */
 	void (*bar_write)(void *vf, unsigned int bar, u64 offset, unsigned int len, u64 val);
 
-	/** @quiesce: RUNNING to RUNNING_P2P */
-	void (*quiesce)(void *vf);
-	/** @resume: RUNNING_P2P to RUNNING; raises interrupts that the guest may have missed */
-	void (*resume)(void *vf);
+	/** @quiesce: RUNNING to RUNNING_P2P; only with VFIO_MIGRATION_P2P */
+	int (*quiesce)(void *vf);
+	/**
+	 * @resume: RUNNING_P2P to RUNNING; raises interrupts that the guest may have missed;
+	 * only with VFIO_MIGRATION_P2P
+	 */
+	int (*resume)(void *vf);
 	/** @freeze: RUNNING_P2P to STOP */
-	void (*freeze)(void *vf);
+	int (*freeze)(void *vf);
 	/** @thaw: STOP to RUNNING_P2P */
-	void (*thaw)(void *vf);
+	int (*thaw)(void *vf);
 
 	/**
-	 * @identity: Fill in @id.  While a VF is open, two things can change the identity.
-	 * The administrator can change &vfmig_vf_identity.memory_size, but not while the VF
-	 * is frozen in a memory session.  load_commit() replaces &vfmig_vf_identity.data
+	 * @identity: Fill in @id, which is zeroed.  While a VF is open, two things can change
+	 * the identity.  The administrator can change &vfmig_vf_identity.memory_size, but not
+	 * while the VF is frozen in a save.  load_commit() may replace &vfmig_vf_identity.data
 	 * by that of the source.
 	 */
-	void (*identity)(void *vf, struct vfmig_vf_identity *id);
+	int (*identity)(void *vf, struct vfmig_vf_identity *id);
 
 	/**
 	 * @identity_check: Check whether this VF can take the state of a device @id.  The
@@ -194,19 +379,44 @@ struct vfmig_vf_ops {
 	const char *(*identity_check)(void *vf, const struct vfmig_vf_identity *id);
 
 	/**
-	 * @state_size: Return the bytes that state_save() would write if the VF were frozen
-	 * now; never 0, at most VFMIG_STATE_MAX.  Any time.
+	 * @save_start: Begin a save, of a VF that runs if @precopy is set, else of a frozen
+	 * one.  All allocated memory is pending as initial.  Memory that changes from now on
+	 * becomes pending as dirty.  Allocates what a save needs, so that none of it has to be
+	 * allocated when the VF is frozen.  -EBUSY if a save is on, -ENOMEM.
 	 */
-	size_t (*state_size)(void *vf);
-
-	/** @state_max: Upper bound of state_size(); constant, at most VFMIG_STATE_MAX */
-	size_t (*state_max)(void *vf);
+	int (*save_start)(void *vf, bool precopy);
 
 	/**
-	 * @state_save: Write the frozen VF's state to @buf.  Returns the number of bytes,
-	 * or -ENOSPC if @size is less than state_size().
+	 * @save_final: STOP_COPY begins, and the VF is frozen: make the final state, or begin
+	 * to.  Called once in a save, also if there was no PRE_COPY.  If it fails, the arc
+	 * fails, and a VF that the same arc has frozen is thawed again.  May be NULL.
 	 */
-	ssize_t (*state_save)(void *vf, void *buf, size_t size);
+	int (*save_final)(void *vf);
+
+	/**
+	 * @save_stop: End the save, and drop what is pending.  If it fails, the save is still
+	 * on, and the arc can be tried again.  After a reset a save ends in any case, and the
+	 * result is ignored.  NULL if there is nothing to do.
+	 */
+	int (*save_stop)(void *vf);
+
+	/**
+	 * @state_pending: Count the state that is still to be read, or, outside a save, that
+	 * a save would have to read.  Any time.  An error fails the user's query only.
+	 */
+	int (*state_pending)(void *vf, struct vfmig_state_pending *pending);
+
+	/**
+	 * @state_read: Write the next piece of the state to @buf, at most @size bytes, and what
+	 * it belonged to to @kind.  @size is VFMIG_STATE_CHUNK.  A piece is of one kind.  The
+	 * sizes that a user is told are exact if a piece is shorter than @size only where it
+	 * is the last of its kind for now.  Kinds come in the order of &enum vfmig_state_kind.
+	 * Returns the number of bytes, or 0 if there is no more now: the end of the state after
+	 * save_final().  -EAGAIN if the next piece is being made; &vfmig_vf_client.data_ready
+	 * follows when it is there.  The function must not wait for long itself.  With another
+	 * error nothing was read, and the user may try again.
+	 */
+	ssize_t (*state_read)(void *vf, void *buf, size_t size, enum vfmig_state_kind *kind);
 
 	/**
 	 * @handed_over: The stream of the frozen VF was read to its end, so the device may
@@ -216,91 +426,42 @@ struct vfmig_vf_ops {
 	 */
 	void (*handed_over)(void *vf);
 
-	/** @mem_allocated: Count what a full copy would read now; any time, O(1) */
-	void (*mem_allocated)(void *vf, struct vfmig_mem_count *count);
-
 	/**
-	 * @mem_start: Begin a memory session.  All allocated memory is pending as initial.
-	 * Memory that changes from now on becomes pending as dirty.  -EBUSY if a session
-	 * is on.
-	 */
-	int (*mem_start)(void *vf);
-	/** @mem_stop: End the session, if one is on, and drop what is pending */
-	void (*mem_stop)(void *vf);
-	/** @mem_pending: Count what mem_next() will return; O(1) */
-	void (*mem_pending)(void *vf, struct vfmig_mem_pending *pending);
-
-	/**
-	 * @mem_next: Take the next run.  It is not pending any more, until it changes again.
-	 * Dirty runs come last.  Returns false if no run is pending, or if the memory
-	 * does not have @size bytes any more.  Costs O(pending memory).
-	 */
-	bool (*mem_next)(void *vf, u64 size, struct vfmig_mem_run *run);
-
-	/**
-	 * @mem_page: Return the page with the granule at @offset, with a reference for the
-	 * caller, or NULL if the granule is not allocated (reads as zeroes).  The device may
-	 * write to the page while the caller reads it.
-	 */
-	struct page *(*mem_page)(void *vf, u64 offset);
-
-	/**
-	 * @load_start: Begin a load into a frozen VF.  The loaded memory is kept beside the
-	 * VF's own until load_commit().  -EBUSY if a load is on, -ENOMEM.
+	 * @load_start: Begin a load into a frozen VF.  What is loaded is kept beside the VF's
+	 * own memory and state until load_commit(), or is applied at once by a device that
+	 * can't keep it.  -EBUSY if a load is on, -ENOMEM.
 	 */
 	int (*load_start)(void *vf);
 
 	/**
-	 * @load_page: Load @page as the granule at @offset.  The caller has checked @offset
-	 * against the source's memory_size.  The VF owns @page from now on; on error the
-	 * caller keeps it.  A granule beyond the VF's own memory, which may have been
-	 * resized, is dropped.  -ENOMEM, or -ENOSPC if the limit for the memory of all VFs
-	 * is reached.
+	 * @load_state: Take the next piece of the state, in the order in which state_read()
+	 * of the source gave them; at most VFMIG_STATE_MAX bytes.  @version is the
+	 * model_version of the stream.  The caller has checked the bytes against their
+	 * checksum only.  @why is the reason of an error as a constant string, or NULL.
+	 * -EINVAL if the state is inconsistent or too long, -ENOMEM.  -EAGAIN if there is no
+	 * room yet and nothing was taken; &vfmig_vf_client.data_ready follows, and the same
+	 * piece comes again.
 	 */
-	int (*load_page)(void *vf, u64 offset, struct page *page);
+	int (*load_state)(void *vf, u32 version, const void *buf, size_t size, const char **why);
 
 	/**
-	 * @load_hole: Make the @length bytes at @offset, as above, read as zeroes.  A hole
-	 * can be as large as the memory.
+	 * @load_commit: Replace the VF's memory and state by what was loaded, and end the load.
+	 * The stream was complete.  On error the stream is refused, the load is still on, and
+	 * @why is the reason as a constant string, or NULL.  A device that keeps what is loaded
+	 * beside has not changed then.  -EINVAL if the state is inconsistent or does not fit
+	 * the VF's memory, which may have been resized; -ENOMEM.
 	 */
-	void (*load_hole)(void *vf, u64 offset, u64 length);
+	int (*load_commit)(void *vf, const char **why);
 
 	/**
-	 * @load_commit: Replace the VF's memory and state by the loaded memory and the state
-	 * in @buf, atomically, and end the load.  @version is the model_version of the
-	 * stream.  On error nothing has changed, the load is still on, and @why is the
-	 * reason as a constant string.  -EINVAL if @buf is inconsistent or does not fit the
-	 * VF's memory, which may have been resized; -ENOMEM.
+	 * @load_abort: End the load, if one is on, and drop what was loaded.  A reset or a
+	 * close() follows, or has come before.  NULL if there is nothing to do.
 	 */
-	int (*load_commit)(void *vf, u32 version, const void *buf, size_t size, const char **why);
-
-	/** @load_abort: End the load, if one is on, and drop what was loaded */
 	void (*load_abort)(void *vf);
-
-	/**
-	 * @log_start: Start to log the pages that the VF writes by DMA in the @count @ranges
-	 * of IOVA.  The ranges include both ends, are sorted, do not overlap, and belong to
-	 * the caller.  A log is independent of running states, sessions and loads, and a
-	 * reset does not change it.  *@page_size is a power of two of at least 4 KiB, to
-	 * which the ranges are aligned.  It is the resolution that the user wants; the
-	 * function sets it to the one that it uses.  -EINVAL if a log is on, -ENOMEM.
-	 * NULL for a device that can't log; log_stop and log_report are then NULL too.
-	 */
-	int (*log_start)(void *vf, const struct range *ranges, unsigned int count,
-			 u64 *page_size);
-
-	/** @log_stop: End the log, if one is on, and free it */
-	void (*log_stop)(void *vf);
-
-	/**
-	 * @log_report: Set in @dirty (iova_bitmap_set()) the pages of the @length bytes at
-	 * @iova that were written, and clear them in the log.  A write that began before is
-	 * reported unless it is still under way.  If a page is set in @dirty, a reader then
-	 * sees its data.  A quiesced VF has no write under way.  -EINVAL if no log is on, or
-	 * if @iova or @length is not a multiple of 4 KiB.
-	 */
-	int (*log_report)(void *vf, u64 iova, u64 length, struct iova_bitmap *dirty);
 };
+
+/* The size of the buffers between the variant driver and a PF driver, in bytes */
+#define VFMIG_STATE_CHUNK	65536U
 
 int vfmig_register_pf(struct pci_dev *pf, const struct vfmig_vf_ops *ops);
 void vfmig_unregister_pf(struct pci_dev *pf);

@@ -59,6 +59,7 @@ void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 	kvfree(ctrl->reqs);
 	kvfree(ctrl->arrivals);
 	mutex_destroy(&ctrl->lock);
+	mutex_destroy(&ctrl->save_lock);
 	mutex_destroy(&ctrl->client_lock);
 	vfmig_worker_destroy(&ctrl->worker);
 	kfree(ctrl);
@@ -82,6 +83,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_vf_c
 	ctrl->health.since = ktime_get_ns();
 	spin_lock_init(&ctrl->latch.lock);
 	mutex_init(&ctrl->client_lock);
+	mutex_init(&ctrl->save_lock);
 	mutex_init(&ctrl->lock);
 	vfmig_memory_load_init(&ctrl->load, &ctrl->media);
 	vfmig_running_init(&ctrl->running, fn);

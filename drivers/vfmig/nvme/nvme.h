@@ -10,6 +10,7 @@
  * Locks, outermost first:
  *
  *	client_lock	serialises the client's reset() with open() and close()
+ *	save_lock	the saved state
  *	load.lock	serialises a load with a resize and its end
  *	worker.turn_lock
  *			see model/worker.h
@@ -34,6 +35,7 @@
 #include "../sim.h"
 #include "../memory/load.h"
 #include "../memory/memory.h"
+#include "../model/blob.h"
 #include "../model/running.h"
 #include "../model/worker.h"
 
@@ -309,8 +311,11 @@ struct vfmig_nvme_sanitize {
  *	held while the client's reset() runs
  * @client: callbacks of the user that has the VF open, or NULL
  * @client_data: argument of @client
+ * @save_lock: protects @saved
+ * @saved: the state of this save; allocated while a save is on
  * @load: what is loaded for @media
- * @load_why: why the last identity was refused; @load.lock protects it
+ * @loaded: the state that goes with it; @load.lock protects it and the following
+ * @load_why: why the last identity was refused
  *
  * @lock: protects all that follows
  * @running: its running state
@@ -365,7 +370,11 @@ struct vfmig_nvme {
 	const struct vfmig_vf_client *client;
 	void *client_data;
 
-	struct vfmig_memory_load load;
+	struct mutex save_lock;		/* saved */
+	struct vfmig_blob saved;
+
+	struct vfmig_memory_load load;	/* its lock: loaded, load_why */
+	struct vfmig_blob loaded;
 	char load_why[128];
 
 	struct mutex lock;		/* all below */
@@ -439,6 +448,21 @@ void vfmig_nvme_media_dirty(struct vfmig_memory *media);
 unsigned int vfmig_nvme_get_media_mb(void *vf);
 int vfmig_nvme_set_media_mb(void *vf, unsigned int mb);
 int vfmig_nvme_erase(void *vf);
+
+/* migration.c */
+extern const struct vfmig_mem_ops vfmig_nvme_mem_ops;
+int vfmig_nvme_identity(void *vf, struct vfmig_vf_identity *id);
+const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_identity *id);
+int vfmig_nvme_save_start(void *vf, bool precopy);
+int vfmig_nvme_save_final(void *vf);
+int vfmig_nvme_save_stop(void *vf);
+int vfmig_nvme_state_pending(void *vf, struct vfmig_state_pending *pending);
+ssize_t vfmig_nvme_state_read(void *vf, void *buf, size_t size, enum vfmig_state_kind *kind);
+void vfmig_nvme_handed_over(void *vf);
+int vfmig_nvme_load_start(void *vf);
+int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, const char **why);
+int vfmig_nvme_load_commit(void *vf, const char **why);
+void vfmig_nvme_load_abort(void *vf);
 
 /* regs.c */
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);

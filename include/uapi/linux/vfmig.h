@@ -6,11 +6,12 @@
  * A stream is a sequence of records, all integers little-endian, nothing
  * aligned or padded between records:
  *
- *	IDENTITY (MEMORY | HOLE | IDENTITY)* STATE END
+ *	IDENTITY (MEMORY | HOLE | STATE | IDENTITY)* END
  *
  * IDENTITY comes first, so that a destination that can't take the device
  * refuses before any bulk data moves, and again where the device's memory was
- * resized; END comes last, so that a truncated stream is known as such.  A reader
+ * resized.  STATE comes at least once; the payloads of all are the device's state, in
+ * their order.  END comes last, so that a truncated stream is known as such.  A reader
  * skips a record of a type that it does not know, unless VFMIG_RECORD_MANDATORY is
  * set in its flags: then it refuses the stream.  Documentation/stream.rst has the
  * rules in full.
@@ -34,14 +35,14 @@
 
 /* A reader takes any minor version of its own major version */
 #define VFMIG_STREAM_VERSION_MAJOR	1
-#define VFMIG_STREAM_VERSION_MINOR	1
+#define VFMIG_STREAM_VERSION_MINOR	2
 
 /* Device memory is moved in granules of this many bytes */
 #define VFMIG_GRANULE			4096
 
 /* Bounds of a well-formed record, in bytes of payload */
 #define VFMIG_MEMORY_MAX		(1U << 20)	/* data of one MEMORY record */
-#define VFMIG_STATE_MAX			(1U << 20)
+#define VFMIG_STATE_MAX			(1U << 20)	/* one STATE record */
 #define VFMIG_OPTIONAL_MAX		(1U << 20)	/* a record that is skipped */
 #define VFMIG_MODEL_DATA_MAX		256
 
@@ -50,7 +51,8 @@
  * @VFMIG_RECORD_IDENTITY: &struct vfmig_identity and the model's own part of it
  * @VFMIG_RECORD_MEMORY: &struct vfmig_extent and the bytes of that extent
  * @VFMIG_RECORD_HOLE: &struct vfmig_extent: that extent reads as zeroes
- * @VFMIG_RECORD_STATE: the model's state, opaque to the driver
+ * @VFMIG_RECORD_STATE: a piece of the model's state, opaque to the driver.  Before version
+ *	1.2 there was one STATE record, and nothing but END after it.
  * @VFMIG_RECORD_END: &struct vfmig_end; applies what the stream holds
  */
 enum vfmig_record_type {

@@ -14,24 +14,33 @@
 struct vfmig_save;
 struct vfmig_load;
 
+/* What happened to the VF, in &vfmig_device.deferred */
+#define VFMIG_WAS_RESET		BIT(0)	/* it runs, in its power-on state */
+#define VFMIG_IS_LOST		BIT(1)	/* its PF driver does not know where it stands */
+#define VFMIG_IS_GONE		BIT(2)	/* there is no device any more */
+
 /**
  * struct vfmig_device - a VF bound to this driver
  * @core: vfio_pci_core's part
  * @ops: operations of the PF driver; constant
  * @vf: the PF driver's handle; constant, valid while bound
+ * @own_reset: the PCI core can't reset the VF, and &vfmig_vf_ops.reset does; constant while
+ *	the device is open
+ * @gone: the device behind the VF is gone.  Written under @state_mutex, never cleared; read
+ *	without it by BAR accesses.
  * @state_mutex: protects @open, @state, @save and @load; held during every arc.
  *	Never held while user memory is accessed.  Released only by
  *	vfmig_state_unlock().
  * @open: a user has the device open, and the PF driver calls vfmig_client
  * @state: current migration state
  * @save: the data fd of PRE_COPY and STOP_COPY, with a reference of the driver, or
- *	NULL.  Written under @state_mutex and @save_lock, read under either.
- * @load: the data fd of RESUMING, with a reference of the driver, or NULL
+ *	NULL.  Written under @state_mutex and @fd_lock, read under either.
+ * @load: the same of RESUMING
  * @refusals: rate limit of the messages about refused streams
- * @save_lock: allows mem_dirty(), which runs in atomic context, to read @save
- * @reset_lock: protects all below, and orders @deferred_reset with @state_mutex
- * @deferred_reset: the VF was reset, and the thread that holds @state_mutex must handle
- *	the reset in vfmig_state_unlock()
+ * @fd_lock: allows data_ready(), which runs in atomic context, to read @save and @load
+ * @reset_lock: protects all below, and orders @deferred with @state_mutex
+ * @deferred: VFMIG_WAS_RESET and so on.  The thread that holds @state_mutex must handle
+ *	what is set in vfmig_state_unlock().
  * @resets: number of resets that the PF driver has reported
  * @resets_before: @resets when the PCI core's last reset of the VF began
  */
@@ -39,6 +48,8 @@ struct vfmig_device {
 	struct vfio_pci_core_device core;
 	const struct vfmig_vf_ops *ops;
 	void *vf;
+	bool own_reset;
+	bool gone;
 
 	struct mutex state_mutex;	/* open, state, save, load */
 	bool open;
@@ -48,10 +59,10 @@ struct vfmig_device {
 
 	struct ratelimit_state refusals;
 
-	spinlock_t save_lock;		/* save, in mem_dirty() */
+	spinlock_t fd_lock;		/* save and load, in data_ready() */
 
 	spinlock_t reset_lock;		/* all below */
-	bool deferred_reset;
+	unsigned int deferred;
 	unsigned int resets;
 	unsigned int resets_before;
 };
@@ -65,7 +76,7 @@ static inline struct vfmig_device *vfmig_device_of(struct vfio_device *vdev)
 ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos);
 ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			   loff_t *ppos);
-long vfmig_region_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg);
+bool vfmig_region_is_trapped(struct vfmig_device *vfdev, loff_t pos);
 
 /* migration.c */
 void vfmig_migration_init(struct vfmig_device *vfdev);
@@ -73,6 +84,7 @@ int vfmig_migration_open(struct vfmig_device *vfdev);
 void vfmig_migration_close(struct vfmig_device *vfdev);
 void vfmig_migration_reset_prepare(struct vfmig_device *vfdev);
 void vfmig_migration_reset_done(struct vfmig_device *vfdev);
+void vfmig_migration_lost(struct vfmig_device *vfdev);
 
 /* log.c */
 void vfmig_log_init(struct vfmig_device *vfdev);

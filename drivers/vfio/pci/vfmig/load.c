@@ -2,12 +2,13 @@
 /*
  * Writing a VF's stream.  The records are taken apart as they arrive, cut
  * anywhere; device memory goes from the user's pages into pages that the PF
- * driver keeps.  Nothing of it shows in the VF before the closing record, whose
- * write() applies it all or fails.
+ * driver keeps, or through a buffer.  Nothing of it is used before the closing record,
+ * whose write() applies it all or fails.
  *
  * What is written is hostile.  A record is refused for its header where that is
  * possible, before any of its payload is taken; what is allocated is bounded by
- * the VF's own memory and VFMIG_STATE_MAX.  After a refusal the file stays so.
+ * the VF's own memory, VFMIG_STATE_MAX, and what the PF driver takes of a state.  After a
+ * refusal the file stays so.
  *
  * The file can outlive the transition that made it, the device fd and the VF.
  * It then has no vfdev any more, and writes fail with -ENODEV.
@@ -23,6 +24,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
 #include <linux/uio.h>
 
 #include <asm/byteorder.h>
@@ -37,8 +39,8 @@
 
 enum vfmig_load_stage {
 	VFMIG_LOAD_IDENTITY,	/* nothing but the identity record may come */
-	VFMIG_LOAD_MEMORY,	/* memory, holes, another identity or the state may come */
-	VFMIG_LOAD_STATE,	/* the state was read; the closing record may come */
+	VFMIG_LOAD_BODY,	/* memory, holes, another identity or a piece of the state */
+	VFMIG_LOAD_STATE,	/* the same, or the closing record, as there is a state */
 	VFMIG_LOAD_DONE,	/* applied; nothing may come */
 	VFMIG_LOAD_FAILED,
 };
@@ -47,8 +49,8 @@ enum vfmig_load_stage {
 enum vfmig_load_part {
 	VFMIG_PART_HEADER,	/* of the record, into @rec */
 	VFMIG_PART_FIXED,	/* of the payload, into @fixed */
-	VFMIG_PART_MEMORY,	/* into @page */
-	VFMIG_PART_STATE,	/* into @state */
+	VFMIG_PART_MEMORY,	/* into @page, or a piece of it into @buf */
+	VFMIG_PART_STATE,	/* into @buf */
 	VFMIG_PART_SKIP,	/* into @fixed, over and over */
 };
 
@@ -56,8 +58,11 @@ enum vfmig_load_part {
  * struct vfmig_load - a data fd that is written to
  * @filp: its file, with the driver's own reference while @vfdev is set
  * @memcg: of the process that began the load.  It pays for what is loaded, not the writer.
+ * @wait: a writer whose piece the device has no room for; woken when it may have, and when
+ *	RESUMING was left
+ * @ready: how often the PF driver said that there is room
  * @write_lock: serialises writers, held while user memory is touched, and protects
- *	all from @part to @records.  Taken by writers only, so that nobody else ever
+ *	all from @part to @due.  Taken by writers only, so that nobody else ever
  *	waits for user memory.
  * @part: what comes next
  * @pos: bytes of it that came
@@ -67,13 +72,13 @@ enum vfmig_load_part {
  * @fixed: the payload, or its part before the bulk
  * @offset: where in device memory the next granule goes
  * @page: the granule that is being filled, or NULL
- * @state: the model's state, or NULL
- * @state_len: bytes in @state
+ * @buf: a piece of the state, or of memory that has no pages; or NULL
  * @version_minor: of the format, from the last identity record
- * @model_version: version of @state, from the last identity record
+ * @model_version: version of the state, from the last identity record
  * @memory_size: of the source, from the last identity record
  * @bytes: bytes of the stream before the record under way
  * @records: records before it
+ * @due: what came is to be given to the device, which had no room for it
  * @lock: protects @vfdev and @stage.  Nests in the state_mutex and in @write_lock;
  *	nothing that waits for the user is done under it.
  * @vfdev: the VF, or NULL when RESUMING was left
@@ -83,7 +88,10 @@ struct vfmig_load {
 	struct file *filp;
 	struct mem_cgroup *memcg;
 
-	struct mutex write_lock;	/* writers; part to records */
+	wait_queue_head_t wait;
+	atomic_t ready;
+
+	struct mutex write_lock;	/* writers; part to due */
 	enum vfmig_load_part part;
 	u64 pos;
 	u64 len;
@@ -92,13 +100,13 @@ struct vfmig_load {
 	u8 fixed[VFMIG_IDENTITY_MAX];
 	u64 offset;
 	struct page *page;
-	void *state;
-	size_t state_len;
+	void *buf;
 	u16 version_minor;
 	u32 model_version;
 	u64 memory_size;
 	u64 bytes;
 	u64 records;
+	bool due;
 
 	struct mutex lock;		/* vfdev and stage */
 	struct vfmig_device *vfdev;
@@ -146,15 +154,11 @@ static bool vfmig_type_due(enum vfmig_load_stage stage, u32 type)
 	switch (type) {
 	case VFMIG_RECORD_IDENTITY:
 		/* Again where the source was resized */
-		return stage == VFMIG_LOAD_IDENTITY || stage == VFMIG_LOAD_MEMORY;
-	case VFMIG_RECORD_MEMORY:
-	case VFMIG_RECORD_HOLE:
-	case VFMIG_RECORD_STATE:
-		return stage == VFMIG_LOAD_MEMORY;
+		return stage <= VFMIG_LOAD_STATE;
 	case VFMIG_RECORD_END:
 		return stage == VFMIG_LOAD_STATE;
 	default:
-		return stage == VFMIG_LOAD_MEMORY || stage == VFMIG_LOAD_STATE;
+		return stage == VFMIG_LOAD_BODY || stage == VFMIG_LOAD_STATE;
 	}
 }
 
@@ -242,10 +246,9 @@ static int vfmig_header_done(struct vfmig_load *load)
 		vfmig_expect(load, VFMIG_PART_FIXED, sizeof(struct vfmig_extent));
 		return 0;
 	case VFMIG_RECORD_STATE:
-		load->state = kvmalloc(length, VFMIG_LOAD_GFP);
-		if (!load->state)
+		load->buf = kvmalloc(length, VFMIG_LOAD_GFP);
+		if (!load->buf)
 			return -ENOMEM;
-		load->state_len = length;
 		vfmig_expect(load, VFMIG_PART_STATE, length);
 		return 0;
 	default:
@@ -257,6 +260,8 @@ static int vfmig_header_done(struct vfmig_load *load)
 /* A record is complete */
 static int vfmig_record_done(struct vfmig_load *load)
 {
+	kvfree(load->buf);
+	load->buf = NULL;
 	load->bytes += sizeof(load->rec) + vfmig_rec_length(load);
 	load->records++;
 	vfmig_expect(load, VFMIG_PART_HEADER, sizeof(load->rec));
@@ -279,8 +284,11 @@ static int vfmig_check_identity(struct vfmig_load *load, const struct vfmig_vf_i
 	struct vfmig_device *vfdev = load->vfdev;
 	struct vfmig_vf_identity own = {};
 	const char *why;
+	int ret;
 
-	vfdev->ops->identity(vfdev->vf, &own);
+	ret = vfdev->ops->identity(vfdev->vf, &own);
+	if (ret)
+		return ret;
 	if (le64_to_cpu(in->magic) != VFMIG_STREAM_MAGIC)
 		return vfmig_refuse(load, "no vfmig stream: magic %#llx", le64_to_cpu(in->magic));
 	if (le16_to_cpu(in->version_major) != VFMIG_STREAM_VERSION_MAJOR)
@@ -326,7 +334,7 @@ static int vfmig_identity_done(struct vfmig_load *load)
 	load->version_minor = le16_to_cpu(in->version_minor);
 	load->model_version = id.model_version;
 	load->memory_size = id.memory_size;
-	load->stage = VFMIG_LOAD_MEMORY;
+	load->stage = max(load->stage, VFMIG_LOAD_BODY);
 	return vfmig_record_done(load);
 }
 
@@ -363,6 +371,11 @@ static int vfmig_memory_extent_done(struct vfmig_load *load)
 	ret = vfmig_check_extent(load, load->offset, length);
 	if (ret)
 		return ret;
+	if (!load->vfdev->ops->mem->load_page) {
+		load->buf = kvmalloc(min(length, VFMIG_STATE_CHUNK), VFMIG_LOAD_GFP);
+		if (!load->buf)
+			return -ENOMEM;
+	}
 	vfmig_expect(load, VFMIG_PART_MEMORY, length);
 	return 0;
 }
@@ -377,8 +390,20 @@ static int vfmig_hole_done(struct vfmig_load *load)
 	ret = vfmig_check_extent(load, offset, length);
 	if (ret)
 		return ret;
-	load->vfdev->ops->load_hole(load->vfdev->vf, offset, length);
-	return vfmig_record_done(load);
+	ret = load->vfdev->ops->mem->load_hole(load->vfdev->vf, offset, length);
+	return ret ?: vfmig_record_done(load);
+}
+
+/* The device refuses its state */
+static int vfmig_bad_state(struct vfmig_load *load, int ret, const char *why)
+{
+	if (ret == -ENOTRECOVERABLE)
+		vfmig_migration_lost(load->vfdev);
+	if (why)
+		vfmig_refuse(load, "bad device state: %s", why);
+	else
+		vfmig_refuse(load, "the device refuses its state: error %d", ret);
+	return ret;
 }
 
 /* The closing record came: apply it all, or refuse it */
@@ -386,18 +411,15 @@ static int vfmig_end_done(struct vfmig_load *load)
 {
 	const struct vfmig_end *end = (const void *)load->fixed;
 	struct vfmig_device *vfdev = load->vfdev;
-	const char *why = "";
+	const char *why = NULL;
 	int ret;
 
 	if (le64_to_cpu(end->bytes) != load->bytes || le64_to_cpu(end->records) != load->records)
 		return vfmig_refuse(load, "closed after %llu bytes in %llu records",
 				    le64_to_cpu(end->bytes), le64_to_cpu(end->records));
-	ret = vfdev->ops->load_commit(vfdev->vf, load->model_version, load->state, load->state_len,
-				      &why);
-	if (ret) {
-		vfmig_refuse(load, "bad device state: %s", why);
-		return ret;
-	}
+	ret = vfdev->ops->load_commit(vfdev->vf, &why);
+	if (ret)
+		return vfmig_bad_state(load, ret, why);
 	load->stage = VFMIG_LOAD_DONE;
 	return vfmig_record_done(load);
 }
@@ -428,11 +450,30 @@ static int vfmig_granule_done(struct vfmig_load *load)
 	struct vfmig_device *vfdev = load->vfdev;
 	int ret;
 
-	ret = vfdev->ops->load_page(vfdev->vf, load->offset, load->page);
+	ret = vfdev->ops->mem->load_page(vfdev->vf, load->offset, load->page);
 	if (ret)
 		return ret;
 	load->page = NULL;
 	load->offset += VFMIG_GRANULE;
+	return 0;
+}
+
+/* Bytes in @buf: all that came since it was given to the device last */
+static size_t vfmig_bytes_in_buffer(const struct vfmig_load *load)
+{
+	return load->pos ? (load->pos - 1) % VFMIG_STATE_CHUNK + 1 : 0;
+}
+
+static int vfmig_buffer_done(struct vfmig_load *load)
+{
+	struct vfmig_device *vfdev = load->vfdev;
+	size_t len = vfmig_bytes_in_buffer(load);
+	int ret;
+
+	ret = vfdev->ops->mem->load_data(vfdev->vf, load->offset, load->buf, len);
+	if (ret)
+		return ret;
+	load->offset += len;
 	return 0;
 }
 
@@ -445,10 +486,18 @@ static int vfmig_memory_done(struct vfmig_load *load)
 
 static int vfmig_state_done(struct vfmig_load *load)
 {
-	int ret = vfmig_check_crc(load);
+	struct vfmig_device *vfdev = load->vfdev;
+	const char *why = NULL;
+	int ret;
 
+	ret = vfmig_check_crc(load);
 	if (ret)
 		return ret;
+	ret = vfdev->ops->load_state(vfdev->vf, load->model_version, load->buf, load->len, &why);
+	if (ret == -EAGAIN)
+		return ret;
+	if (ret)
+		return vfmig_bad_state(load, ret, why);
 	load->stage = VFMIG_LOAD_STATE;
 	return vfmig_record_done(load);
 }
@@ -458,8 +507,8 @@ static int vfmig_load_step(struct vfmig_load *load)
 {
 	int ret;
 
-	if (load->part == VFMIG_PART_MEMORY && load->page) {
-		ret = vfmig_granule_done(load);
+	if (load->part == VFMIG_PART_MEMORY) {
+		ret = load->buf ? vfmig_buffer_done(load) : vfmig_granule_done(load);
 		if (ret)
 			return ret;
 	}
@@ -488,8 +537,8 @@ static struct page *vfmig_new_granule(struct vfmig_load *load)
 	return page;
 }
 
-/* Copies as much as there is and fits; returns bytes, -ENOMEM or -EFAULT */
-static ssize_t vfmig_take_memory(struct vfmig_load *load, struct iov_iter *from)
+/* Fills a page, as far as there is data; returns bytes, -ENOMEM or -EFAULT */
+static ssize_t vfmig_take_page(struct vfmig_load *load, struct iov_iter *from)
 {
 	size_t offset = load->pos % VFMIG_GRANULE;
 	size_t copied;
@@ -518,7 +567,10 @@ static void *vfmig_part_buffer(struct vfmig_load *load, size_t *room)
 	case VFMIG_PART_FIXED:
 		return load->fixed + load->pos;
 	case VFMIG_PART_STATE:
-		return load->state + load->pos;
+		return load->buf + load->pos;
+	case VFMIG_PART_MEMORY:
+		*room = min(*room, VFMIG_STATE_CHUNK - load->pos % VFMIG_STATE_CHUNK);
+		return load->buf + load->pos % VFMIG_STATE_CHUNK;
 	default:
 		*room = min(*room, sizeof(load->fixed));
 		return load->fixed;
@@ -550,7 +602,10 @@ static int vfmig_load_check(struct vfmig_load *load)
 	return 0;
 }
 
-/* Does the part of the work that needs the VF; a stream that fails stays failed */
+/*
+ * Does the part of the work that needs the VF.  A stream that fails stays failed.  After -EAGAIN
+ * the same is due again.
+ */
 static int vfmig_load_advance(struct vfmig_load *load)
 {
 	struct mem_cgroup *memcg;
@@ -565,7 +620,8 @@ static int vfmig_load_advance(struct vfmig_load *load)
 		ret = vfmig_load_step(load);
 	while (!ret && !load->len);
 	set_active_memcg(memcg);
-	if (ret)
+	load->due = ret == -EAGAIN;
+	if (ret && !load->due)
 		load->stage = VFMIG_LOAD_FAILED;
 	return ret;
 }
@@ -576,29 +632,83 @@ static void vfmig_load_fail(struct vfmig_load *load)
 	load->stage = VFMIG_LOAD_FAILED;
 }
 
+/* One copy from the user; bytes taken or a negative errno */
+static ssize_t vfmig_take_piece(struct vfmig_load *load, struct iov_iter *from)
+{
+	ssize_t copied;
+
+	if (load->part == VFMIG_PART_MEMORY && !load->buf)
+		copied = vfmig_take_page(load, from);
+	else
+		copied = vfmig_take_bytes(load, from);
+	if (copied == -ENOMEM)
+		vfmig_load_fail(load);
+	if (copied > 0)
+		load->pos += copied;
+	return copied;
+}
+
+/* Is there something for the device, or for the next part to begin? */
+static bool vfmig_piece_complete(const struct vfmig_load *load)
+{
+	if (load->pos == load->len)
+		return true;
+	return load->part == VFMIG_PART_MEMORY &&
+	       IS_ALIGNED(load->pos, load->buf ? VFMIG_STATE_CHUNK : VFMIG_GRANULE);
+}
+
 /* One copy from the user and what follows from it; bytes taken or a negative errno */
 static ssize_t vfmig_write_piece(struct vfmig_load *load, struct iov_iter *from)
 {
-	ssize_t copied;
+	ssize_t copied = 0;
 	int ret;
 
 	ret = vfmig_load_check(load);
 	if (ret)
 		return ret;
-	if (load->part == VFMIG_PART_MEMORY)
-		copied = vfmig_take_memory(load, from);
-	else
-		copied = vfmig_take_bytes(load, from);
-	if (copied == -ENOMEM)
-		vfmig_load_fail(load);
-	if (copied < 0)
-		return copied;
-	load->pos += copied;
-	if (load->pos < load->len &&
-	    (load->part != VFMIG_PART_MEMORY || !IS_ALIGNED(load->pos, VFMIG_GRANULE)))
-		return copied;
+	if (!load->due) {
+		copied = vfmig_take_piece(load, from);
+		if (copied < 0 || !vfmig_piece_complete(load))
+			return copied;
+	}
 	ret = vfmig_load_advance(load);
+	/* What was taken counts, and the device gets it with the next piece */
+	if (ret == -EAGAIN && copied)
+		return copied;
 	return ret ? ret : copied;
+}
+
+/* Waits for room in the device.  @seen is @ready before it had none. */
+static int vfmig_wait_for_room(struct vfmig_load *load, int seen)
+{
+	return wait_event_interruptible(load->wait, atomic_read(&load->ready) != seen ||
+					!READ_ONCE(load->vfdev));
+}
+
+static ssize_t vfmig_write_all(struct vfmig_load *load, struct iov_iter *from, bool nonblock)
+{
+	ssize_t done = 0, ret = 0;
+
+	while (iov_iter_count(from)) {
+		int seen = atomic_read(&load->ready);
+
+		ret = vfmig_write_piece(load, from);
+		if (ret == -EAGAIN && !nonblock) {
+			ret = vfmig_wait_for_room(load, seen);
+			if (!ret)
+				continue;
+		}
+		if (ret < 0)
+			break;
+		done += ret;
+		if (signal_pending(current))
+			break;
+		cond_resched();
+	}
+	/* These leave the stream as good as it was: what was taken counts */
+	if (done && (ret == -EFAULT || ret == -EAGAIN || ret == -ERESTARTSYS))
+		return done;
+	return ret < 0 ? ret : done;
 }
 
 /*
@@ -608,28 +718,18 @@ static ssize_t vfmig_write_piece(struct vfmig_load *load, struct iov_iter *from)
 static ssize_t vfmig_load_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct vfmig_load *load = iocb->ki_filp->private_data;
-	ssize_t done = 0, ret = 0;
+	bool nonblock = iocb->ki_filp->f_flags & O_NONBLOCK;
+	ssize_t ret;
 
-	if (iocb->ki_filp->f_flags & O_NONBLOCK) {
+	if (nonblock) {
 		if (!mutex_trylock(&load->write_lock))
 			return -EAGAIN;
 	} else if (mutex_lock_interruptible(&load->write_lock)) {
 		return -ERESTARTSYS;
 	}
-	while (iov_iter_count(from)) {
-		ret = vfmig_write_piece(load, from);
-		if (ret < 0)
-			break;
-		done += ret;
-		if (signal_pending(current))
-			break;
-		cond_resched();
-	}
+	ret = vfmig_write_all(load, from, nonblock);
 	mutex_unlock(&load->write_lock);
-	/* The user's fault leaves the stream as good as it was: what was taken counts */
-	if (ret == -EFAULT && done)
-		return done;
-	return ret < 0 ? ret : done;
+	return ret;
 }
 
 static int vfmig_load_release(struct inode *inode, struct file *filp)
@@ -640,7 +740,7 @@ static int vfmig_load_release(struct inode *inode, struct file *filp)
 	mutex_destroy(&load->write_lock);
 	if (load->page)
 		__free_page(load->page);
-	kvfree(load->state);
+	kvfree(load->buf);
 	mem_cgroup_put(load->memcg);
 	kfree(load);
 	return 0;
@@ -653,7 +753,7 @@ static const struct file_operations vfmig_load_fops = {
 };
 
 /*
- * The data fd of RESUMING; the PF driver's load is on already.  Under the
+ * The data fd of RESUMING; the PF driver begins its load next.  Under the
  * state_mutex.  Ended by vfmig_load_end(), which drops the driver's reference.
  */
 struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev)
@@ -673,6 +773,7 @@ struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev)
 	load->filp = filp;
 	load->memcg = get_mem_cgroup_from_mm(current->mm);
 	load->vfdev = vfdev;
+	init_waitqueue_head(&load->wait);
 	mutex_init(&load->write_lock);
 	mutex_init(&load->lock);
 	vfmig_expect(load, VFMIG_PART_HEADER, sizeof(load->rec));
@@ -696,5 +797,13 @@ void vfmig_load_end(struct vfmig_load *load)
 {
 	scoped_guard(mutex, &load->lock)
 		load->vfdev = NULL;
+	wake_up_interruptible(&load->wait);
 	fput(load->filp);
+}
+
+/* The device may have room.  Atomic context. */
+void vfmig_load_wake(struct vfmig_load *load)
+{
+	atomic_inc(&load->ready);
+	wake_up_interruptible(&load->wait);
 }

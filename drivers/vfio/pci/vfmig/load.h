@@ -15,5 +15,6 @@ struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev);
 struct file *vfmig_load_file(struct vfmig_load *load);
 bool vfmig_load_complete(struct vfmig_load *load);
 void vfmig_load_end(struct vfmig_load *load);
+void vfmig_load_wake(struct vfmig_load *load);
 
 #endif /* _VFMIG_LOAD_H */

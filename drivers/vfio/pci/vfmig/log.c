@@ -62,7 +62,7 @@ static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree
 	ranges = vfmig_log_ranges(tree, *page_size, &count);
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
-	ret = vfdev->ops->log_start(vfdev->vf, ranges, count, page_size);
+	ret = vfdev->ops->log->start(vfdev->vf, ranges, count, page_size);
 	kfree(ranges);
 	return ret;
 }
@@ -71,7 +71,7 @@ static int vfmig_log_stop(struct vfio_device *vdev)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
-	vfdev->ops->log_stop(vfdev->vf);
+	vfdev->ops->log->stop(vfdev->vf);
 	return 0;
 }
 
@@ -80,7 +80,7 @@ static int vfmig_log_read_and_clear(struct vfio_device *vdev, unsigned long iova
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
-	return vfdev->ops->log_report(vfdev->vf, iova, length, dirty);
+	return vfdev->ops->log->report(vfdev->vf, iova, length, dirty);
 }
 
 static const struct vfio_log_ops vfmig_log_ops = {
@@ -92,6 +92,6 @@ static const struct vfio_log_ops vfmig_log_ops = {
 /* Offer logging if the kernel can report and the device can log */
 void vfmig_log_init(struct vfmig_device *vfdev)
 {
-	if (IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && vfdev->ops->log_start)
+	if (IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && vfdev->ops->log)
 		vfdev->core.vdev.log_ops = &vfmig_log_ops;
 }

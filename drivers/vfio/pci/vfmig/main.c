@@ -4,8 +4,11 @@
  * register with vfmig_register_pf().  This file has the callbacks of the PCI and
  * VFIO cores.  migration.c has the state machine.
  */
+#include <linux/cleanup.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/rwsem.h>
+#include <linux/uaccess.h>
 #include <linux/vfio.h>
 
 #include "compat.h"
@@ -40,22 +43,43 @@ static void vfmig_release_dev(struct vfio_device *vdev)
 	vfio_pci_core_release_dev(vdev);
 }
 
+/* The PCI core has reset the VF, if it can.  Only the contents of its disk remain. */
+static int vfmig_reset_at_open(struct vfmig_device *vfdev)
+{
+	vfdev->own_reset = !vfdev->core.reset_works && vfdev->ops->reset;
+	if (!vfdev->own_reset)
+		return 0;
+	/* VFIO tells the user so */
+	vfdev->core.reset_works = true;
+	return vfdev->ops->reset(vfdev->vf);
+}
+
+/* A BAR that is trapped can't be mapped: nothing is behind its address */
+static void vfmig_forbid_mmap(struct vfmig_device *vfdev)
+{
+	for (unsigned int bar = 0; bar < PCI_STD_NUM_BARS; bar++)
+		if (!(vfdev->ops->hw_bars & BIT(bar)))
+			vfdev->core.bar_mmap_supported[bar] = false;
+}
+
 static int vfmig_open_device(struct vfio_device *vdev)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 	int ret;
 
-	if (!try_module_get(vfdev->ops->owner))
+	if (READ_ONCE(vfdev->gone) || !try_module_get(vfdev->ops->owner))
 		return -ENODEV;
-	/* Resets the VF, so only the contents of its disk remain from the previous user */
 	ret = vfio_pci_core_enable(&vfdev->core);
 	if (ret)
 		goto err_put;
+	ret = vfmig_reset_at_open(vfdev);
+	if (ret)
+		goto err_disable;
 	ret = vfmig_migration_open(vfdev);
 	if (ret)
 		goto err_disable;
 	vfio_pci_core_finish_enable(&vfdev->core);
-	memset(vfdev->core.bar_mmap_supported, 0, sizeof(vfdev->core.bar_mmap_supported));
+	vfmig_forbid_mmap(vfdev);
 	return 0;
 
 err_disable:
@@ -75,13 +99,43 @@ static void vfmig_close_device(struct vfio_device *vdev)
 	module_put(vfdev->ops->owner);
 }
 
+/* The core would write to the address of a trapped BAR, which has no hardware behind it */
+static long vfmig_ioeventfd(struct vfmig_device *vfdev, unsigned long arg)
+{
+	struct vfio_device_ioeventfd ioeventfd;
+
+	if (copy_from_user(&ioeventfd, (void __user *)arg, sizeof(ioeventfd)))
+		return -EFAULT;
+	if (vfmig_region_is_trapped(vfdev, ioeventfd.offset))
+		return -ENOTTY;
+	return vfio_pci_core_ioctl(&vfdev->core.vdev, VFIO_DEVICE_IOEVENTFD, arg);
+}
+
+/* As VFIO's own reset: no access to a BAR is under way */
+static long vfmig_own_reset(struct vfmig_device *vfdev)
+{
+	guard(rwsem_write)(&vfdev->core.memory_lock);
+	return vfdev->ops->reset(vfdev->vf);
+}
+
+static long vfmig_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	if (cmd == VFIO_DEVICE_IOEVENTFD)
+		return vfmig_ioeventfd(vfdev, arg);
+	if (cmd == VFIO_DEVICE_RESET && vfdev->own_reset)
+		return vfmig_own_reset(vfdev);
+	return vfio_pci_core_ioctl(vdev, cmd, arg);
+}
+
 static const struct vfio_device_ops vfmig_device_ops = {
 	.name = "vfmig-vfio-pci",
 	.init = vfmig_init_dev,
 	.release = vfmig_release_dev,
 	.open_device = vfmig_open_device,
 	.close_device = vfmig_close_device,
-	.ioctl = vfmig_region_ioctl,
+	.ioctl = vfmig_ioctl,
 	.device_feature = vfio_pci_core_ioctl_feature,
 	.read = vfmig_region_read,
 	.write = vfmig_region_write,

@@ -3,10 +3,10 @@
  * The VFIO migration v2 state machine (include/uapi/linux/vfio.h, "enum
  * vfio_device_mig_state"), and the effect of a reset on it.
  *
- * A reset can come at any time and must not wait for @state_mutex.  VFIO holds
- * locks around a reset, and the holder of @state_mutex may be waiting for these
- * locks.  So a reset sets @deferred_reset, and the holder of @state_mutex handles
- * the reset before it unlocks.
+ * The PF driver can report at any time that the VF was reset, or that the device is gone.
+ * It must not wait for @state_mutex: VFIO holds locks around a reset, and the holder of
+ * @state_mutex may be waiting for these locks.  So a report sets a bit of @deferred, and
+ * the holder of @state_mutex handles it before it unlocks.
  */
 #include <linux/cleanup.h>
 #include <linux/file.h>
@@ -26,53 +26,105 @@ static void vfmig_set_save(struct vfmig_device *vfdev, struct vfmig_save *save)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&vfdev->save_lock, flags);
+	spin_lock_irqsave(&vfdev->fd_lock, flags);
 	vfdev->save = save;
-	spin_unlock_irqrestore(&vfdev->save_lock, flags);
+	spin_unlock_irqrestore(&vfdev->fd_lock, flags);
 }
 
-static void vfmig_end_save(struct vfmig_device *vfdev)
+static void vfmig_set_load(struct vfmig_device *vfdev, struct vfmig_load *load)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&vfdev->fd_lock, flags);
+	vfdev->load = load;
+	spin_unlock_irqrestore(&vfdev->fd_lock, flags);
+}
+
+/* The data fd reads as -ENODEV from now on */
+static void vfmig_drop_save(struct vfmig_device *vfdev)
 {
 	struct vfmig_save *save = vfdev->save;
 
-	if (!save)
-		return;
 	vfmig_set_save(vfdev, NULL);
 	vfmig_save_end(save);
-	vfdev->ops->mem_stop(vfdev->vf);
+}
+
+static int vfmig_stop_save(struct vfmig_device *vfdev)
+{
+	return vfdev->ops->save_stop ? vfdev->ops->save_stop(vfdev->vf) : 0;
+}
+
+/* On error the save is still on */
+static int vfmig_end_save(struct vfmig_device *vfdev)
+{
+	int ret = vfmig_stop_save(vfdev);
+
+	if (!ret)
+		vfmig_drop_save(vfdev);
+	return ret;
 }
 
 static void vfmig_end_load(struct vfmig_device *vfdev)
 {
-	if (!vfdev->load)
-		return;
-	vfmig_load_end(vfdev->load);
-	vfdev->load = NULL;
-	vfdev->ops->load_abort(vfdev->vf);
+	struct vfmig_load *load = vfdev->load;
+
+	vfmig_set_load(vfdev, NULL);
+	vfmig_load_end(load);
 }
 
+/* After a reset, or for good: nobody can use what is under way */
+static void vfmig_abort(struct vfmig_device *vfdev)
+{
+	if (vfdev->save) {
+		vfmig_drop_save(vfdev);
+		vfmig_stop_save(vfdev);
+	}
+	if (vfdev->load) {
+		vfmig_end_load(vfdev);
+		if (vfdev->ops->load_abort)
+			vfdev->ops->load_abort(vfdev->vf);
+	}
+}
+
+static int vfmig_enter_stop_copy(struct vfmig_device *vfdev, struct vfmig_save *save)
+{
+	int ret = 0;
+
+	if (vfdev->ops->save_final)
+		ret = vfdev->ops->save_final(vfdev->vf);
+	if (!ret)
+		vfmig_save_enter_stop_copy(save);
+	return ret;
+}
+
+static int vfmig_start_save(struct vfmig_device *vfdev, struct vfmig_save *save, bool precopy)
+{
+	int ret;
+
+	ret = vfdev->ops->save_start(vfdev->vf, precopy);
+	if (ret || precopy)
+		return ret;
+	ret = vfmig_enter_stop_copy(vfdev, save);
+	if (ret && vfmig_stop_save(vfdev))
+		return -ENOTRECOVERABLE;
+	return ret;
+}
+
+/* The device begins last: some can't go back then without a reset */
 static struct file *vfmig_begin_save(struct vfmig_device *vfdev, bool precopy)
 {
 	struct vfmig_save *save;
 	int ret;
 
-	ret = vfdev->ops->mem_start(vfdev->vf);
-	if (ret)
-		return ERR_PTR(ret);
 	save = vfmig_save_create(vfdev);
-	if (IS_ERR(save)) {
-		vfdev->ops->mem_stop(vfdev->vf);
+	if (IS_ERR(save))
 		return ERR_CAST(save);
+	ret = vfmig_start_save(vfdev, save, precopy);
+	if (ret) {
+		vfmig_save_end(save);
+		return ERR_PTR(ret);
 	}
 	vfmig_set_save(vfdev, save);
-	if (precopy)
-		return get_file(vfmig_save_file(save));
-
-	ret = vfmig_save_enter_stop_copy(save);
-	if (ret) {
-		vfmig_end_save(vfdev);
-		return ERR_PTR(ret);
-	}
 	return get_file(vfmig_save_file(save));
 }
 
@@ -81,15 +133,15 @@ static struct file *vfmig_begin_load(struct vfmig_device *vfdev)
 	struct vfmig_load *load;
 	int ret;
 
-	ret = vfdev->ops->load_start(vfdev->vf);
-	if (ret)
-		return ERR_PTR(ret);
 	load = vfmig_load_create(vfdev);
-	if (IS_ERR(load)) {
-		vfdev->ops->load_abort(vfdev->vf);
+	if (IS_ERR(load))
 		return ERR_CAST(load);
+	ret = vfdev->ops->load_start(vfdev->vf);
+	if (ret) {
+		vfmig_load_end(load);
+		return ERR_PTR(ret);
 	}
-	vfdev->load = load;
+	vfmig_set_load(vfdev, load);
 	return get_file(vfmig_load_file(load));
 }
 
@@ -98,18 +150,31 @@ static int vfmig_precopy_to_stop_copy(struct vfmig_device *vfdev)
 {
 	int ret;
 
-	vfdev->ops->freeze(vfdev->vf);
-	ret = vfmig_save_enter_stop_copy(vfdev->save);
+	ret = vfdev->ops->freeze(vfdev->vf);
 	if (ret)
-		vfdev->ops->thaw(vfdev->vf);
+		return ret;
+	ret = vfmig_enter_stop_copy(vfdev, vfdev->save);
+	if (ret && vfdev->ops->thaw(vfdev->vf))
+		return -ENOTRECOVERABLE;
 	return ret;
+}
+
+/* The write() of the closing record has applied the stream, so this can't fail after one */
+static int vfmig_finish_load(struct vfmig_device *vfdev)
+{
+	if (!vfmig_load_complete(vfdev->load))
+		return -EINVAL;
+	vfmig_end_load(vfdev);
+	return 0;
 }
 
 #define ARC(from, to) ((VFIO_DEVICE_STATE_##from) << 8 | (VFIO_DEVICE_STATE_##to))
 
 /*
  * Take one arc.  Returns the data fd's file, with a reference for the caller, if the
- * arc creates one, else NULL.  On error the state does not change.
+ * arc creates one, else NULL.  On error the VF is as it was, unless the error is
+ * -ENOTRECOVERABLE.  A device without P2P has the arcs between RUNNING and STOP, and from
+ * PRE_COPY to STOP_COPY.
  */
 static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_mig_state next)
 {
@@ -119,21 +184,19 @@ static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_
 	switch (vfdev->state << 8 | next) {
 	case ARC(RUNNING, RUNNING_P2P):
 	case ARC(PRE_COPY, PRE_COPY_P2P):
-		ops->quiesce(vf);
-		return NULL;
+		return ERR_PTR(ops->quiesce(vf));
 
 	case ARC(RUNNING_P2P, RUNNING):
 	case ARC(PRE_COPY_P2P, PRE_COPY):
-		ops->resume(vf);
-		return NULL;
+		return ERR_PTR(ops->resume(vf));
 
+	case ARC(RUNNING, STOP):
 	case ARC(RUNNING_P2P, STOP):
-		ops->freeze(vf);
-		return NULL;
+		return ERR_PTR(ops->freeze(vf));
 
+	case ARC(STOP, RUNNING):
 	case ARC(STOP, RUNNING_P2P):
-		ops->thaw(vf);
-		return NULL;
+		return ERR_PTR(ops->thaw(vf));
 
 	case ARC(RUNNING, PRE_COPY):
 	case ARC(RUNNING_P2P, PRE_COPY_P2P):
@@ -141,76 +204,125 @@ static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_
 
 	case ARC(PRE_COPY, RUNNING):
 	case ARC(PRE_COPY_P2P, RUNNING_P2P):
-		vfmig_end_save(vfdev);
-		return NULL;
+	case ARC(STOP_COPY, STOP):
+		return ERR_PTR(vfmig_end_save(vfdev));
 
+	case ARC(PRE_COPY, STOP_COPY):
 	case ARC(PRE_COPY_P2P, STOP_COPY):
 		return ERR_PTR(vfmig_precopy_to_stop_copy(vfdev));
 
 	case ARC(STOP, STOP_COPY):
 		return vfmig_begin_save(vfdev, false);
 
-	case ARC(STOP_COPY, STOP):
-		vfmig_end_save(vfdev);
-		return NULL;
-
 	case ARC(STOP, RESUMING):
 		return vfmig_begin_load(vfdev);
 
 	case ARC(RESUMING, STOP):
-		/* The write() of the closing record has applied the stream: this can't fail */
-		if (!vfmig_load_complete(vfdev->load))
-			return ERR_PTR(-EINVAL);
-		vfmig_end_load(vfdev);
-		return NULL;
+		return ERR_PTR(vfmig_finish_load(vfdev));
 	}
 
 	WARN_ON_ONCE(1);
 	return ERR_PTR(-EINVAL);
 }
 
-/* The VF was reset and runs, which ends a save or a load.  state_mutex is held. */
-static void vfmig_reset_locked(struct vfmig_device *vfdev)
+/* What the VF is in is not known.  Only a reset leads out of ERROR. */
+static void vfmig_enter_error(struct vfmig_device *vfdev)
 {
-	if (!vfdev->open)
-		return;
-	trace_vfmig_reset(&vfdev->core.pdev->dev, vfdev->state);
-	vfmig_end_save(vfdev);
-	vfmig_end_load(vfdev);
-	/* An arc that was under way may have stopped the VF after the reset */
-	vfdev->ops->thaw(vfdev->vf);
-	vfdev->ops->resume(vfdev->vf);
-	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
-}
-
-/* Returns true if the VF was reset since state_mutex was taken; it runs then */
-static bool vfmig_state_unlock(struct vfmig_device *vfdev)
-{
-	bool reset = false;
-
-	for (;;) {
-		spin_lock(&vfdev->reset_lock);
-		if (!vfdev->deferred_reset)
-			break;
-		vfdev->deferred_reset = false;
-		spin_unlock(&vfdev->reset_lock);
-		vfmig_reset_locked(vfdev);
-		reset = true;
-	}
-	/* Under reset_lock, or a reset could be deferred to a holder that has checked already */
-	mutex_unlock(&vfdev->state_mutex);
-	spin_unlock(&vfdev->reset_lock);
-	return reset;
+	vfmig_abort(vfdev);
+	vfdev->state = VFIO_DEVICE_STATE_ERROR;
 }
 
 /*
- * The VF was reset.  reset_lock is held, and VFIO's locks may be held, so this must not wait.
- * If it returns true, the caller must drop reset_lock and call vfmig_state_unlock().
+ * The VF was reset and runs, which ends a save or a load.  An arc that was under way may have
+ * stopped it after that.  If it did not, a device may refuse to be started.  state_mutex is
+ * held.
  */
-static bool vfmig_note_reset(struct vfmig_device *vfdev)
+static void vfmig_reset_locked(struct vfmig_device *vfdev)
 {
-	vfdev->deferred_reset = true;
+	const struct vfmig_vf_ops *ops = vfdev->ops;
+	int ret;
+
+	trace_vfmig_reset(&vfdev->core.pdev->dev, vfdev->state);
+	vfmig_abort(vfdev);
+	ret = ops->thaw(vfdev->vf);
+	if (ret != -ENOTRECOVERABLE && ops->resume)
+		ret = ops->resume(vfdev->vf);
+	vfdev->state = ret == -ENOTRECOVERABLE ? VFIO_DEVICE_STATE_ERROR :
+						 VFIO_DEVICE_STATE_RUNNING;
+}
+
+/* @what happened to the VF.  state_mutex is held. */
+static void vfmig_handle(struct vfmig_device *vfdev, unsigned int what)
+{
+	if (what & VFMIG_IS_GONE)
+		WRITE_ONCE(vfdev->gone, true);
+	if (!vfdev->open)
+		return;
+	if (what & VFMIG_WAS_RESET && !vfdev->gone)
+		vfmig_reset_locked(vfdev);
+	/* What is lost of a VF that runs, and is not saved, nobody has asked for */
+	if (vfdev->gone || (what & VFMIG_IS_LOST && vfdev->state != VFIO_DEVICE_STATE_RUNNING))
+		vfmig_enter_error(vfdev);
+}
+
+static void vfmig_state_lock(struct vfmig_device *vfdev)
+{
+	unsigned int what;
+
+	mutex_lock(&vfdev->state_mutex);
+	/* Of a loss only the bit is set, and it waits for the next to come here */
+	scoped_guard(spinlock, &vfdev->reset_lock) {
+		what = vfdev->deferred;
+		vfdev->deferred = 0;
+	}
+	vfmig_handle(vfdev, what);
+}
+
+/* Returns the state that the VF is left in, after what happened to it meanwhile */
+static enum vfio_device_mig_state vfmig_state_unlock(struct vfmig_device *vfdev)
+{
+	enum vfio_device_mig_state state;
+
+	for (;;) {
+		unsigned int what;
+
+		spin_lock(&vfdev->reset_lock);
+		what = vfdev->deferred;
+		if (!what)
+			break;
+		vfdev->deferred = 0;
+		spin_unlock(&vfdev->reset_lock);
+		vfmig_handle(vfdev, what);
+	}
+	state = vfdev->state;
+	/* Under reset_lock, or a reset could be deferred to a holder that has checked already */
+	mutex_unlock(&vfdev->state_mutex);
+	spin_unlock(&vfdev->reset_lock);
+	return state;
+}
+
+/*
+ * The VF was reset, or is gone.  reset_lock is held, and VFIO's locks may be held, so this
+ * must not wait.  If it returns true, the caller must drop reset_lock and call
+ * vfmig_state_unlock().
+ */
+static bool vfmig_note(struct vfmig_device *vfdev, unsigned int what)
+{
+	/* A reset leads out of ERROR */
+	if (what == VFMIG_WAS_RESET)
+		vfdev->deferred &= ~VFMIG_IS_LOST;
+	vfdev->deferred |= what;
 	return mutex_trylock(&vfdev->state_mutex);
+}
+
+/*
+ * The PF driver does not know where the VF stands.  For the thread of a data fd, which holds a
+ * lock that nests in state_mutex: the next user of the state handles it.
+ */
+void vfmig_migration_lost(struct vfmig_device *vfdev)
+{
+	scoped_guard(spinlock, &vfdev->reset_lock)
+		vfdev->deferred |= VFMIG_IS_LOST;
 }
 
 /*
@@ -222,15 +334,19 @@ void vfmig_migration_reset_prepare(struct vfmig_device *vfdev)
 {
 	scoped_guard(spinlock, &vfdev->reset_lock)
 		vfdev->resets_before = vfdev->resets;
+	if (vfdev->ops->reset_prepare)
+		vfdev->ops->reset_prepare(vfdev->vf);
 }
 
 void vfmig_migration_reset_done(struct vfmig_device *vfdev)
 {
 	bool locked = false;
 
+	if (vfdev->ops->reset_done)
+		vfdev->ops->reset_done(vfdev->vf);
 	scoped_guard(spinlock, &vfdev->reset_lock) {
 		if (vfdev->resets == vfdev->resets_before)
-			locked = vfmig_note_reset(vfdev);
+			locked = vfmig_note(vfdev, VFMIG_WAS_RESET);
 	}
 	if (locked)
 		vfmig_state_unlock(vfdev);
@@ -243,6 +359,8 @@ void vfmig_migration_reset_done(struct vfmig_device *vfdev)
 static int vfmig_next_state(struct vfmig_device *vfdev, enum vfio_device_mig_state target,
 			    enum vfio_device_mig_state *next)
 {
+	if (vfdev->gone)
+		return -ENODEV;
 	if (vfdev->state == VFIO_DEVICE_STATE_ERROR)
 		return -EIO;
 	if (vfdev->state == VFIO_DEVICE_STATE_STOP_COPY &&
@@ -251,46 +369,50 @@ static int vfmig_next_state(struct vfmig_device *vfdev, enum vfio_device_mig_sta
 	return vfio_mig_get_next_state(&vfdev->core.vdev, vfdev->state, target, next);
 }
 
+/* One arc towards @target; on error the state is as before, or ERROR */
+static struct file *vfmig_step(struct vfmig_device *vfdev, enum vfio_device_mig_state target)
+{
+	enum vfio_device_mig_state next;
+	struct file *file;
+	int ret;
+
+	ret = vfmig_next_state(vfdev, target, &next);
+	if (ret)
+		return ERR_PTR(ret);
+	file = vfmig_take_arc(vfdev, next);
+	trace_vfmig_arc(&vfdev->core.pdev->dev, vfdev->state, next, PTR_ERR_OR_ZERO(file));
+	if (!IS_ERR(file))
+		vfdev->state = next;
+	else if (PTR_ERR(file) == -ENOTRECOVERABLE)
+		vfmig_enter_error(vfdev);
+	return file;
+}
+
 static struct file *vfmig_set_state(struct vfio_device *vdev, enum vfio_device_mig_state target)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+	enum vfio_device_mig_state state;
 	struct file *file = NULL;
-	bool reset;
 
-	mutex_lock(&vfdev->state_mutex);
-	while (vfdev->state != target) {
-		enum vfio_device_mig_state next;
-		int ret;
-
-		ret = vfmig_next_state(vfdev, target, &next);
-		if (ret) {
-			file = ERR_PTR(ret);
-			break;
-		}
-		file = vfmig_take_arc(vfdev, next);
-		trace_vfmig_arc(&vfdev->core.pdev->dev, vfdev->state, next,
-				PTR_ERR_OR_ZERO(file));
-		if (IS_ERR(file))
-			break;
-		vfdev->state = next;
-	}
-	reset = vfmig_state_unlock(vfdev);
-	if (!reset || IS_ERR(file) || target == VFIO_DEVICE_STATE_RUNNING)
+	vfmig_state_lock(vfdev);
+	while (vfdev->state != target && !IS_ERR(file))
+		file = vfmig_step(vfdev, target);
+	state = vfmig_state_unlock(vfdev);
+	if (IS_ERR(file) || state == target)
 		return file;
 
-	/* The reset has taken the VF out of the target state */
+	/* A reset, or a loss, has taken the VF out of the target state */
 	if (file)
 		fput(file);
-	return ERR_PTR(-ECANCELED);
+	return ERR_PTR(READ_ONCE(vfdev->gone) ? -ENODEV : -ECANCELED);
 }
 
 static int vfmig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state *state)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
-	mutex_lock(&vfdev->state_mutex);
-	*state = vfdev->state;
-	vfmig_state_unlock(vfdev);
+	vfmig_state_lock(vfdev);
+	*state = vfmig_state_unlock(vfdev);
 	return 0;
 }
 
@@ -301,29 +423,33 @@ static int vfmig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state 
  */
 #define VFMIG_RUNNING_SIZE_MIN	SZ_1M
 
-static u64 vfmig_data_size(struct vfmig_device *vfdev)
+static int vfmig_data_size(struct vfmig_device *vfdev, u64 *size)
 {
-	u64 size;
+	int ret;
 
+	if (vfdev->gone)
+		return -ENODEV;
 	if (vfdev->save)
-		return vfmig_save_unread(vfdev->save);
-	size = vfmig_save_estimate(vfdev);
-	if (vfdev->state == VFIO_DEVICE_STATE_RUNNING ||
-	    vfdev->state == VFIO_DEVICE_STATE_RUNNING_P2P)
-		size = max(size, VFMIG_RUNNING_SIZE_MIN);
-	return size;
+		return vfmig_save_unread(vfdev->save, size);
+	ret = vfmig_save_estimate(vfdev, size);
+	if (!ret && vfdev->ops->mem && (vfdev->state == VFIO_DEVICE_STATE_RUNNING ||
+					vfdev->state == VFIO_DEVICE_STATE_RUNNING_P2P))
+		*size = max(*size, VFMIG_RUNNING_SIZE_MIN);
+	return ret;
 }
 
 static int vfmig_get_data_size(struct vfio_device *vdev, unsigned long *stop_copy_length)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+	u64 size = 0;
+	int ret;
 
-	mutex_lock(&vfdev->state_mutex);
-	*stop_copy_length = vfmig_data_size(vfdev);
+	vfmig_state_lock(vfdev);
+	ret = vfmig_data_size(vfdev, &size);
 	vfmig_state_unlock(vfdev);
 	/* VMMs regard 0 as unknown, so return 1 at the end of the stream */
-	*stop_copy_length = max(*stop_copy_length, 1UL);
-	return 0;
+	*stop_copy_length = max(size, 1);
+	return ret;
 }
 
 static const struct vfio_migration_ops vfmig_migration_ops = {
@@ -339,26 +465,50 @@ static void vfmig_client_reset(void *data)
 
 	scoped_guard(spinlock, &vfdev->reset_lock) {
 		vfdev->resets++;
-		locked = vfmig_note_reset(vfdev);
+		locked = vfmig_note(vfdev, VFMIG_WAS_RESET);
 	}
 	if (locked)
 		vfmig_state_unlock(vfdev);
 }
 
-static void vfmig_client_mem_dirty(void *data)
+static void vfmig_client_note(struct vfmig_device *vfdev, unsigned int what)
+{
+	bool locked;
+
+	scoped_guard(spinlock, &vfdev->reset_lock)
+		locked = vfmig_note(vfdev, what);
+	if (locked)
+		vfmig_state_unlock(vfdev);
+}
+
+static void vfmig_client_lost(void *data)
+{
+	vfmig_client_note(data, VFMIG_IS_LOST);
+}
+
+static void vfmig_client_gone(void *data)
+{
+	vfmig_client_note(data, VFMIG_IS_GONE);
+}
+
+static void vfmig_client_data_ready(void *data)
 {
 	struct vfmig_device *vfdev = data;
 	unsigned long flags;
 
-	spin_lock_irqsave(&vfdev->save_lock, flags);
+	spin_lock_irqsave(&vfdev->fd_lock, flags);
 	if (vfdev->save)
 		vfmig_save_wake(vfdev->save);
-	spin_unlock_irqrestore(&vfdev->save_lock, flags);
+	if (vfdev->load)
+		vfmig_load_wake(vfdev->load);
+	spin_unlock_irqrestore(&vfdev->fd_lock, flags);
 }
 
 static const struct vfmig_vf_client vfmig_client = {
 	.reset = vfmig_client_reset,
-	.mem_dirty = vfmig_client_mem_dirty,
+	.lost = vfmig_client_lost,
+	.gone = vfmig_client_gone,
+	.data_ready = vfmig_client_data_ready,
 };
 
 /* A user opens the VF.  The caller has reset it. */
@@ -369,7 +519,7 @@ int vfmig_migration_open(struct vfmig_device *vfdev)
 	ret = vfdev->ops->open(vfdev->vf, &vfmig_client, vfdev);
 	if (ret)
 		return ret;
-	mutex_lock(&vfdev->state_mutex);
+	vfmig_state_lock(vfdev);
 	vfdev->open = true;
 	vfmig_state_unlock(vfdev);
 	return 0;
@@ -378,9 +528,8 @@ int vfmig_migration_open(struct vfmig_device *vfdev)
 /* The user closes the VF.  After this there is no DMA and no interrupt, and data fds are dead. */
 void vfmig_migration_close(struct vfmig_device *vfdev)
 {
-	mutex_lock(&vfdev->state_mutex);
-	vfmig_end_save(vfdev);
-	vfmig_end_load(vfdev);
+	vfmig_state_lock(vfdev);
+	vfmig_abort(vfdev);
 	vfdev->open = false;
 	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
 	vfmig_state_unlock(vfdev);
@@ -393,12 +542,11 @@ void vfmig_migration_init(struct vfmig_device *vfdev)
 	struct vfio_device *vdev = &vfdev->core.vdev;
 
 	mutex_init(&vfdev->state_mutex);
-	spin_lock_init(&vfdev->save_lock);
+	spin_lock_init(&vfdev->fd_lock);
 	spin_lock_init(&vfdev->reset_lock);
 	ratelimit_state_init(&vfdev->refusals, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
-	vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
-				VFIO_MIGRATION_PRE_COPY;
+	vdev->migration_flags = vfdev->ops->migration_flags;
 	vdev->mig_ops = &vfmig_migration_ops;
 }

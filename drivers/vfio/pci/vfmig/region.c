@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * BAR regions.  Every access is trapped and passed to the PF driver in naturally
- * aligned pieces.  No hardware is behind the BARs' addresses, so they are never
- * mapped, and an ioeventfd can't write to them.
+ * BAR regions.  VFIO's core accesses the BARs that have hardware behind them.  An access to
+ * another BAR is trapped and passed to the PF driver in naturally aligned pieces.  Such a BAR
+ * is never mapped, and an ioeventfd can't write to it.
  */
 #include <linux/cleanup.h>
 #include <linux/pci.h>
@@ -15,9 +15,11 @@
 
 #include "device.h"
 
-static bool vfmig_region_is_bar(loff_t pos)
+bool vfmig_region_is_trapped(struct vfmig_device *vfdev, loff_t pos)
 {
-	return VFIO_PCI_OFFSET_TO_INDEX(pos) <= VFIO_PCI_BAR5_REGION_INDEX;
+	u64 index = VFIO_PCI_OFFSET_TO_INDEX(pos);
+
+	return index <= VFIO_PCI_BAR5_REGION_INDEX && !(vfdev->ops->hw_bars & BIT(index));
 }
 
 /* The widest aligned access of at most 8 bytes that begins at @offset */
@@ -41,7 +43,8 @@ static int vfmig_bar_read(struct vfmig_device *vfdev, unsigned int bar, u64 offs
 	 * PF driver guarantees this.
 	 */
 	scoped_guard(rwsem_read, &vfdev->core.memory_lock)
-		val = cpu_to_le64(vfdev->ops->bar_read(vfdev->vf, bar, offset, width));
+		val = cpu_to_le64(READ_ONCE(vfdev->gone) ? U64_MAX :
+				  vfdev->ops->bar_read(vfdev->vf, bar, offset, width));
 
 	return copy_to_user(buf, &val, width) ? -EFAULT : 0;
 }
@@ -53,6 +56,8 @@ static int vfmig_bar_write(struct vfmig_device *vfdev, unsigned int bar, u64 off
 
 	if (copy_from_user(&val, buf, width))
 		return -EFAULT;
+	if (READ_ONCE(vfdev->gone))
+		return 0;
 	scoped_guard(rwsem_read, &vfdev->core.memory_lock)
 		vfdev->ops->bar_write(vfdev->vf, bar, offset, width, le64_to_cpu(val));
 	return 0;
@@ -105,7 +110,7 @@ static ssize_t vfmig_bar_rw(struct vfmig_device *vfdev, char __user *rbuf,
 
 ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
 {
-	if (!vfmig_region_is_bar(*ppos))
+	if (!vfmig_region_is_trapped(vfmig_device_of(vdev), *ppos))
 		return vfio_pci_core_read(vdev, buf, count, ppos);
 	return vfmig_bar_rw(vfmig_device_of(vdev), buf, NULL, count, ppos);
 }
@@ -113,15 +118,7 @@ ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t cou
 ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			   loff_t *ppos)
 {
-	if (!vfmig_region_is_bar(*ppos))
+	if (!vfmig_region_is_trapped(vfmig_device_of(vdev), *ppos))
 		return vfio_pci_core_write(vdev, buf, count, ppos);
 	return vfmig_bar_rw(vfmig_device_of(vdev), NULL, buf, count, ppos);
-}
-
-long vfmig_region_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
-{
-	/* The core would write to the BAR's address, which has no hardware behind it */
-	if (cmd == VFIO_DEVICE_IOEVENTFD)
-		return -ENOTTY;
-	return vfio_pci_core_ioctl(vdev, cmd, arg);
 }

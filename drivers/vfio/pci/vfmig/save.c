@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reading a VF's stream.  The records are made as they are read, straight from
- * the VF's memory to the user's: the only thing that is kept aside is the
- * model's state, taken when the VF was stopped.
+ * Reading a VF's stream.  The records are made as they are read.  Device
+ * memory goes straight to the user's.  Of the device's state one piece at a time is kept
+ * aside, because the header before it has its length and its CRC.
  *
  * The file can outlive the transition that made it, the device fd and the VF.
  * It then has no vfdev any more, and reads as -ENODEV.
@@ -37,68 +37,72 @@ enum vfmig_save_kind {
 	VFMIG_SAVE_INITIAL,
 	VFMIG_SAVE_REINIT,	/* new initial data */
 	VFMIG_SAVE_DIRTY,
-	VFMIG_SAVE_TRAILER,
-};
-
-/* The last record of the trailer that was begun */
-enum vfmig_save_stage {
-	VFMIG_STAGE_MEMORY,
-	VFMIG_STAGE_STATE,
-	VFMIG_STAGE_END,
+	VFMIG_SAVE_TRAILER,	/* what only a stopped VF gives */
 };
 
 /**
  * struct vfmig_save - a data fd that is read from
  * @filp: its file, with the driver's own reference while @vfdev is set
- * @wait: pollers; woken when memory becomes dirty and when the file's state changes
+ * @wait: pollers, and a reader whose piece is being made; woken when there is something to
+ *	read and when the file's state changes
+ * @ready: how often the PF driver said that there is something to read
  * @read_lock: serialises readers, held while user memory is touched.  Taken by
  *	readers only, so that nobody else ever waits for user memory.
  * @lock: protects all that follows.  Nests in the state_mutex and in @read_lock;
  *	nothing that waits for the user is done under it.
  * @vfdev: the VF, or NULL when the session is over
- * @stop_copy: the VF is stopped: no more memory gets dirty, the trailer is due
+ * @stop_copy: the VF is stopped: nothing gets dirty any more, the trailer is due
  * @data_crc: MEMORY records that begin from now on have a CRC of their data; only with
  *	@stop_copy
- * @stage: how far the trailer is
+ * @ended: the closing record was begun
  * @kind: what the record under way counts as
+ * @memory: the rest of its payload is in device memory, not in @piece
  * @head: its header and the fixed part of its payload; written by the reader that
  *	begins a record, so that one under @read_lock may read it without @lock
  * @head_len: bytes in @head
  * @head_pos: bytes of @head that were read
- * @body_offset: where in device memory, or in @state, the rest of the payload is
+ * @body_offset: where in device memory, or in @piece, the rest of the payload is
  * @body_left: bytes of it that were not read yet
+ * @piece: a piece of the state, or of device memory that has no pages, VFMIG_STATE_CHUNK
+ *	bytes; written as @head is.  The pointer is constant, and freed with the file.
+ * @piece_at: where the piece begins, as @body_offset
+ * @piece_len: bytes in @piece
+ * @starved: the last piece was not there when @ready was @starved_at
+ * @starved_at: see @starved
  * @reinits: how often new initial data had appeared when the user was last told
  * @memory_size: of the VF, as the last identity record says
  * @identity_bytes: bytes of an identity record
- * @state: for the model's state, which the arc to STOP_COPY takes; constant, freed with
- *	the file
- * @state_room: bytes that fit in @state; constant
- * @state_len: bytes in @state
+ * @states: STATE records begun so far
  * @bytes: bytes of the records begun so far
  * @records: records begun so far
  */
 struct vfmig_save {
 	struct file *filp;
 	wait_queue_head_t wait;
+	atomic_t ready;
 	struct mutex read_lock;		/* readers */
 
 	struct mutex lock;		/* all below */
 	struct vfmig_device *vfdev;
 	bool stop_copy;
 	bool data_crc;
-	enum vfmig_save_stage stage;
+	bool ended;
 	enum vfmig_save_kind kind;
+	bool memory;
 	u8 head[sizeof(struct vfmig_record) + VFMIG_IDENTITY_MAX];
 	size_t head_len;
 	size_t head_pos;
 	u64 body_offset;
 	size_t body_left;
+	void *piece;
+	u64 piece_at;
+	size_t piece_len;
+	bool starved;
+	int starved_at;
 	u64 reinits;
 	u64 memory_size;
 	size_t identity_bytes;
-	void *state;
-	size_t state_room;
-	size_t state_len;
+	u64 states;
 	u64 bytes;
 	u64 records;
 };
@@ -119,7 +123,7 @@ static size_t vfmig_record_unread(const struct vfmig_save *save)
 
 /*
  * Begins a record whose header and fixed payload, @fixed bytes, are in @head,
- * and that goes on with @body bytes from @offset.
+ * and that goes on with @body bytes from @offset of device memory or of @piece.
  */
 static void vfmig_begin_record(struct vfmig_save *save, enum vfmig_save_kind kind, size_t fixed,
 			       u64 offset, size_t body)
@@ -127,30 +131,37 @@ static void vfmig_begin_record(struct vfmig_save *save, enum vfmig_save_kind kin
 	const struct vfmig_record *rec = (const void *)save->head;
 
 	save->kind = kind;
+	save->memory = le32_to_cpu(rec->type) == VFMIG_RECORD_MEMORY;
 	save->head_len = sizeof(*rec) + fixed;
 	save->head_pos = 0;
 	save->body_offset = offset;
 	save->body_left = body;
+	save->piece_at = offset;
+	save->piece_len = save->memory ? 0 : body;
 	save->bytes += save->head_len + body;
 	save->records++;
 	trace_vfmig_save_record(&save->vfdev->core.pdev->dev, le32_to_cpu(rec->type), offset,
 				fixed + body);
 }
 
-static void vfmig_begin_identity(struct vfmig_save *save, enum vfmig_save_kind kind)
+static int vfmig_begin_identity(struct vfmig_save *save, enum vfmig_save_kind kind)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 	struct vfmig_record *rec = (void *)save->head;
 	struct vfmig_vf_identity id = {};
 	size_t len;
+	int ret;
 
-	vfdev->ops->identity(vfdev->vf, &id);
+	ret = vfdev->ops->identity(vfdev->vf, &id);
+	if (ret)
+		return ret;
 	len = vfmig_identity_pack(&id, (void *)(rec + 1));
 	vfmig_record_init(rec, VFMIG_RECORD_IDENTITY, len);
 	vfmig_record_set_crc(rec, rec + 1, len);
 	vfmig_begin_record(save, kind, len, 0, 0);
 	save->memory_size = id.memory_size;
 	save->identity_bytes = save->head_len;
+	return 0;
 }
 
 /* Bytes of the identity record that is due since the VF's memory was resized, or 0 */
@@ -160,10 +171,15 @@ static size_t vfmig_identity_due(const struct vfmig_save *save,
 	return pending->memory_size == save->memory_size ? 0 : save->identity_bytes;
 }
 
-static u64 vfmig_pending_bytes(const struct vfmig_mem_pending *pending)
+/* Of a device without memory nothing is pending, ever */
+static void vfmig_get_mem_pending(const struct vfmig_save *save,
+				  struct vfmig_mem_pending *pending)
 {
-	return vfmig_count_bytes(&pending->initial) + vfmig_count_bytes(&pending->reinit) +
-	       vfmig_count_bytes(&pending->dirty);
+	struct vfmig_device *vfdev = save->vfdev;
+
+	*pending = (struct vfmig_mem_pending) { .memory_size = save->memory_size };
+	if (vfdev->ops->mem)
+		vfdev->ops->mem->pending(vfdev->vf, pending);
 }
 
 static enum vfmig_save_kind vfmig_run_kind(const struct vfmig_mem_run *run)
@@ -187,56 +203,146 @@ static u32 vfmig_page_crc(u32 crc, struct page *page)
 	return crc;
 }
 
+static int vfmig_crc_pages(struct vfmig_device *vfdev, const struct vfmig_mem_run *run, u32 *crc)
+{
+	for (u32 done = 0; done < run->length; done += VFMIG_GRANULE) {
+		struct page *page = vfdev->ops->mem->page(vfdev->vf, run->offset + done);
+
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		/* Without a page the VF was reset, and vfmig_copy_piece() gives zeroes */
+		*crc = vfmig_page_crc(*crc, page ?: ZERO_PAGE(0));
+		if (page)
+			put_page(page);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Read device memory that has no pages into @piece, as far as it fits */
+static int vfmig_fill_piece(struct vfmig_save *save, u64 offset, u64 left)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	size_t len = min_t(u64, left, VFMIG_STATE_CHUNK);
+	int ret;
+
+	save->piece_len = 0;
+	ret = vfdev->ops->mem->read(vfdev->vf, offset, save->piece, len);
+	if (ret)
+		return ret;
+	save->piece_at = offset;
+	save->piece_len = len;
+	return 0;
+}
+
+static int vfmig_crc_pieces(struct vfmig_save *save, const struct vfmig_mem_run *run, u32 *crc)
+{
+	u64 done;
+	int ret;
+
+	for (done = 0; done < run->length; done += save->piece_len) {
+		ret = vfmig_fill_piece(save, run->offset + done, run->length - done);
+		if (ret)
+			return ret;
+		*crc = vfmig_crc(*crc, save->piece, save->piece_len);
+		cond_resched();
+	}
+	return 0;
+}
+
 /*
  * CRC of a MEMORY record's payload.  The header comes before the data, so this reads the data
  * before it is copied to the user.  It is the same data: the VF is frozen.  A run has at most
  * VFMIG_MEMORY_MAX bytes, so @lock is not held for long.
  */
-static u32 vfmig_memory_crc(const struct vfmig_save *save, const struct vfmig_mem_run *run,
-			    const struct vfmig_extent *extent)
+static int vfmig_memory_crc(struct vfmig_save *save, const struct vfmig_mem_run *run,
+			    const struct vfmig_extent *extent, u32 *crc)
 {
-	struct vfmig_device *vfdev = save->vfdev;
-	u32 crc = vfmig_crc(0, extent, sizeof(*extent));
-
-	for (u32 done = 0; done < run->length; done += VFMIG_GRANULE) {
-		struct page *page = vfdev->ops->mem_page(vfdev->vf, run->offset + done);
-
-		/* Without a page the VF was reset, and vfmig_copy_piece() gives zeroes */
-		crc = vfmig_page_crc(crc, page ?: ZERO_PAGE(0));
-		if (page)
-			put_page(page);
-		cond_resched();
-	}
-	return crc;
+	*crc = vfmig_crc(0, extent, sizeof(*extent));
+	return save->vfdev->ops->mem->page ? vfmig_crc_pages(save->vfdev, run, crc) :
+					     vfmig_crc_pieces(save, run, crc);
 }
 
-static void vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *run)
+static int vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *run)
 {
 	struct vfmig_record *rec = (void *)save->head;
 	struct vfmig_extent *extent = (void *)(rec + 1);
 	size_t body = run->hole ? 0 : run->length;
+	int ret = 0;
+	u32 crc;
 
 	extent->offset = cpu_to_le64(run->offset);
 	extent->length = cpu_to_le64(run->length);
 	vfmig_record_init(rec, run->hole ? VFMIG_RECORD_HOLE : VFMIG_RECORD_MEMORY,
 			  sizeof(*extent) + body);
-	if (run->hole)
+	if (run->hole) {
 		vfmig_record_set_crc(rec, extent, sizeof(*extent));
-	else if (save->data_crc)
-		vfmig_record_set_payload_crc(rec, vfmig_memory_crc(save, run, extent));
-	else
+	} else if (save->data_crc) {
+		ret = vfmig_memory_crc(save, run, extent, &crc);
+		vfmig_record_set_payload_crc(rec, crc);
+	} else {
 		vfmig_record_set_extent_crc(rec, extent);
-	vfmig_begin_record(save, vfmig_run_kind(run), sizeof(*extent), run->offset, body);
+	}
+	if (!ret)
+		vfmig_begin_record(save, vfmig_run_kind(run), sizeof(*extent), run->offset, body);
+	return ret;
 }
 
-static void vfmig_begin_state(struct vfmig_save *save)
+/*
+ * Begins a record of what is pending of the device's memory.  Returns 1, 0 if nothing is, or
+ * a negative errno.
+ */
+static int vfmig_begin_memory(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_mem_pending pending;
+	struct vfmig_mem_run run;
+	int ret;
+
+	if (!vfdev->ops->mem)
+		return 0;
+	/* No run after a resize before the destination knows of it */
+	ret = vfdev->ops->mem->next(vfdev->vf, save->memory_size, &run);
+	if (ret < 0)
+		return ret;
+	if (ret)
+		return vfmig_begin_run(save, &run) ?: 1;
+	vfmig_get_mem_pending(save, &pending);
+	if (vfmig_identity_due(save, &pending))
+		return vfmig_begin_identity(save, VFMIG_SAVE_REINIT) ?: 1;
+	return 0;
+}
+
+static enum vfmig_save_kind vfmig_state_save_kind(enum vfmig_state_kind kind)
+{
+	switch (kind) {
+	case VFMIG_STATE_INITIAL:
+		return VFMIG_SAVE_INITIAL;
+	case VFMIG_STATE_REINIT:
+		return VFMIG_SAVE_REINIT;
+	case VFMIG_STATE_DIRTY:
+		return VFMIG_SAVE_DIRTY;
+	default:
+		return VFMIG_SAVE_TRAILER;
+	}
+}
+
+/* The same for the device's state */
+static int vfmig_begin_state(struct vfmig_save *save)
 {
 	struct vfmig_record *rec = (void *)save->head;
+	struct vfmig_device *vfdev = save->vfdev;
+	enum vfmig_state_kind kind = VFMIG_STATE_FINAL;
+	ssize_t len;
 
-	save->stage = VFMIG_STAGE_STATE;
-	vfmig_record_init(rec, VFMIG_RECORD_STATE, save->state_len);
-	vfmig_record_set_crc(rec, save->state, save->state_len);
-	vfmig_begin_record(save, VFMIG_SAVE_TRAILER, 0, 0, save->state_len);
+	len = vfdev->ops->state_read(vfdev->vf, save->piece, VFMIG_STATE_CHUNK, &kind);
+	if (len <= 0)
+		return len;
+	vfmig_record_init(rec, VFMIG_RECORD_STATE, len);
+	vfmig_record_set_crc(rec, save->piece, len);
+	vfmig_begin_record(save, vfmig_state_save_kind(kind), 0, 0, len);
+	save->states++;
+	return 1;
 }
 
 static void vfmig_begin_end(struct vfmig_save *save)
@@ -244,7 +350,7 @@ static void vfmig_begin_end(struct vfmig_save *save)
 	struct vfmig_record *rec = (void *)save->head;
 	struct vfmig_end *end = (void *)(rec + 1);
 
-	save->stage = VFMIG_STAGE_END;
+	save->ended = true;
 	end->bytes = cpu_to_le64(save->bytes);
 	end->records = cpu_to_le64(save->records);
 	vfmig_record_init(rec, VFMIG_RECORD_END, sizeof(*end));
@@ -252,71 +358,154 @@ static void vfmig_begin_end(struct vfmig_save *save)
 	vfmig_begin_record(save, VFMIG_SAVE_TRAILER, sizeof(*end), 0, 0);
 }
 
-/*
- * Begins a record of what is pending of the device's memory; false if nothing is.  What
- * becomes pending between the two looks is not passed over: a reader gets -ENOMSG only where
- * VFIO_MIG_GET_PRECOPY_INFO would have said 0.
+/**
+ * struct vfmig_unread - what is still to be read, in bytes of the stream
+ * @initial: the first full copy
+ * @reinit: new initial data, which comes next
+ * @dirty: what changed
+ * @trailer: what comes only when the VF is stopped
+ * @reinits: how often new initial data appeared
  */
-static bool vfmig_begin_memory(struct vfmig_save *save)
+struct vfmig_unread {
+	u64 initial;
+	u64 reinit;
+	u64 dirty;
+	u64 trailer;
+	u64 reinits;
+};
+
+/* Adds what is left of the record under way */
+static void vfmig_add_record(const struct vfmig_save *save, struct vfmig_unread *unread)
+{
+	size_t record = vfmig_record_unread(save);
+
+	switch (save->kind) {
+	case VFMIG_SAVE_INITIAL:
+		unread->initial += record;
+		break;
+	case VFMIG_SAVE_REINIT:
+		unread->reinit += record;
+		break;
+	case VFMIG_SAVE_DIRTY:
+		unread->dirty += record;
+		break;
+	case VFMIG_SAVE_TRAILER:
+		unread->trailer += record;
+		break;
+	}
+}
+
+static int vfmig_count_unread(struct vfmig_save *save, struct vfmig_unread *unread)
 {
 	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_state_pending state = {};
 	struct vfmig_mem_pending pending;
-	struct vfmig_mem_run run;
+	int ret;
 
-	do {
-		/* No run after a resize before the destination knows of it */
-		if (vfdev->ops->mem_next(vfdev->vf, save->memory_size, &run)) {
-			vfmig_begin_run(save, &run);
-			return true;
-		}
-		vfdev->ops->mem_pending(vfdev->vf, &pending);
-		if (vfmig_identity_due(save, &pending)) {
-			vfmig_begin_identity(save, VFMIG_SAVE_REINIT);
-			return true;
-		}
-	} while (vfmig_pending_bytes(&pending));
-	return false;
+	*unread = (struct vfmig_unread) {};
+	vfmig_get_mem_pending(save, &pending);
+	ret = vfdev->ops->state_pending(vfdev->vf, &state);
+	if (ret)
+		return ret;
+	unread->initial = vfmig_count_bytes(&pending.initial) + vfmig_state_bytes(state.initial);
+	unread->reinit = vfmig_count_bytes(&pending.reinit) + vfmig_state_bytes(state.reinit) +
+			 vfmig_identity_due(save, &pending);
+	unread->dirty = vfmig_count_bytes(&pending.dirty) + vfmig_state_bytes(state.dirty);
+	if (!save->ended)
+		unread->trailer = vfmig_state_bytes(state.final) + VFMIG_END_BYTES;
+	unread->reinits = pending.reinits + state.reinits;
+	vfmig_add_record(save, unread);
+	return 0;
+}
+
+/* Can anything be read of a VF that runs?  What VFIO_MIG_GET_PRECOPY_INFO would say. */
+static int vfmig_is_drained(struct vfmig_save *save)
+{
+	struct vfmig_unread unread;
+	int ret;
+
+	ret = vfmig_count_unread(save, &unread);
+	return ret ?: !(unread.initial + unread.reinit + unread.dirty);
 }
 
 /*
- * Sees to it that a record is under way.  Returns 1, 0 at the end of the stream,
- * -ENOMSG where there is nothing now but may be later.
+ * Sees to it that a record is under way.  Returns 1, 0 at the end of the stream, -ENOMSG where
+ * there is nothing now but may be later, or another errno.  What becomes pending between two
+ * looks is not passed over: a reader gets -ENOMSG only where VFIO_MIG_GET_PRECOPY_INFO would
+ * have said 0.
  */
 static int vfmig_need_record(struct vfmig_save *save)
 {
-	if (vfmig_record_unread(save) || vfmig_begin_memory(save))
+	int ret;
+
+	if (vfmig_record_unread(save))
 		return 1;
+	if (save->ended)
+		return 0;
+	do {
+		ret = vfmig_begin_memory(save) ?: vfmig_begin_state(save);
+		if (ret)
+			return ret;
+		if (save->stop_copy)
+			break;
+		ret = vfmig_is_drained(save);
+		if (ret < 0)
+			return ret;
+	} while (!ret);
+
 	if (!save->stop_copy)
 		return -ENOMSG;
-	if (save->stage == VFMIG_STAGE_END)
-		return 0;
-	if (save->stage == VFMIG_STAGE_MEMORY)
-		vfmig_begin_state(save);
-	else
-		vfmig_begin_end(save);
+	/* A stream without a state would make a device of nothing */
+	if (!save->states)
+		return -EIO;
+	vfmig_begin_end(save);
 	return 1;
 }
 
 /* The next piece of the record under way, of at most a granule */
-static void vfmig_get_piece(struct vfmig_save *save, struct vfmig_piece *piece)
+/* Of device memory that consists of pages */
+static int vfmig_get_page_piece(struct vfmig_save *save, struct vfmig_piece *piece)
 {
 	struct vfmig_device *vfdev = save->vfdev;
+	struct page *page;
 
+	piece->memory = true;
+	piece->offset = save->body_offset % VFMIG_GRANULE;
+	piece->len = min_t(size_t, VFMIG_GRANULE - piece->offset, save->body_left);
+	page = vfdev->ops->mem->page(vfdev->vf, save->body_offset - piece->offset);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	piece->page = page;
+	return 0;
+}
+
+static int vfmig_get_buffer_piece(struct vfmig_save *save, struct vfmig_piece *piece)
+{
+	int ret;
+
+	if (save->body_offset == save->piece_at + save->piece_len) {
+		ret = vfmig_fill_piece(save, save->body_offset, save->body_left);
+		if (ret)
+			return ret;
+	}
+	piece->buf = save->piece;
+	piece->offset = save->body_offset - save->piece_at;
+	piece->len = save->piece_len - piece->offset;
+	return 0;
+}
+
+static int vfmig_get_piece(struct vfmig_save *save, struct vfmig_piece *piece)
+{
 	*piece = (struct vfmig_piece) {};
 	if (save->head_pos < save->head_len) {
 		piece->buf = save->head;
 		piece->offset = save->head_pos;
 		piece->len = save->head_len - save->head_pos;
-	} else if (save->kind == VFMIG_SAVE_TRAILER) {
-		piece->buf = save->state;
-		piece->offset = save->body_offset;
-		piece->len = save->body_left;
-	} else {
-		piece->memory = true;
-		piece->offset = save->body_offset % VFMIG_GRANULE;
-		piece->page = vfdev->ops->mem_page(vfdev->vf, save->body_offset - piece->offset);
-		piece->len = min_t(size_t, VFMIG_GRANULE - piece->offset, save->body_left);
+		return 0;
 	}
+	if (save->memory && save->vfdev->ops->mem->page)
+		return vfmig_get_page_piece(save, piece);
+	return vfmig_get_buffer_piece(save, piece);
 }
 
 static size_t vfmig_copy_piece(const struct vfmig_piece *piece, struct iov_iter *to)
@@ -348,9 +537,24 @@ static void vfmig_check_end(struct vfmig_save *save)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 
-	if (vfdev && vfdev->ops->handed_over && save->stage == VFMIG_STAGE_END &&
-	    !vfmig_record_unread(save))
+	if (vfdev && vfdev->ops->handed_over && save->ended && !vfmig_record_unread(save))
 		vfdev->ops->handed_over(vfdev->vf);
+}
+
+/* Under @lock */
+static int vfmig_next_piece(struct vfmig_save *save, struct vfmig_piece *piece)
+{
+	int seen = atomic_read(&save->ready);
+	int ret;
+
+	if (!save->vfdev)
+		return -ENODEV;
+	ret = vfmig_need_record(save);
+	if (ret > 0)
+		ret = vfmig_get_piece(save, piece) ?: 1;
+	save->starved = ret == -EAGAIN;
+	save->starved_at = seen;
+	return ret;
 }
 
 /* Bytes copied, 0 at the end of the stream, or a negative errno */
@@ -361,12 +565,9 @@ static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 	int ret;
 
 	scoped_guard(mutex, &save->lock) {
-		if (!save->vfdev)
-			return -ENODEV;
-		ret = vfmig_need_record(save);
+		ret = vfmig_next_piece(save, &piece);
 		if (ret <= 0)
 			return ret;
-		vfmig_get_piece(save, &piece);
 	}
 	copied = vfmig_copy_piece(&piece, to);
 	scoped_guard(mutex, &save->lock) {
@@ -374,6 +575,19 @@ static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 		vfmig_check_end(save);
 	}
 	return copied ? copied : -EFAULT;
+}
+
+/* Is the piece still being made that a reader wanted?  Under @lock, or by the reader. */
+static bool vfmig_is_starved(const struct vfmig_save *save)
+{
+	return save->starved && save->starved_at == atomic_read(&save->ready);
+}
+
+/* Waits for a piece that is being made; the device, not the user, is what ends this */
+static int vfmig_wait_for_piece(struct vfmig_save *save)
+{
+	return wait_event_interruptible(save->wait, !vfmig_is_starved(save) ||
+					!READ_ONCE(save->vfdev));
 }
 
 static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
@@ -389,6 +603,11 @@ static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	}
 	while (iov_iter_count(to)) {
 		ret = vfmig_read_piece(save, to);
+		if (ret == -EAGAIN && !done && !(iocb->ki_filp->f_flags & O_NONBLOCK)) {
+			ret = vfmig_wait_for_piece(save);
+			if (!ret)
+				continue;
+		}
 		if (ret <= 0)
 			break;
 		done += ret;
@@ -400,85 +619,35 @@ static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return done ? done : ret;
 }
 
-/**
- * struct vfmig_unread - what is still to be read of the device's memory, in bytes
- * @initial: of the first full copy
- * @reinit: new initial data, which comes next
- * @dirty: what changed
- */
-struct vfmig_unread {
-	u64 initial;
-	u64 reinit;
-	u64 dirty;
-};
-
-static void vfmig_count_unread(struct vfmig_save *save, const struct vfmig_mem_pending *pending,
-			       struct vfmig_unread *unread)
-{
-	size_t record = vfmig_record_unread(save);
-
-	unread->initial = vfmig_count_bytes(&pending->initial);
-	unread->reinit = vfmig_count_bytes(&pending->reinit) + vfmig_identity_due(save, pending);
-	unread->dirty = vfmig_count_bytes(&pending->dirty);
-
-	switch (save->kind) {
-	case VFMIG_SAVE_INITIAL:
-		unread->initial += record;
-		break;
-	case VFMIG_SAVE_REINIT:
-		unread->reinit += record;
-		break;
-	case VFMIG_SAVE_DIRTY:
-		unread->dirty += record;
-		break;
-	case VFMIG_SAVE_TRAILER:
-		break;
-	}
-}
-
-static u64 vfmig_memory_unread(struct vfmig_save *save)
-{
-	struct vfmig_device *vfdev = save->vfdev;
-	struct vfmig_mem_pending pending;
-	struct vfmig_unread unread;
-
-	vfdev->ops->mem_pending(vfdev->vf, &pending);
-	vfmig_count_unread(save, &pending, &unread);
-	return unread.initial + unread.reinit + unread.dirty;
-}
-
-static u64 vfmig_trailer_unread(struct vfmig_save *save)
-{
-	struct vfmig_device *vfdev = save->vfdev;
-	size_t state = save->stop_copy ? save->state_len : vfdev->ops->state_size(vfdev->vf);
-	u64 unread = 0;
-
-	if (save->stage < VFMIG_STAGE_STATE)
-		unread += sizeof(struct vfmig_record) + state;
-	if (save->stage < VFMIG_STAGE_END)
-		unread += VFMIG_END_BYTES;
-	if (save->kind == VFMIG_SAVE_TRAILER)
-		unread += vfmig_record_unread(save);
-	return unread;
-}
-
 /* Bytes that a reader would still get if the VF were stopped now */
-u64 vfmig_save_unread(struct vfmig_save *save)
+int vfmig_save_unread(struct vfmig_save *save, u64 *bytes)
 {
+	struct vfmig_unread unread;
+	int ret;
+
 	guard(mutex)(&save->lock);
-	return vfmig_memory_unread(save) + vfmig_trailer_unread(save);
+	ret = vfmig_count_unread(save, &unread);
+	*bytes = unread.initial + unread.reinit + unread.dirty + unread.trailer;
+	return ret;
 }
 
-/* The same for a VF that no session is on for */
-u64 vfmig_save_estimate(struct vfmig_device *vfdev)
+/* The same for a VF that no save is on for */
+int vfmig_save_estimate(struct vfmig_device *vfdev, u64 *bytes)
 {
+	struct vfmig_state_pending state = {};
 	struct vfmig_vf_identity id = {};
-	struct vfmig_mem_count count;
+	struct vfmig_mem_count count = {};
+	int ret;
 
-	vfdev->ops->identity(vfdev->vf, &id);
-	vfdev->ops->mem_allocated(vfdev->vf, &count);
-	return vfmig_identity_bytes(&id) + vfmig_count_bytes(&count) +
-	       sizeof(struct vfmig_record) + vfdev->ops->state_size(vfdev->vf) + VFMIG_END_BYTES;
+	ret = vfdev->ops->identity(vfdev->vf, &id) ?:
+	      vfdev->ops->state_pending(vfdev->vf, &state);
+	if (ret)
+		return ret;
+	if (vfdev->ops->mem)
+		vfdev->ops->mem->allocated(vfdev->vf, &count);
+	*bytes = vfmig_identity_bytes(&id) + vfmig_count_bytes(&count) +
+		 vfmig_state_bytes(state.final) + VFMIG_END_BYTES;
+	return 0;
 }
 
 static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *table)
@@ -490,50 +659,55 @@ static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *tab
 	guard(mutex)(&save->lock);
 	if (!save->vfdev)
 		return EPOLLIN | EPOLLRDNORM | EPOLLERR | EPOLLHUP;
+	if (vfmig_is_starved(save))
+		return 0;
 	/* Always readable, be it for the end of the stream */
 	if (save->stop_copy)
 		return EPOLLIN | EPOLLRDNORM;
-	return vfmig_memory_unread(save) ? EPOLLIN | EPOLLRDNORM : 0;
+	/* An error is for read() to tell */
+	return vfmig_is_drained(save) == 1 ? 0 : EPOLLIN | EPOLLRDNORM;
 }
 
 /*
  * For a user that knows of REINIT: once for what appeared since the last time, if it was not
  * read already
  */
-static void vfmig_report_reinit(struct vfmig_save *save, const struct vfmig_mem_pending *pending,
-				struct vfmig_unread *unread, struct vfio_precopy_info *info)
+static void vfmig_report_reinit(struct vfmig_save *save, struct vfmig_unread *unread,
+				struct vfio_precopy_info *info)
 {
 	info->flags = 0;
-	if (pending->reinits == save->reinits)
+	if (unread->reinits == save->reinits)
 		return;
-	save->reinits = pending->reinits;
+	save->reinits = unread->reinits;
 	if (!unread->reinit)
 		return;
 	info->flags = VFIO_PRECOPY_INFO_REINIT;
 	/* What is left of this record comes before the new initial data */
 	if (save->kind == VFMIG_SAVE_DIRTY) {
 		save->kind = VFMIG_SAVE_REINIT;
-		vfmig_count_unread(save, pending, unread);
+		unread->dirty -= vfmig_record_unread(save);
+		unread->reinit += vfmig_record_unread(save);
 	}
 }
 
 static int vfmig_precopy_info(struct vfmig_save *save, struct vfio_precopy_info *info)
 {
-	struct vfmig_mem_pending pending;
 	struct vfmig_device *vfdev;
 	struct vfmig_unread unread;
 	bool v2;
+	int ret;
 
 	guard(mutex)(&save->lock);
 	vfdev = save->vfdev;
 	if (!vfdev || save->stop_copy)
 		return -EINVAL;
 
-	vfdev->ops->mem_pending(vfdev->vf, &pending);
-	vfmig_count_unread(save, &pending, &unread);
+	ret = vfmig_count_unread(save, &unread);
+	if (ret)
+		return ret;
 	v2 = vfmig_compat_precopy_info_v2(&vfdev->core.vdev);
 	if (v2)
-		vfmig_report_reinit(save, &pending, &unread, info);
+		vfmig_report_reinit(save, &unread, info);
 	info->initial_bytes = unread.initial + (v2 ? unread.reinit : 0);
 	info->dirty_bytes = unread.dirty + (v2 ? 0 : unread.reinit);
 	return 0;
@@ -561,14 +735,17 @@ static long vfmig_save_ioctl(struct file *filp, unsigned int cmd, unsigned long 
 	return copy_to_user((void __user *)arg, &info, size) ? -EFAULT : 0;
 }
 
-static int vfmig_save_release(struct inode *inode, struct file *filp)
+static void vfmig_save_free(struct vfmig_save *save)
 {
-	struct vfmig_save *save = filp->private_data;
-
 	mutex_destroy(&save->lock);
 	mutex_destroy(&save->read_lock);
-	kvfree(save->state);
+	kvfree(save->piece);
 	kfree(save);
+}
+
+static int vfmig_save_release(struct inode *inode, struct file *filp)
+{
+	vfmig_save_free(filp->private_data);
 	return 0;
 }
 
@@ -581,39 +758,54 @@ static const struct file_operations vfmig_save_fops = {
 	.release = vfmig_save_release,
 };
 
+/* All that reading needs is allocated now, as the guest may be running: later it waits */
+static struct vfmig_save *vfmig_save_alloc(struct vfmig_device *vfdev)
+{
+	struct vfmig_save *save;
+
+	save = kzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
+	if (!save)
+		return NULL;
+	save->piece = kvzalloc(VFMIG_STATE_CHUNK, GFP_KERNEL_ACCOUNT);
+	if (!save->piece) {
+		kfree(save);
+		return NULL;
+	}
+	save->vfdev = vfdev;
+	init_waitqueue_head(&save->wait);
+	mutex_init(&save->read_lock);
+	mutex_init(&save->lock);
+	return save;
+}
+
 /*
- * A session's data fd; device memory is tracked already.  Under the state_mutex.
+ * The data fd of a save, which the PF driver begins next.  Under the state_mutex.
  * Ended by vfmig_save_end(), which drops the driver's reference to the file.
  */
 struct vfmig_save *vfmig_save_create(struct vfmig_device *vfdev)
 {
 	struct vfmig_save *save;
 	struct file *filp;
+	int ret;
 
-	save = kzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
+	save = vfmig_save_alloc(vfdev);
 	if (!save)
 		return ERR_PTR(-ENOMEM);
-	save->state_room = vfdev->ops->state_max(vfdev->vf);
-	/* Now, as the guest may be running: later it waits */
-	save->state = kvzalloc(save->state_room, GFP_KERNEL_ACCOUNT);
-	if (!save->state) {
-		kfree(save);
-		return ERR_PTR(-ENOMEM);
-	}
+	ret = vfmig_begin_identity(save, VFMIG_SAVE_INITIAL);
+	if (ret)
+		goto err;
 	filp = anon_inode_getfile("[vfmig-save]", &vfmig_save_fops, save, O_RDONLY);
 	if (IS_ERR(filp)) {
-		kvfree(save->state);
-		kfree(save);
-		return ERR_CAST(filp);
+		ret = PTR_ERR(filp);
+		goto err;
 	}
 	stream_open(filp->f_inode, filp);
 	save->filp = filp;
-	save->vfdev = vfdev;
-	init_waitqueue_head(&save->wait);
-	mutex_init(&save->read_lock);
-	mutex_init(&save->lock);
-	vfmig_begin_identity(save, VFMIG_SAVE_INITIAL);
 	return save;
+
+err:
+	vfmig_save_free(save);
+	return ERR_PTR(ret);
 }
 
 struct file *vfmig_save_file(struct vfmig_save *save)
@@ -621,29 +813,17 @@ struct file *vfmig_save_file(struct vfmig_save *save)
 	return save->filp;
 }
 
-/*
- * The VF is frozen: take its state, so that nothing but the copy to the user can
- * fail from now on.  Under the state_mutex.
- */
-int vfmig_save_enter_stop_copy(struct vfmig_save *save)
+/* The VF is frozen, and what is left can be read.  Under the state_mutex. */
+void vfmig_save_enter_stop_copy(struct vfmig_save *save)
 {
-	struct vfmig_device *vfdev = save->vfdev;
-	ssize_t len;
-
-	len = vfdev->ops->state_save(vfdev->vf, save->state, save->state_room);
-	if (len < 0)
-		return len;
-
 	scoped_guard(mutex, &save->lock) {
-		save->state_len = len;
 		save->stop_copy = true;
 		save->data_crc = READ_ONCE(data_crc);
 	}
 	wake_up_interruptible_poll(&save->wait, EPOLLIN | EPOLLRDNORM);
-	return 0;
 }
 
-/* The session is over: reads fail with -ENODEV.  Under the state_mutex. */
+/* The save is over: reads fail with -ENODEV.  Under the state_mutex. */
 void vfmig_save_end(struct vfmig_save *save)
 {
 	scoped_guard(mutex, &save->lock)
@@ -652,8 +832,9 @@ void vfmig_save_end(struct vfmig_save *save)
 	fput(save->filp);
 }
 
-/* Memory became dirty.  Atomic context. */
+/* There is something to read.  Atomic context. */
 void vfmig_save_wake(struct vfmig_save *save)
 {
+	atomic_inc(&save->ready);
 	wake_up_interruptible_poll(&save->wait, EPOLLIN | EPOLLRDNORM);
 }

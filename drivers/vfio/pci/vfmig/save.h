@@ -13,11 +13,11 @@ struct vfmig_save;
 
 struct vfmig_save *vfmig_save_create(struct vfmig_device *vfdev);
 struct file *vfmig_save_file(struct vfmig_save *save);
-int vfmig_save_enter_stop_copy(struct vfmig_save *save);
+void vfmig_save_enter_stop_copy(struct vfmig_save *save);
 void vfmig_save_end(struct vfmig_save *save);
-u64 vfmig_save_unread(struct vfmig_save *save);
+int vfmig_save_unread(struct vfmig_save *save, u64 *unread);
 void vfmig_save_wake(struct vfmig_save *save);
 
-u64 vfmig_save_estimate(struct vfmig_device *vfdev);
+int vfmig_save_estimate(struct vfmig_device *vfdev, u64 *bytes);
 
 #endif /* _VFMIG_SAVE_H */

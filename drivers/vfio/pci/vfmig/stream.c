@@ -4,6 +4,7 @@
  * include/uapi/linux/vfmig.h.
  */
 #include <linux/crc32c.h>
+#include <linux/math.h>
 #include <linux/string.h>
 
 #include <asm/byteorder.h>
@@ -85,4 +86,10 @@ u64 vfmig_count_bytes(const struct vfmig_mem_count *count)
 {
 	return count->granules * VFMIG_GRANULE + count->data_runs * VFMIG_MEMORY_OVERHEAD +
 	       count->hole_runs * VFMIG_HOLE_BYTES;
+}
+
+/* Size of the records for @bytes of state in bytes */
+u64 vfmig_state_bytes(u64 bytes)
+{
+	return bytes + DIV_ROUND_UP_ULL(bytes, VFMIG_STATE_CHUNK) * sizeof(struct vfmig_record);
 }

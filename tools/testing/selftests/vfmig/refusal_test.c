@@ -379,10 +379,8 @@ TEST_F(refused, records_out_of_order)
 		{ "no identity", "mse" },
 		{ "state first", "se" },
 		{ "end first", "e" },
-		{ "identity after the state", "imsie" },
 		{ "no state", "ime" },
 		{ "two states", "isse" },
-		{ "memory after the state", "imsme" },
 		{ "more after the end", "imsem" },
 		{ "two ends", "imsee" },
 	};

@@ -246,6 +246,35 @@ TEST_F(stream, old_version_of_the_format_is_taken)
 	EXPECT_TRUE(medium_is(rig, self->buf, self->medium));
 }
 
+#define CHECKED	(VFMIG_RECORD_MANDATORY | VFMIG_RECORD_PAYLOAD_CRC)
+
+/* The state in pieces, with the memory between them and another identity: version 1.2 */
+TEST_F(stream, state_comes_in_pieces_between_memory)
+{
+	struct stream_record *state = stream_find(self->records, self->n, VFMIG_RECORD_STATE);
+	u64 length = state->header->length, done = 0;
+	struct rig *rig = &self->rig;
+	struct blob pieces = {};
+
+	stream_add_record(&pieces, &self->records[0]);
+	for (unsigned int i = 1; i < self->n - 2; i++) {
+		u64 piece = (length - done) / 3;
+
+		stream_add(&pieces, VFMIG_RECORD_STATE, CHECKED,
+			   state->payload + done, piece);
+		done += piece;
+		stream_add_record(&pieces, &self->records[i]);
+		stream_add_record(&pieces, &self->records[0]);
+	}
+	stream_add(&pieces, VFMIG_RECORD_STATE, CHECKED, state->payload + done,
+		   length - done);
+	stream_add_end(&pieces);
+
+	rig_land(rig, &pieces, RUNNING);
+	EXPECT_TRUE(medium_is(rig, self->buf, self->medium));
+	blob_free(&pieces);
+}
+
 TEST_F(stream, what_the_destination_had_is_gone)
 {
 	struct rig *rig = &self->rig;

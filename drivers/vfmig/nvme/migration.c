@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What moves a controller: who it is, a save, and a load (include/linux/vfmig.h).  The bytes
+ * of its state are in state.c, its medium is in ../memory/.
+ */
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#include "nvme.h"
+
+#define VFMIG_NVME_MODEL_NAME		"nvme"
+#define VFMIG_NVME_STATE_VERSION	3
+/*
+ * The oldest that is taken.  The identity of versions 1 and 2 has no digest, and what a guest
+ * saw of those devices was something else: two LBA formats, or no limits of deallocation.
+ */
+#define VFMIG_NVME_STATE_OLDEST		3
+
+int vfmig_nvme_identity(void *vf, struct vfmig_vf_identity *id)
+{
+	struct vfmig_nvme *ctrl = vf;
+	struct vfmig_nvme_identity data = {
+		.lba_shift = cpu_to_le16(ctrl->lba_shift),
+		.queues = cpu_to_le16(READ_ONCE(ctrl->queues)),
+		.vectors = cpu_to_le16(VFMIG_NVME_VECTORS),
+		.digest = cpu_to_le32(ctrl->digest),
+	};
+
+	*id = (struct vfmig_vf_identity) {
+		.model = VFMIG_NVME_MODEL_NAME,
+		.model_version = VFMIG_NVME_STATE_VERSION,
+		.memory_size = READ_ONCE(ctrl->media.size),
+		.data_length = sizeof(data),
+	};
+	memcpy(id->data, &data, sizeof(data));
+	return 0;
+}
+
+static bool version_known(u32 version)
+{
+	return version >= VFMIG_NVME_STATE_OLDEST && version <= VFMIG_NVME_STATE_VERSION;
+}
+
+/* With the load's lock held */
+static const char *looks_different(struct vfmig_nvme *ctrl, u32 digest)
+{
+	scnprintf(ctrl->load_why, sizeof(ctrl->load_why),
+		  "looks different to a guest: digest %#010x, not %#010x: made by another version",
+		  digest, ctrl->digest);
+	return ctrl->load_why;
+}
+
+const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_identity *id)
+{
+	const struct vfmig_nvme_identity *data = (const void *)id->data;
+	struct vfmig_nvme *ctrl = vf;
+
+	if (!version_known(id->model_version))
+		return "its device is of a version that is not known here";
+	if (id->data_length != sizeof(*data) || data->reserved)
+		return "its NVMe part makes no sense";
+	if (id->memory_size != READ_ONCE(ctrl->media.size))
+		return "its medium is of another size";
+	if (le16_to_cpu(data->lba_shift) != ctrl->lba_shift)
+		return "its LBA format is another";
+	if (!data->queues || le16_to_cpu(data->queues) > ctrl->max_queues)
+		return "it has more queues";
+	if (le16_to_cpu(data->vectors) > VFMIG_NVME_VECTORS)
+		return "it has more vectors";
+
+	guard(mutex)(&ctrl->load.lock);
+	if (le32_to_cpu(data->digest) != ctrl->digest)
+		return looks_different(ctrl, le32_to_cpu(data->digest));
+	vfmig_memory_load_expect(&ctrl->load, id->memory_size);
+	return NULL;
+}
+
+int vfmig_nvme_save_start(void *vf, bool precopy)
+{
+	struct vfmig_nvme *ctrl = vf;
+	int ret;
+
+	guard(mutex)(&ctrl->save_lock);
+	if (ctrl->saved.data)
+		return -EBUSY;
+	ret = vfmig_blob_alloc(&ctrl->saved, vfmig_nvme_state_max());
+	if (ret)
+		return ret;
+
+	guard(vfmig_nvme)(ctrl);
+	ret = vfmig_memory_track_start(&ctrl->media);
+	if (ret)
+		vfmig_blob_free(&ctrl->saved);
+	return ret;
+}
+
+/* All of the state at once, so that a reset has no part in it */
+int vfmig_nvme_save_final(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+	ssize_t len;
+
+	guard(mutex)(&ctrl->save_lock);
+	guard(vfmig_nvme)(ctrl);
+	if (!vfmig_is_frozen(&ctrl->running))
+		return -ECANCELED;
+	len = vfmig_nvme_state_save(ctrl, ctrl->saved.data, ctrl->saved.room);
+	if (len < 0)
+		return len;
+	ctrl->saved.length = len;
+	return 0;
+}
+
+/* With what only the session needed */
+int vfmig_nvme_save_stop(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->save_lock);
+	vfmig_blob_free(&ctrl->saved);
+	vfmig_memory_track_stop(&ctrl->media);
+	if (READ_ONCE(ctrl->media.emptied)) {
+		guard(vfmig_nvme)(ctrl);
+		vfmig_memory_reap(&ctrl->media);
+	}
+	return 0;
+}
+
+int vfmig_nvme_state_pending(void *vf, struct vfmig_state_pending *pending)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->save_lock);
+	*pending = (struct vfmig_state_pending) {
+		.final = ctrl->saved.length ? vfmig_blob_left(&ctrl->saved) :
+					      vfmig_nvme_state_size(ctrl),
+	};
+	return 0;
+}
+
+ssize_t vfmig_nvme_state_read(void *vf, void *buf, size_t size, enum vfmig_state_kind *kind)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->save_lock);
+	*kind = VFMIG_STATE_FINAL;
+	return vfmig_blob_take(&ctrl->saved, buf, size);
+}
+
+/* A reset may have been faster */
+void vfmig_nvme_handed_over(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(vfmig_nvme)(ctrl);
+	if (!vfmig_is_frozen(&ctrl->running))
+		return;
+	vfmig_nvme_ident_give(ctrl);
+	ctrl->moved = true;
+}
+
+static void vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_memory_count(&ctrl->media, count);
+}
+
+static void vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_memory_pending(&ctrl->media, pending);
+}
+
+static int vfmig_nvme_mem_next(void *vf, u64 size, struct vfmig_mem_run *run)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_memory_next(&ctrl->media, size, run);
+}
+
+static struct page *vfmig_nvme_mem_page(void *vf, u64 offset)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_memory_get_page(&ctrl->media, offset);
+}
+
+static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return vfmig_memory_load_page(&ctrl->load, offset, page);
+}
+
+/* The worker frees what goes: it has nothing else to do */
+static int vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_memory_load_hole(&ctrl->load, offset, length);
+	vfmig_worker_kick(&ctrl->worker);
+	return 0;
+}
+
+const struct vfmig_mem_ops vfmig_nvme_mem_ops = {
+	.allocated = vfmig_nvme_mem_allocated,
+	.pending = vfmig_nvme_mem_pending,
+	.next = vfmig_nvme_mem_next,
+	.page = vfmig_nvme_mem_page,
+	.load_page = vfmig_nvme_load_page,
+	.load_hole = vfmig_nvme_load_hole,
+};
+
+int vfmig_nvme_load_start(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+	int ret;
+
+	ret = vfmig_memory_load_start(&ctrl->load);
+	if (ret)
+		return ret;
+	scoped_guard(mutex, &ctrl->load.lock)
+		ret = vfmig_blob_alloc(&ctrl->loaded, vfmig_nvme_state_max());
+	if (ret)
+		vfmig_memory_load_abort(&ctrl->load);
+	return ret;
+}
+
+int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, const char **why)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	guard(mutex)(&ctrl->load.lock);
+	*why = NULL;
+	if (!ctrl->loaded.data)
+		*why = "no load is on";
+	else if (!version_known(version))
+		*why = "version of the state";
+	else if (vfmig_blob_append(&ctrl->loaded, buf, size))
+		*why = "too long";
+	return *why ? -EINVAL : 0;
+}
+
+int vfmig_nvme_load_commit(void *vf, const char **why)
+{
+	struct vfmig_nvme *ctrl = vf;
+	struct vfmig_blob *state = &ctrl->loaded;
+
+	guard(mutex)(&ctrl->load.lock);
+	*why = NULL;
+	if (!vfmig_memory_load_is_on(&ctrl->load))
+		*why = "no load is on";
+	else if (vfmig_memory_load_lost(&ctrl->load))
+		*why = "the medium was smaller meanwhile, and lost data";
+	if (*why)
+		return -EINVAL;
+
+	scoped_guard(vfmig_nvme, ctrl) {
+		*why = vfmig_is_frozen(&ctrl->running) ?
+		       vfmig_nvme_state_check(ctrl, state->data, state->length) :
+		       "the device was reset";
+		if (*why)
+			return -EINVAL;
+		vfmig_memory_load_commit(&ctrl->load);
+		vfmig_nvme_state_apply(ctrl, state->data);
+		ctrl->moved = false;
+	}
+	vfmig_blob_free(state);
+	return 0;
+}
+
+void vfmig_nvme_load_abort(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_memory_load_abort(&ctrl->load);
+	guard(mutex)(&ctrl->load.lock);
+	vfmig_blob_free(&ctrl->loaded);
+}
