@@ -42,7 +42,7 @@ struct vfmig_need {
 	const char *why;
 };
 
-#define NEED(ops, op, why)	{ #op, (ops)->op, why }
+#define NEED(op, why)	{ #op, op, why }
 
 static int vfmig_check_needs(struct pci_dev *pdev, const struct vfmig_need *needs,
 			     unsigned int count)
@@ -64,24 +64,24 @@ static int vfmig_check_vf_ops(struct pci_dev *pdev, const struct vfmig_vf_ops *o
 	const char *p2p = ops->migration_flags & VFIO_MIGRATION_P2P ? "P2P" : NULL;
 	const char *all = "every device";
 	const struct vfmig_need needs[] = {
-		NEED(ops, owner, all),
-		NEED(ops, find, all),
-		NEED(ops, open, all),
-		NEED(ops, close, all),
-		NEED(ops, bar_read, trapped),
-		NEED(ops, bar_write, trapped),
-		NEED(ops, quiesce, p2p),
-		NEED(ops, resume, p2p),
-		NEED(ops, freeze, all),
-		NEED(ops, thaw, all),
-		NEED(ops, identity, all),
-		NEED(ops, identity_check, all),
-		NEED(ops, save_start, all),
-		NEED(ops, state_pending, all),
-		NEED(ops, state_read, all),
-		NEED(ops, load_start, all),
-		NEED(ops, load_state, all),
-		NEED(ops, load_commit, all),
+		NEED(ops->owner, all),
+		NEED(ops->find, all),
+		NEED(ops->open, all),
+		NEED(ops->close, all),
+		NEED(ops->bar_read, trapped),
+		NEED(ops->bar_write, trapped),
+		NEED(ops->quiesce, p2p),
+		NEED(ops->resume, p2p),
+		NEED(ops->freeze, all),
+		NEED(ops->thaw, all),
+		NEED(ops->identity, all),
+		NEED(ops->identity_check, all),
+		NEED(ops->save_start, all),
+		NEED(ops->state_pending, all),
+		NEED(ops->state_read, all),
+		NEED(ops->load_start, all),
+		NEED(ops->load_state, all),
+		NEED(ops->load_commit, all),
 	};
 
 	return vfmig_check_needs(pdev, needs, ARRAY_SIZE(needs));
@@ -91,12 +91,12 @@ static int vfmig_check_mem_ops(struct pci_dev *pdev, const struct vfmig_mem_ops 
 {
 	const char *all = "device memory";
 	const struct vfmig_need needs[] = {
-		NEED(mem, allocated, all),
-		NEED(mem, pending, all),
-		NEED(mem, next, all),
-		NEED(mem, page, mem->read ? NULL : "device memory without read"),
-		NEED(mem, load_page, mem->load_data ? NULL : "device memory without load_data"),
-		NEED(mem, load_hole, all),
+		NEED(mem->allocated, all),
+		NEED(mem->pending, all),
+		NEED(mem->next, all),
+		NEED(mem->page, mem->read ? NULL : "device memory without read"),
+		NEED(mem->load_page, mem->load_data ? NULL : "device memory without load_data"),
+		NEED(mem->load_hole, all),
 	};
 
 	return vfmig_check_needs(pdev, needs, ARRAY_SIZE(needs));
@@ -105,9 +105,9 @@ static int vfmig_check_mem_ops(struct pci_dev *pdev, const struct vfmig_mem_ops 
 static int vfmig_check_log_ops(struct pci_dev *pdev, const struct vfmig_log_ops *log)
 {
 	const struct vfmig_need needs[] = {
-		NEED(log, start, "a log"),
-		NEED(log, stop, "a log"),
-		NEED(log, report, "a log"),
+		NEED(log->start, "a log"),
+		NEED(log->stop, "a log"),
+		NEED(log->report, "a log"),
 	};
 
 	return vfmig_check_needs(pdev, needs, ARRAY_SIZE(needs));

@@ -407,8 +407,8 @@ struct vfmig_vf_ops {
 	int (*state_pending)(void *vf, struct vfmig_state_pending *pending);
 
 	/**
-	 * @state_read: Write the next piece of the state to @buf, at most @size bytes, and what
-	 * it belonged to to @kind.  @size is VFMIG_STATE_CHUNK.  A piece is of one kind.  The
+	 * @state_read: Write the next piece of the state to @buf, at most @size bytes, and its
+	 * kind to @kind.  @size is VFMIG_STATE_CHUNK.  A piece is of one kind.  The
 	 * sizes that a user is told are exact if a piece is shorter than @size only where it
 	 * is the last of its kind for now.  Kinds come in the order of &enum vfmig_state_kind.
 	 * Returns the number of bytes, or 0 if there is no more now: the end of the state after

@@ -100,6 +100,8 @@ static inline bool vfmig_memory_load_is_on(const struct vfmig_memory_load *load)
 /**
  * vfmig_memory_load_lost() - was data lost, as the memory was smaller for a time?
  * @load: a load that is on; the caller holds its lock
+ *
+ * Return: true if so.
  */
 static inline bool vfmig_memory_load_lost(const struct vfmig_memory_load *load)
 {

@@ -47,6 +47,8 @@ void vfmig_blob_free(struct vfmig_blob *blob);
 /**
  * vfmig_blob_left() - bytes that vfmig_blob_take() has still to hand out
  * @blob: the buffer
+ *
+ * Return: the number of bytes.
  */
 static inline size_t vfmig_blob_left(const struct vfmig_blob *blob)
 {
