@@ -109,19 +109,17 @@ static int check_params(void)
 
 static struct vfmig_fabric *create_fabric(void)
 {
-	const struct vfmig_fabric_desc desc = {
+	struct vfmig_fabric_desc desc = {
 		.owner = THIS_MODULE,
-		.vendor = VFMIG_PCI_VENDOR_ID,
 		.num_pfs = num_pfs,
 		.total_vfs = VFMIG_MAX_VFS,
 		.vf_driver = "vfmig_vfio_pci",
-		.pf = {
-			.device = VFMIG_PCI_DEVICE_ID_PF,
-			.class = PCI_CLASS_ACCELERATOR_PROCESSING << 8,
-		},
-		.vf = vfmig_model->fn,
+		.num_descs = 1,
+		.descs = { &vfmig_model->desc },
 	};
 
+	for (unsigned int i = 0; i < num_pfs; i++)
+		desc.pfs[i] = &vfmig_model->desc;
 	return vfmig_fabric_create(&desc);
 }
 

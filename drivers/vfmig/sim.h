@@ -40,7 +40,7 @@ struct vfmig_vf_config {
 
 /**
  * struct vfmig_model - a device model, which implements the VFs
- * @fn: config space of a VF
+ * @desc: config space of a PF and its VFs
  * @init: called at module init; returns 0 or a negative errno
  * @exit: called at module exit
  * @create: create a device behind function @fn, in its power-on state and with an
@@ -59,7 +59,7 @@ struct vfmig_vf_config {
  * @vf_ops: callbacks for the variant driver; its find is vfmig_pf_find()
  */
 struct vfmig_model {
-	struct vfmig_fn_desc fn;
+	struct vfmig_pf_desc desc;
 	int (*init)(void);
 	void (*exit)(void);
 	void *(*create)(struct vfmig_fn *fn, const struct vfmig_vf_config *config);

@@ -81,12 +81,35 @@ static bool vfmig_fn_desc_is_valid(const struct vfmig_fn_desc *desc)
 	return !desc->msix_vectors || vfmig_msix_is_valid(desc);
 }
 
+/* BARs of a PF get their addresses too late for vfmig_bars_take() */
+static bool vfmig_pf_desc_is_valid(const struct vfmig_pf_desc *desc)
+{
+	return !memchr_inv(desc->pf.bar_size, 0, sizeof(desc->pf.bar_size)) &&
+	       vfmig_fn_desc_is_valid(&desc->pf) && vfmig_fn_desc_is_valid(&desc->vf);
+}
+
+static bool vfmig_has_desc(const struct vfmig_fabric_desc *desc, const struct vfmig_pf_desc *pf)
+{
+	for (unsigned int i = 0; i < desc->num_descs; i++)
+		if (desc->descs[i] == pf)
+			return true;
+	return false;
+}
+
 static bool vfmig_desc_is_valid(const struct vfmig_fabric_desc *desc)
 {
-	return in_range(desc->num_pfs, 1, VFMIG_MAX_PFS) &&
-	       in_range(desc->total_vfs, 1, VFMIG_MAX_VFS) &&
-	       desc->vf_driver && vfmig_fn_desc_is_valid(&desc->pf) &&
-	       vfmig_fn_desc_is_valid(&desc->vf);
+	if (!in_range(desc->num_pfs, 1, VFMIG_MAX_PFS) ||
+	    !in_range(desc->total_vfs, 1, VFMIG_MAX_VFS) ||
+	    !in_range(desc->num_descs, 1, VFMIG_MAX_PF_DESCS) || !desc->vf_driver)
+		return false;
+
+	for (unsigned int i = 0; i < desc->num_descs; i++)
+		if (!vfmig_pf_desc_is_valid(desc->descs[i]))
+			return false;
+	for (unsigned int i = 0; i < desc->num_pfs; i++)
+		if (!vfmig_has_desc(desc, desc->pfs[i]))
+			return false;
+	return true;
 }
 
 static bool vfmig_domain_has_bus(int domain)
@@ -141,7 +164,7 @@ static int vfmig_vfs_create(struct vfmig_fn *pf)
 		struct vfmig_fn *vf = &pf->vfs[v];
 
 		vf->fabric = fabric;
-		vf->desc = &fabric->desc.vf;
+		vf->desc = &pf->pf_desc->vf;
 		vf->pf = pf;
 		vf->index = v;
 		vf->rid = vfmig_vf_rid(&fabric->desc, pf->index, v);
@@ -165,7 +188,8 @@ static int vfmig_fns_create(struct vfmig_fabric *fabric)
 		struct vfmig_fn *pf = &fabric->pfs[p];
 
 		pf->fabric = fabric;
-		pf->desc = &fabric->desc.pf;
+		pf->pf_desc = fabric->desc.pfs[p];
+		pf->desc = &pf->pf_desc->pf;
 		pf->index = p;
 		pf->rid = p;
 		ret = vfmig_vfs_create(pf);
@@ -243,6 +267,8 @@ static void vfmig_bridge_destroy(struct vfmig_fabric *fabric)
 {
 	pci_lock_rescan_remove();
 	pci_stop_root_bus(fabric->bridge->bus);
+	for (unsigned int p = 0; p < fabric->desc.num_pfs; p++)
+		pci_dev_put(fabric->pfs[p].replaced);
 	pci_remove_root_bus(fabric->bridge->bus);
 	pci_unlock_rescan_remove();
 	pci_free_host_bridge(fabric->bridge);
@@ -337,6 +363,65 @@ err_free:
 	return ERR_PTR(ret);
 }
 EXPORT_SYMBOL_GPL(vfmig_fabric_create);
+
+/* The PF is not on the bus.  The rescan-remove lock is held. */
+static int vfmig_find_pf(struct vfmig_fn *pf)
+{
+	struct pci_bus *bus = pf->fabric->bridge->bus;
+	struct pci_dev *pdev = pci_scan_single_device(bus, pf->rid);
+
+	if (!pdev)
+		return -ENOMEM;
+	pci_bus_assign_resources(bus);
+	pci_bus_add_device(pdev);
+	return 0;
+}
+
+static bool vfmig_is_on_bus(struct vfmig_fn *pf, struct pci_dev *pdev)
+{
+	struct pci_dev *found = pci_get_slot(pf->fabric->bridge->bus, pf->rid);
+
+	pci_dev_put(found);
+	return found == pdev;
+}
+
+int vfmig_fabric_replace_pf(struct pci_dev *pdev, const struct vfmig_pf_desc *desc)
+{
+	struct vfmig_fn *pf = vfmig_fn_of(pdev);
+	int ret = -ENODEV;
+
+	if (!pf || vfmig_fn_is_vf(pf) || !vfmig_has_desc(&pf->fabric->desc, desc))
+		return -EINVAL;
+
+	scoped_guard(device, &pdev->dev) {
+		if (pci_num_vf(pdev))
+			return -EBUSY;
+		/* No driver binds any more */
+		kill_device(&pdev->dev);
+	}
+	/*
+	 * A write to sriov_numvfs takes the rescan-remove lock with the device locked.  The removal
+	 * locks the device with the rescan-remove lock held.  They don't wait for each other,
+	 * because such a write fails earlier if there is no driver.
+	 */
+	device_release_driver(&pdev->dev);
+
+	pci_lock_rescan_remove();
+	if (vfmig_is_on_bus(pf, pdev)) {
+		/*
+		 * A write to the PCI core's "remove" may be waiting for the lock.  Its pci_dev must
+		 * exist until it finds it removed, and the core takes no reference.
+		 */
+		pci_dev_put(pf->replaced);
+		pf->replaced = pci_dev_get(pdev);
+		pci_stop_and_remove_bus_device(pdev);
+		vfmig_fn_set_pf_desc(pf, desc);
+		ret = vfmig_find_pf(pf);
+	}
+	pci_unlock_rescan_remove();
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfmig_fabric_replace_pf);
 
 static int vfmig_retire_device(struct device *dev, void *fabric)
 {

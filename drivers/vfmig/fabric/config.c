@@ -72,7 +72,7 @@ static void cfg_init_bars(struct vfmig_fn *fn, unsigned int where, const u32 *si
 
 static void cfg_init_header(struct vfmig_fn *fn)
 {
-	const struct vfmig_fabric_desc *desc = &fn->fabric->desc;
+	u16 vendor = vfmig_fn_pf_desc(fn)->vendor;
 	bool vf = vfmig_fn_is_vf(fn);
 	u16 command = PCI_COMMAND_MASTER;
 	u8 type = PCI_HEADER_TYPE_NORMAL;
@@ -80,18 +80,18 @@ static void cfg_init_header(struct vfmig_fn *fn)
 	if (!vf)
 		command |= PCI_COMMAND_MEMORY | PCI_COMMAND_PARITY | PCI_COMMAND_SERR |
 			   PCI_COMMAND_INTX_DISABLE;
-	if (!vf && desc->num_pfs > 1)
+	if (!vf && fn->fabric->desc.num_pfs > 1)
 		type |= PCI_HEADER_TYPE_MFD;
 
-	cfg_set16(fn, PCI_VENDOR_ID, vf ? 0xffff : desc->vendor, 0);
+	cfg_set16(fn, PCI_VENDOR_ID, vf ? 0xffff : vendor, 0);
 	cfg_set16(fn, PCI_DEVICE_ID, vf ? 0xffff : fn->desc->device, 0);
 	cfg_set16(fn, PCI_COMMAND, 0, command);
 	cfg_set16(fn, PCI_STATUS, PCI_STATUS_CAP_LIST, 0);
 	cfg_set32(fn, PCI_CLASS_REVISION, fn->desc->class << 8 | fn->desc->revision, 0);
 	cfg_set8(fn, PCI_CACHE_LINE_SIZE, 0, vf ? 0 : 0xff);
 	cfg_set8(fn, PCI_HEADER_TYPE, type, 0);
-	cfg_set16(fn, PCI_SUBSYSTEM_VENDOR_ID, desc->vendor, 0);
-	cfg_set16(fn, PCI_SUBSYSTEM_ID, fn->desc->device, 0);
+	cfg_set16(fn, PCI_SUBSYSTEM_VENDOR_ID, fn->desc->subsystem_vendor ?: vendor, 0);
+	cfg_set16(fn, PCI_SUBSYSTEM_ID, fn->desc->subsystem_device ?: fn->desc->device, 0);
 	cfg_set8(fn, PCI_CAPABILITY_LIST, vf ? CFG_EXP : CFG_PM, 0);
 	if (!vf)
 		cfg_init_bars(fn, PCI_BASE_ADDRESS_0, fn->desc->bar_size, 0);
@@ -146,7 +146,7 @@ static void cfg_init_msix(struct vfmig_fn *fn)
 /* The size of a VF BAR is at least a system page */
 static void cfg_init_vf_bars(struct vfmig_fn *pf)
 {
-	cfg_init_bars(pf, CFG_SRIOV + PCI_SRIOV_BAR, pf->fabric->desc.vf.bar_size,
+	cfg_init_bars(pf, CFG_SRIOV + PCI_SRIOV_BAR, pf->pf_desc->vf.bar_size,
 		      cfg_get32(pf, CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE) << 12);
 }
 
@@ -162,7 +162,7 @@ static void cfg_init_sriov(struct vfmig_fn *pf)
 	cfg_set8(pf, CFG_SRIOV + PCI_SRIOV_FUNC_LINK, pf->rid, 0);
 	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_VF_OFFSET, pf->vfs[0].rid - pf->rid, 0);
 	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_VF_STRIDE, 1, 0);
-	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_VF_DID, desc->vf.device, 0);
+	cfg_set16(pf, CFG_SRIOV + PCI_SRIOV_VF_DID, pf->pf_desc->vf.device, 0);
 	cfg_set32(pf, CFG_SRIOV + PCI_SRIOV_SUP_PGSIZE, CFG_SRIOV_PGSIZES, 0);
 	cfg_set32(pf, CFG_SRIOV + PCI_SRIOV_SYS_PGSIZE, 1, CFG_SRIOV_PGSIZES);
 	cfg_init_vf_bars(pf);

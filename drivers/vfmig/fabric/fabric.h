@@ -19,10 +19,13 @@ struct vfmig_fn;	/* one function, PF or VF */
 #define VFMIG_MAX_PFS		8
 #define VFMIG_MAX_VFS		64
 #define VFMIG_MAX_VECTORS	64
+#define VFMIG_MAX_PF_DESCS	8
 
 /**
  * struct vfmig_fn_desc - config space of one kind of function
  * @device: PCI device ID (for a VF: the one that the PF's SR-IOV capability reports)
+ * @subsystem_vendor: subsystem vendor ID, 0 for the vendor ID
+ * @subsystem_device: subsystem ID, 0 for @device
  * @class: class code, 24 bits
  * @revision: revision ID
  * @bar_size: sizes in bytes, powers of two of at least 4 KiB, 0 for no BAR.  All
@@ -34,6 +37,8 @@ struct vfmig_fn;	/* one function, PF or VF */
  */
 struct vfmig_fn_desc {
 	u16 device;
+	u16 subsystem_vendor;
+	u16 subsystem_device;
 	u32 class;
 	u8 revision;
 	u32 bar_size[PCI_STD_NUM_BARS];
@@ -44,26 +49,44 @@ struct vfmig_fn_desc {
 };
 
 /**
+ * struct vfmig_pf_desc - description of a PF and its VFs
+ * @vendor: PCI vendor ID.  A VF has the vendor ID of its PF.
+ * @pf: config space of the PF; it has no BAR
+ * @vf: config space of each VF
+ *
+ * No driver of the host may bind to PF or VF by itself.  A VF has a driver_override.  A PF needs
+ * IDs that no driver takes.  For VFs of vendor 0x1af4 (virtio) that is a device ID outside of
+ * 0x1000-0x107f: virtio_pci is tried on every device of that vendor, but its probe returns
+ * -ENODEV for other device IDs, in Linux 6.12 and 7.3 (vp_modern_probe(), vp_legacy_probe()),
+ * and the driver core goes on to the next driver.
+ */
+struct vfmig_pf_desc {
+	u16 vendor;
+	struct vfmig_fn_desc pf;
+	struct vfmig_fn_desc vf;
+};
+
+/**
  * struct vfmig_fabric_desc - description of a fabric, for vfmig_fabric_create()
  * @owner: module of the PF driver and of the models.  The fabric pins it while a
  *	driver other than the module's own and @vf_driver is bound to a function.
  *	The module's exit would otherwise wait for the users of that driver.
- * @vendor: PCI vendor and subsystem vendor ID of all functions
  * @num_pfs: 1 to VFMIG_MAX_PFS
  * @total_vfs: TotalVFs of each PF, 1 to VFMIG_MAX_VFS
  * @vf_driver: driver_override that each VF gets at creation.  This driver itself
  *	pins @owner while a VF is open.
- * @pf: description of a PF
- * @vf: description of a VF
+ * @num_descs: 1 to VFMIG_MAX_PF_DESCS
+ * @descs: all descriptions that a PF can have; constant while the fabric exists
+ * @pfs: which of @descs each PF has at first
  */
 struct vfmig_fabric_desc {
 	struct module *owner;
-	u16 vendor;
 	unsigned int num_pfs;
 	unsigned int total_vfs;
 	const char *vf_driver;
-	struct vfmig_fn_desc pf;
-	struct vfmig_fn_desc vf;
+	unsigned int num_descs;
+	const struct vfmig_pf_desc *descs[VFMIG_MAX_PF_DESCS];
+	const struct vfmig_pf_desc *pfs[VFMIG_MAX_PFS];
 };
 
 /**
@@ -86,7 +109,7 @@ struct vfmig_fn_ops {
 
 /**
  * vfmig_fabric_create() - create a host bridge with its PFs
- * @desc: description; the fabric keeps a copy
+ * @desc: description; the fabric keeps a copy, which refers to the same &struct vfmig_pf_desc
  *
  * When this returns, the PFs are enumerated and have been offered to drivers.
  *
@@ -94,6 +117,26 @@ struct vfmig_fn_ops {
  * address window is free, -ENOMEM, or an error of the PCI, MSI or IOMMU core.
  */
 struct vfmig_fabric *vfmig_fabric_create(const struct vfmig_fabric_desc *desc);
+
+/**
+ * vfmig_fabric_replace_pf() - give a PF another description
+ * @pdev: a PF without VFs
+ * @desc: one of &vfmig_fabric_desc.descs
+ *
+ * The PF is removed, with its driver, and found again with the new IDs, because the PCI core
+ * remembers what it has read of a function.  When this returns, the PF has been offered to
+ * drivers.  The function is not @pdev any more.
+ *
+ * The caller has a reference to @pdev and to the owner of the fabric.  It prevents that VFs of
+ * this PF are enabled meanwhile.  May sleep; takes the device lock of the PF and the PCI core's
+ * rescan-remove lock.  The caller holds neither, and no sysfs attribute of the PF that its
+ * driver removes.
+ *
+ * Return: 0, -EINVAL for a bad @desc or if @pdev is no PF, -EBUSY if it has VFs, -ENODEV if
+ * somebody else has removed it meanwhile; it then keeps its description.  -ENOMEM if the PF
+ * with its new description can't be found; a rescan of the bus tries again.
+ */
+int vfmig_fabric_replace_pf(struct pci_dev *pdev, const struct vfmig_pf_desc *desc);
 
 /**
  * vfmig_fabric_retire() - let no driver be bound to a function any more
@@ -120,6 +163,17 @@ void vfmig_fabric_destroy(struct vfmig_fabric *fabric);
  * Return: the function, or NULL if @pdev is not on a bus of a fabric.
  */
 struct vfmig_fn *vfmig_fn_of(struct pci_dev *pdev);
+
+/**
+ * vfmig_fn_pf_desc() - the description of a PF, or of the PF of a VF
+ * @fn: the function
+ *
+ * Return: the description; it does not change while the PF has a driver.
+ */
+const struct vfmig_pf_desc *vfmig_fn_pf_desc(const struct vfmig_fn *fn);
+
+/** vfmig_fn_index() - index of a PF among the PFs, or of a VF among the VFs of its PF */
+unsigned int vfmig_fn_index(const struct vfmig_fn *fn);
 
 /**
  * vfmig_fn_vf() - a VF's function, whether or not VF Enable is set

@@ -111,7 +111,9 @@ enum {
 /**
  * struct vfmig_fn - one function, PF or VF
  * @fabric: the fabric that it belongs to
- * @desc: its description
+ * @desc: its description.  It changes under cfg_lock, and only while the function's PF has no
+ *	pci_dev and so no VFs.
+ * @pf_desc: for a PF: description of the PF and its VFs; changes with @desc
  * @pf: its PF; NULL for a PF
  * @vfs: for a PF: its VFs, TotalVFs of them
  * @index: for a VF: among the VFs of its PF; for a PF: among all PFs
@@ -139,7 +141,7 @@ enum {
  * @dma_faults: number of DMA faults since the function was created
  * @faults_said: rate limit of their messages
  *
- * @vectors: MSI-X vectors, @desc->msix_vectors of them
+ * @vectors: MSI-X vectors, as many as the function has with any description
  * @irq_state: VFMIG_IRQ_ bits
  * @irq_pending: vectors that were raised and not delivered
  * @irq_live: vectors with a handler
@@ -148,12 +150,15 @@ enum {
  * @model_lock: read for each call of the model, written to change it
  * @ops: callbacks of the model, NULL for none
  * @model: argument of @ops
+ * @replaced: for a PF: its last pci_dev that was removed for another description, with a
+ *	reference, or NULL; protected by the PCI core's rescan-remove lock
  * @reset_work: completes a reset that a config write began
  * @kick_work: tells the model that it may do DMA again
  */
 struct vfmig_fn {
 	struct vfmig_fabric *fabric;
 	const struct vfmig_fn_desc *desc;
+	const struct vfmig_pf_desc *pf_desc;
 	struct vfmig_fn *pf;
 	struct vfmig_fn *vfs;
 	unsigned int index;
@@ -188,6 +193,7 @@ struct vfmig_fn {
 	struct rw_semaphore model_lock;
 	const struct vfmig_fn_ops *ops;
 	void *model;
+	struct pci_dev *replaced;
 	struct work_struct reset_work;
 	struct delayed_work kick_work;
 };
@@ -252,6 +258,7 @@ void vfmig_fn_update(struct vfmig_fn *fn);
 void vfmig_fn_kick_later(struct vfmig_fn *fn);
 void vfmig_fn_reset(struct vfmig_fn *fn);
 void vfmig_fn_set_present(struct vfmig_fn *fn, bool present);
+void vfmig_fn_set_pf_desc(struct vfmig_fn *pf, const struct vfmig_pf_desc *desc);
 
 /* msi.c */
 int vfmig_msi_create(struct vfmig_fabric *fabric);

@@ -204,6 +204,44 @@ void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsig
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_bar_write);
 
+const struct vfmig_pf_desc *vfmig_fn_pf_desc(const struct vfmig_fn *fn)
+{
+	return vfmig_fn_is_vf(fn) ? fn->pf->pf_desc : fn->pf_desc;
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_pf_desc);
+
+unsigned int vfmig_fn_index(const struct vfmig_fn *fn)
+{
+	return fn->index;
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_index);
+
+/**
+ * vfmig_fn_set_pf_desc() - give a PF and its VFs another description
+ * @pf: a PF
+ * @desc: the description
+ *
+ * The functions are then in their power-on state.
+ *
+ * Context: May sleep.  The PF has no pci_dev, and so no VFs.
+ */
+void vfmig_fn_set_pf_desc(struct vfmig_fn *pf, const struct vfmig_pf_desc *desc)
+{
+	/* Of the PF and its VFs.  The bus finds no PF that is in reset. */
+	flush_work(&pf->reset_work);
+
+	raw_spin_lock_irq(&pf->fabric->cfg_lock);
+	pf->pf_desc = desc;
+	pf->desc = &desc->pf;
+	for (unsigned int i = 0; i < pf->fabric->desc.total_vfs; i++) {
+		pf->vfs[i].desc = &desc->vf;
+		vfmig_cfg_init(&pf->vfs[i]);
+	}
+	vfmig_cfg_init(pf);
+	vfmig_fn_update(pf);
+	raw_spin_unlock_irq(&pf->fabric->cfg_lock);
+}
+
 struct vfmig_fn *vfmig_fn_vf(struct vfmig_fn *pf, unsigned int index)
 {
 	if (vfmig_fn_is_vf(pf) || index >= pf->fabric->desc.total_vfs)
@@ -218,7 +256,7 @@ const char *vfmig_fn_name(struct vfmig_fn *fn)
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_name);
 
-/* The caller has set fabric, desc, pf, vfs, index and rid */
+/* The caller has set fabric, desc, pf_desc, pf, vfs, index and rid */
 int vfmig_fn_init(struct vfmig_fn *fn)
 {
 	snprintf(fn->name, sizeof(fn->name), "%04x:%02x:%02x.%x", fn->fabric->sysdata.domain,

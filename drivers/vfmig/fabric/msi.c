@@ -317,9 +317,21 @@ void vfmig_msi_destroy(struct vfmig_fabric *fabric)
 	irq_domain_remove(fabric->msi_domain);
 }
 
+/* The most vectors that the function has with any description */
+static unsigned int vfmig_msi_max_vectors(const struct vfmig_fn *fn)
+{
+	const struct vfmig_fabric_desc *desc = &fn->fabric->desc;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < desc->num_descs; i++)
+		count = max_t(unsigned int, count, vfmig_fn_is_vf(fn) ?
+			      desc->descs[i]->vf.msix_vectors : desc->descs[i]->pf.msix_vectors);
+	return count;
+}
+
 int vfmig_msi_fn_init(struct vfmig_fn *fn)
 {
-	unsigned int count = fn->desc->msix_vectors;
+	unsigned int count = vfmig_msi_max_vectors(fn);
 
 	INIT_WORK(&fn->fire_work, vfmig_msi_fire_work);
 	if (!count)

@@ -16,15 +16,23 @@
 
 #include "fabric_priv.h"
 
+/* A PF has no BAR of its own */
 static resource_size_t vfmig_window_size(const struct vfmig_fabric_desc *desc)
 {
-	resource_size_t size = SZ_1M;
+	resource_size_t largest = 0;
 
-	/* Twice the sum, so each BAR, and the VF BARs of each PF together, can be aligned */
-	for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++)
-		size += 2ULL * desc->num_pfs *
-			(desc->pf.bar_size[i] + (u64)desc->vf.bar_size[i] * desc->total_vfs);
-	return roundup_pow_of_two(size);
+	for (unsigned int d = 0; d < desc->num_descs; d++) {
+		resource_size_t size = 0;
+
+		for (unsigned int i = 0; i < PCI_STD_NUM_BARS; i++)
+			size += (u64)desc->descs[d]->vf.bar_size[i] * desc->total_vfs;
+		largest = max(largest, size);
+	}
+	/*
+	 * Eight times what the PFs can need, so BARs can be aligned, and a PF finds room between
+	 * the holes that others left when they got another description.
+	 */
+	return roundup_pow_of_two(SZ_1M + 8 * desc->num_pfs * largest);
 }
 
 static int vfmig_note_end(struct resource *res, void *arg)

@@ -163,14 +163,22 @@ static const struct vfmig_fn_ops vfmig_nvme_fn_ops = {
 };
 
 const struct vfmig_model vfmig_nvme_model = {
-	.fn = {
-		.device = VFMIG_PCI_DEVICE_ID_VF,
-		.class = PCI_CLASS_STORAGE_EXPRESS,
-		.bar_size = { SZ_16K },
-		.msix_vectors = VFMIG_NVME_VECTORS,
-		.msix_bar = 0,
-		.msix_table = SZ_8K,
-		.msix_pba = SZ_8K + SZ_4K,
+	.desc = {
+		.vendor = VFMIG_PCI_VENDOR_ID,
+		/* Not the class of NVMe, or the host's driver would bind to the PF */
+		.pf = {
+			.device = VFMIG_PCI_DEVICE_ID_PF,
+			.class = PCI_CLASS_ACCELERATOR_PROCESSING << 8,
+		},
+		.vf = {
+			.device = VFMIG_PCI_DEVICE_ID_VF,
+			.class = PCI_CLASS_STORAGE_EXPRESS,
+			.bar_size = { SZ_16K },
+			.msix_vectors = VFMIG_NVME_VECTORS,
+			.msix_bar = 0,
+			.msix_table = SZ_8K,
+			.msix_pba = SZ_8K + SZ_4K,
+		},
 	},
 	.init = vfmig_workers_init,
 	.exit = vfmig_workers_exit,

@@ -28,9 +28,9 @@ static void add_value(u32 *digest, u32 value)
 
 static void add_layout(u32 *digest)
 {
-	const struct vfmig_fn_desc *fn = &vfmig_nvme_model.fn;
+	const struct vfmig_fn_desc *fn = &vfmig_nvme_model.desc.vf;
 
-	add_value(digest, VFMIG_PCI_VENDOR_ID);
+	add_value(digest, vfmig_nvme_model.desc.vendor);
 	add_value(digest, fn->device);
 	add_value(digest, fn->class);
 	add_value(digest, fn->revision);
