@@ -78,7 +78,7 @@ static bool vfmig_fn_desc_is_valid(const struct vfmig_fn_desc *desc)
 		if (size && (i % 2 || size < SZ_4K || !is_power_of_2(size)))
 			return false;
 	}
-	return !desc->msix_vectors || vfmig_msix_is_valid(desc);
+	return (!desc->msix_vectors || vfmig_msix_is_valid(desc)) && vfmig_caps_are_valid(desc);
 }
 
 /* BARs of a PF get their addresses too late for vfmig_bars_take() */

@@ -16,6 +16,7 @@
 #define CFG_PM		0x40
 #define CFG_EXP		0x50
 #define CFG_MSIX	0x90
+#define CFG_CAPS	(CFG_MSIX + PCI_CAP_MSIX_SIZEOF)	/* vendor-specific ones */
 #define CFG_SRIOV	0x100
 
 /* PCIe capability version 2, its slot and root registers left 0 */
@@ -107,6 +108,7 @@ static void cfg_init_pm(struct vfmig_fn *fn)
 
 static void cfg_init_exp(struct vfmig_fn *fn)
 {
+	u8 next = fn->desc->num_caps ? CFG_CAPS : 0;
 	bool vf = vfmig_fn_is_vf(fn);
 	u16 control = PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN |
 		      PCI_EXP_DEVCTL_READRQ_512B;
@@ -115,7 +117,7 @@ static void cfg_init_exp(struct vfmig_fn *fn)
 		       PCI_EXP_DEVCTL_URRE;
 
 	cfg_set8(fn, CFG_EXP, PCI_CAP_ID_EXP, 0);
-	cfg_set8(fn, CFG_EXP + PCI_CAP_LIST_NEXT, fn->desc->msix_vectors ? CFG_MSIX : 0, 0);
+	cfg_set8(fn, CFG_EXP + PCI_CAP_LIST_NEXT, fn->desc->msix_vectors ? CFG_MSIX : next, 0);
 	cfg_set16(fn, CFG_EXP + PCI_EXP_FLAGS, CFG_EXP_VERSION | PCI_EXP_TYPE_ENDPOINT << 4, 0);
 	cfg_set32(fn, CFG_EXP + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_FLR, 0);
 	cfg_set16(fn, CFG_EXP + PCI_EXP_DEVCTL, vf ? 0 : control,
@@ -137,10 +139,54 @@ static void cfg_init_msix(struct vfmig_fn *fn)
 	const struct vfmig_fn_desc *desc = fn->desc;
 
 	cfg_set8(fn, CFG_MSIX, PCI_CAP_ID_MSIX, 0);
+	cfg_set8(fn, CFG_MSIX + PCI_CAP_LIST_NEXT, desc->num_caps ? CFG_CAPS : 0, 0);
 	cfg_set16(fn, CFG_MSIX + PCI_MSIX_FLAGS, desc->msix_vectors - 1,
 		  PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	cfg_set32(fn, CFG_MSIX + PCI_MSIX_TABLE, desc->msix_table | desc->msix_bar, 0);
 	cfg_set32(fn, CFG_MSIX + PCI_MSIX_PBA, desc->msix_pba | desc->msix_bar, 0);
+}
+
+/* ID, pointer to the next capability, length; the body follows */
+#define CFG_CAP_HEADER	3
+
+static unsigned int cfg_cap_size(const struct vfmig_cap *cap)
+{
+	return ALIGN(CFG_CAP_HEADER + cap->length, 4);
+}
+
+/* Do the vendor-specific capabilities fit? */
+bool vfmig_caps_are_valid(const struct vfmig_fn_desc *desc)
+{
+	unsigned int size = 0;
+
+	static_assert(CFG_CAPS + VFMIG_CAPS_SIZE == PCI_CFG_SPACE_SIZE);
+	for (unsigned int i = 0; i < desc->num_caps; i++) {
+		const struct vfmig_cap *cap = &desc->caps[i];
+
+		size += cfg_cap_size(cap);
+		if (size > VFMIG_CAPS_SIZE || cap->window > cap->length)
+			return false;
+	}
+	return true;
+}
+
+static void cfg_init_caps(struct vfmig_fn *fn)
+{
+	unsigned int pos = CFG_CAPS;
+
+	for (unsigned int i = 0; i < fn->desc->num_caps; i++) {
+		const struct vfmig_cap *cap = &fn->desc->caps[i];
+		unsigned int next = pos + cfg_cap_size(cap);
+		unsigned int body = pos + CFG_CAP_HEADER;
+
+		cfg_set8(fn, pos, PCI_CAP_ID_VNDR, 0);
+		cfg_set8(fn, pos + PCI_CAP_LIST_NEXT, i + 1 < fn->desc->num_caps ? next : 0, 0);
+		cfg_set8(fn, pos + PCI_CAP_FLAGS, CFG_CAP_HEADER + cap->length, 0);
+		memcpy(&fn->cfg[body], cap->body, cap->length);
+		if (cap->writable)
+			memcpy(&fn->cfg_writable[body], cap->writable, cap->length);
+		pos = next;
+	}
 }
 
 /* The size of a VF BAR is at least a system page */
@@ -183,6 +229,7 @@ void vfmig_cfg_init(struct vfmig_fn *fn)
 	cfg_init_exp(fn);
 	if (fn->desc->msix_vectors)
 		cfg_init_msix(fn);
+	cfg_init_caps(fn);
 	if (vfmig_fn_is_vf(fn))
 		return;
 	cfg_init_pm(fn);
@@ -291,11 +338,28 @@ static const struct cfg_effect *cfg_effect_of(unsigned int where)
 	return NULL;
 }
 
+/* Call the model if the access meets the window of a capability; cfg_lock is held */
+static void cfg_access_caps(struct vfmig_fn *fn, unsigned int where, unsigned int size, bool write)
+{
+	unsigned int pos = CFG_CAPS;
+
+	for (unsigned int i = 0; i < fn->desc->num_caps; i++) {
+		const struct vfmig_cap *cap = &fn->desc->caps[i];
+		unsigned int body = pos + CFG_CAP_HEADER;
+
+		if (cap->window && where < body + cap->length &&
+		    where + size > body + cap->window && fn->ops && fn->ops->cap_access)
+			fn->ops->cap_access(fn->model, i, &fn->cfg[body], write);
+		pos += cfg_cap_size(cap);
+	}
+}
+
 /* cfg_lock is held */
-static u32 cfg_read(const struct vfmig_fn *fn, unsigned int where, unsigned int size)
+static u32 cfg_read(struct vfmig_fn *fn, unsigned int where, unsigned int size)
 {
 	u32 val = 0;
 
+	cfg_access_caps(fn, where, size, false);
 	for (unsigned int i = 0; i < size && where + i < VFMIG_CFG_SIZE; i++)
 		val |= fn->cfg[where + i] << (8 * i);
 	return val;
@@ -315,6 +379,7 @@ static void cfg_write(struct vfmig_fn *fn, unsigned int where, unsigned int size
 	}
 	if (effect)
 		effect->written(fn, old);
+	cfg_access_caps(fn, where, size, true);
 }
 
 static int vfmig_cfg_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)

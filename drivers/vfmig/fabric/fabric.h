@@ -20,6 +20,25 @@ struct vfmig_fn;	/* one function, PF or VF */
 #define VFMIG_MAX_VFS		64
 #define VFMIG_MAX_VECTORS	64
 #define VFMIG_MAX_PF_DESCS	8
+#define VFMIG_CAPS_SIZE		100
+
+/**
+ * struct vfmig_cap - a vendor-specific capability in config space
+ * @body: its bytes after the ID, the pointer to the next capability and the length
+ * @writable: mask of the writable bits of @body, as many bytes; NULL if there are none
+ * @length: bytes of @body
+ * @window: the bytes of @body from this one on are no registers: an access to them calls
+ *	&vfmig_fn_ops.cap_access.  0 for no such bytes.
+ *
+ * VFIO's users can access such a capability: the kernel's vfio_pci_core passes both reads
+ * and writes on.
+ */
+struct vfmig_cap {
+	const u8 *body;
+	const u8 *writable;
+	u8 length;
+	u8 window;
+};
 
 /**
  * struct vfmig_fn_desc - config space of one kind of function
@@ -34,6 +53,9 @@ struct vfmig_fn;	/* one function, PF or VF */
  * @msix_bar: BAR of the MSI-X table and PBA
  * @msix_table: offset of the table, a multiple of 4 KiB
  * @msix_pba: offset of the PBA, a multiple of 4 KiB
+ * @num_caps: number of @caps
+ * @caps: vendor-specific capabilities, in this order.  There is room for VFMIG_CAPS_SIZE bytes,
+ *	of which each capability takes 3 and its body, rounded up to a multiple of 4.
  */
 struct vfmig_fn_desc {
 	u16 device;
@@ -46,6 +68,8 @@ struct vfmig_fn_desc {
 	u8 msix_bar;
 	u32 msix_table;
 	u32 msix_pba;
+	unsigned int num_caps;
+	const struct vfmig_cap *caps;
 };
 
 /**
@@ -99,12 +123,18 @@ struct vfmig_fabric_desc {
  * @bar_read: @len (1, 2, 4, 8; aligned) bytes at @offset of @bar, outside the
  *	MSI-X table and PBA.  May sleep.
  * @bar_write: the same for a write.
+ * @cap_access: The window of vendor-specific capability @cap, an index in
+ *	&vfmig_fn_desc.caps, was written, or is about to be read.  @body is its whole body.  The
+ *	model updates the bytes of the window before a read.  A raw spinlock is held and interrupts
+ *	are off: the model may take raw spinlocks and queue work, and calls no function of
+ *	the fabric.  NULL if no capability has a window.
  */
 struct vfmig_fn_ops {
 	void (*reset)(void *model);
 	void (*kick)(void *model);
 	u64 (*bar_read)(void *model, unsigned int bar, u64 offset, unsigned int len);
 	void (*bar_write)(void *model, unsigned int bar, u64 offset, unsigned int len, u64 val);
+	void (*cap_access)(void *model, unsigned int cap, u8 *body, bool write);
 };
 
 /**

@@ -147,7 +147,8 @@ enum {
  * @irq_live: vectors with a handler
  * @fire_work: delivers vectors that have become deliverable
  *
- * @model_lock: read for each call of the model, written to change it
+ * @model_lock: read for each call of the model, written to change it; cap_access() is called
+ *	under cfg_lock instead, which is also held to change the model
  * @ops: callbacks of the model, NULL for none
  * @model: argument of @ops
  * @replaced: for a PF: its last pci_dev that was removed for another description, with a
@@ -248,6 +249,7 @@ void vfmig_bars_give_back(struct pci_dev *pdev);
 extern struct pci_ops vfmig_pci_ops;
 
 void vfmig_cfg_init(struct vfmig_fn *fn);
+bool vfmig_caps_are_valid(const struct vfmig_fn_desc *desc);
 bool vfmig_cfg_bus_master(const struct vfmig_fn *fn);
 bool vfmig_cfg_msix_open(const struct vfmig_fn *fn);
 

@@ -136,8 +136,10 @@ void vfmig_fn_kick_later(struct vfmig_fn *fn)
 void vfmig_fn_set_model(struct vfmig_fn *fn, const struct vfmig_fn_ops *ops, void *model)
 {
 	scoped_guard(rwsem_write, &fn->model_lock) {
+		raw_spin_lock_irq(&fn->fabric->cfg_lock);
 		fn->ops = ops;
 		fn->model = model;
+		raw_spin_unlock_irq(&fn->fabric->cfg_lock);
 	}
 	/* Only DMA of a model queues this work with a delay */
 	if (!ops)
