@@ -1,146 +1,114 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfmig_sim: a simulated SR-IOV device.  This file has the module parameters, and
- * creates a fabric with its PFs.  The PF driver is in pf.c, the bus in fabric/, and
- * the device model of a VF in nvme/.
+ * vfmig_sim: simulated SR-IOV devices.  This file has the module parameters that concern
+ * all models, and creates a fabric with its PFs.  The PF driver is in pf.c, the bus in
+ * fabric/, the list of the models in models.c, and each model in a folder of its own.
  */
-#include <linux/log2.h>
-#include <linux/math64.h>
-#include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/sizes.h>
 
+#include "model/worker.h"
 #include "sim.h"
 
-/*
- * A medium is thin, so it may be larger than the machine's memory.  A much larger
- * size is probably a mistake and is refused.
- */
-#define VFMIG_MAX_OVERCOMMIT	8
+static unsigned int num_pfs;
+static bool num_pfs_given;
 
-static unsigned int num_pfs = 1;
-module_param(num_pfs, uint, 0444);
-MODULE_PARM_DESC(num_pfs, "Physical functions, 1 to 8 (1)");
+static int set_num_pfs(const char *val, const struct kernel_param *kp)
+{
+	num_pfs_given = true;
+	return param_set_uint(val, kp);
+}
 
-static struct vfmig_vf_config defaults = {
-	.media_mb = 64,
-	.lba_size = 512,
-	.queues = VFMIG_MAX_QUEUES,
-	.io_latency_us = 0,
+static const struct kernel_param_ops num_pfs_ops = {
+	.set = set_num_pfs,
+	.get = param_get_uint,
 };
 
-module_param_named(media_mb, defaults.media_mb, uint, 0444);
-MODULE_PARM_DESC(media_mb, "Size of a VF's medium in MiB (64)");
-module_param_named(lba_size, defaults.lba_size, uint, 0444);
-MODULE_PARM_DESC(lba_size, "Bytes of a logical block, 512 or 4096 (512)");
-module_param_named(queues, defaults.queues, uint, 0444);
-MODULE_PARM_DESC(queues, "I/O queue pairs of a VF, 2 to 32 (32)");
-module_param_named(erase_on_close, defaults.erase_on_close, uint, 0444);
-MODULE_PARM_DESC(erase_on_close,
-		 "Erase a VF's medium: 0 never, 1 when it was migrated away, 2 when it is closed (0)");
-module_param_named(io_latency_us, defaults.io_latency_us, uint, 0444);
-MODULE_PARM_DESC(io_latency_us, "Time that an I/O command takes in microseconds (0)");
+module_param_cb(num_pfs, &num_pfs_ops, &num_pfs, 0444);
+__MODULE_PARM_TYPE(num_pfs, "uint");
+MODULE_PARM_DESC(num_pfs, "Physical functions, 1 to 8 (as many as models are named)");
 
-const struct vfmig_model *const vfmig_model = &vfmig_nvme_model;
-const struct vfmig_vf_config *const vfmig_defaults = &defaults;
+static char *models[VFMIG_MAX_PFS] = { "nvme" };
+static unsigned int num_models = 1;
+module_param_array(models, charp, &num_models, 0444);
+MODULE_PARM_DESC(models, "Device model of each PF; of the last one named for further PFs (nvme)");
 
 static struct vfmig_fabric *fabric;
 
-static const char *check_num_pfs(unsigned int value)
+static int check_num_pfs(void)
 {
-	return value >= 1 && value <= VFMIG_MAX_PFS ? NULL : "not between 1 and 8";
-}
-
-const char *vfmig_check_media_mb(unsigned int value)
-{
-	u64 ram_mb = ((u64)totalram_pages() << PAGE_SHIFT) / SZ_1M;
-
-	if (!value)
-		return "must not be 0";
-	return value <= ram_mb * VFMIG_MAX_OVERCOMMIT ? NULL : "over 8 times the memory there is";
-}
-
-const char *vfmig_check_lba_size(unsigned int value)
-{
-	return value == 512 || value == 4096 ? NULL : "neither 512 nor 4096";
-}
-
-const char *vfmig_check_queues(unsigned int value)
-{
-	/* UEFI's driver creates two pairs and does not accept a controller with one */
-	return value >= 2 && value <= VFMIG_MAX_QUEUES ? NULL : "not between 2 and 32";
-}
-
-const char *vfmig_check_io_latency_us(unsigned int value)
-{
-	return value <= VFMIG_MAX_IO_LATENCY_US ? NULL : "over 10 seconds";
-}
-
-const char *vfmig_check_erase_on_close(unsigned int value)
-{
-	return value <= VFMIG_ERASE_CLOSE ? NULL : "neither 0, 1 nor 2";
-}
-
-static int check_params(void)
-{
-	const struct {
-		const char *name;
-		unsigned int value;
-		const char *why;
-	} params[] = {
-		{ "num_pfs", num_pfs, check_num_pfs(num_pfs) },
-		{ "media_mb", defaults.media_mb, vfmig_check_media_mb(defaults.media_mb) },
-		{ "lba_size", defaults.lba_size, vfmig_check_lba_size(defaults.lba_size) },
-		{ "queues", defaults.queues, vfmig_check_queues(defaults.queues) },
-		{ "io_latency_us", defaults.io_latency_us,
-		  vfmig_check_io_latency_us(defaults.io_latency_us) },
-		{ "erase_on_close", defaults.erase_on_close,
-		  vfmig_check_erase_on_close(defaults.erase_on_close) },
-	};
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(params); i++) {
-		if (!params[i].why)
-			continue;
-		pr_err("vfmig_sim: %s=%u: %s\n", params[i].name, params[i].value, params[i].why);
+	if (!num_pfs_given)
+		num_pfs = num_models;
+	if (num_pfs < 1 || num_pfs > VFMIG_MAX_PFS) {
+		pr_err("vfmig_sim: num_pfs=%u: not between 1 and %u\n", num_pfs, VFMIG_MAX_PFS);
+		return -EINVAL;
+	}
+	if (num_pfs < num_models) {
+		pr_err("vfmig_sim: num_pfs=%u: less than the %u models named\n", num_pfs,
+		       num_models);
 		return -EINVAL;
 	}
 	return 0;
 }
 
-static struct vfmig_fabric *create_fabric(void)
+static int choose_models(const struct vfmig_pf_desc **pfs)
 {
-	struct vfmig_fabric_desc desc = {
-		.owner = THIS_MODULE,
-		.num_pfs = num_pfs,
-		.total_vfs = VFMIG_MAX_VFS,
-		.vf_driver = "vfmig_vfio_pci",
-		.num_descs = 1,
-		.descs = { &vfmig_model->desc },
-	};
+	char names[VFMIG_MODEL_NAMES];
 
-	for (unsigned int i = 0; i < num_pfs; i++)
-		desc.pfs[i] = &vfmig_model->desc;
-	return vfmig_fabric_create(&desc);
+	for (unsigned int i = 0; i < num_pfs; i++) {
+		const char *name = models[min(i, num_models - 1)];
+		const struct vfmig_model *model = vfmig_model_find(name);
+
+		if (!model) {
+			vfmig_model_names(names);
+			pr_err("vfmig_sim: models=%s: no such model; there is: %s\n", name, names);
+			return -EINVAL;
+		}
+		pfs[i] = &model->desc;
+	}
+	return 0;
+}
+
+static int describe(struct vfmig_fabric_desc *desc)
+{
+	int ret;
+
+	ret = check_num_pfs();
+	if (ret)
+		return ret;
+
+	desc->num_pfs = num_pfs;
+	desc->num_descs = vfmig_num_models;
+	for (unsigned int i = 0; i < vfmig_num_models; i++)
+		desc->descs[i] = &vfmig_models[i]->desc;
+	return choose_models(desc->pfs);
 }
 
 static int __init vfmig_sim_init(void)
 {
+	struct vfmig_fabric_desc desc = {
+		.owner = THIS_MODULE,
+		.total_vfs = VFMIG_MAX_VFS,
+		.vf_driver = "vfmig_vfio_pci",
+	};
 	int ret;
 
-	ret = check_params();
+	ret = describe(&desc);
 	if (ret)
 		return ret;
 
-	ret = vfmig_model->init();
+	ret = vfmig_workers_init();
 	if (ret)
 		return ret;
+	ret = vfmig_models_init();
+	if (ret)
+		goto err_workers;
 	vfmig_pf_debugfs_init();
 
-	ret = pci_register_driver(&vfmig_pf_driver);
+	ret = vfmig_pf_register_driver();
 	if (ret)
-		goto err_model;
+		goto err_models;
 
-	fabric = create_fabric();
+	fabric = vfmig_fabric_create(&desc);
 	if (IS_ERR(fabric)) {
 		ret = PTR_ERR(fabric);
 		goto err_driver;
@@ -149,9 +117,11 @@ static int __init vfmig_sim_init(void)
 
 err_driver:
 	pci_unregister_driver(&vfmig_pf_driver);
-err_model:
+err_models:
 	vfmig_pf_debugfs_exit();
-	vfmig_model->exit();
+	vfmig_models_exit();
+err_workers:
+	vfmig_workers_exit();
 	return ret;
 }
 module_init(vfmig_sim_init);
@@ -161,12 +131,13 @@ static void __exit vfmig_sim_exit(void)
 	vfmig_pf_unregister_driver(fabric);
 	vfmig_fabric_destroy(fabric);
 	vfmig_pf_debugfs_exit();
-	vfmig_model->exit();
+	vfmig_models_exit();
+	vfmig_workers_exit();
 }
 module_exit(vfmig_sim_exit);
 
 /* The VFs have no other driver.  modprobe loads it after this module. */
 MODULE_SOFTDEP("post: vfmig_vfio_pci");
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Simulated SR-IOV NVMe device");
+MODULE_DESCRIPTION("Simulated SR-IOV devices whose VFs can be migrated");
 MODULE_AUTHOR("The vfmig authors");

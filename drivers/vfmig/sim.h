@@ -1,97 +1,99 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The interface between the PF driver, which creates and removes VFs, and a device
- * model, which implements a VF.  The PF driver does not depend on NVMe.  A second
- * model would be another &struct vfmig_model.
+ * model, which implements a VF.  The PF driver does not depend on a model.  models.c
+ * has the list of all models.
  */
 #ifndef _VFMIG_SIM_H
 #define _VFMIG_SIM_H
 
+#include <linux/container_of.h>
 #include <linux/types.h>
 #include <linux/vfmig.h>
 
 #include "fabric/fabric.h"
 
-#define VFMIG_MAX_QUEUES	32
-#define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
-
-/* When the driver erases a medium by itself */
-enum vfmig_erase_on_close {
-	VFMIG_ERASE_NEVER,
-	VFMIG_ERASE_MOVED,	/* on close, if its stream was read and it was not used since */
-	VFMIG_ERASE_CLOSE,	/* on every close */
-};
+struct dentry;
 
 /**
- * struct vfmig_vf_config - settings of a VF
- * @media_mb: size of the medium in MiB
- * @lba_size: bytes of a logical block
- * @queues: I/O queue pairs
- * @io_latency_us: time from the doorbell of an I/O command to its execution
- * @erase_on_close: &enum vfmig_erase_on_close
+ * struct vfmig_setting - a setting of a model, in the PF's directory vfmig/ in sysfs
+ * @name: its name, also that of the module parameter with its default
+ * @offset: offset in the model's configuration of the setting, an unsigned int
+ * @check: returns NULL if a value is valid, else the reason
+ * @apply: applies a value to a VF that exists.  NULL for a setting that only VFs get which are
+ *	created later.
  */
-struct vfmig_vf_config {
-	unsigned int media_mb;
-	unsigned int lba_size;
-	unsigned int queues;
-	unsigned int io_latency_us;
-	unsigned int erase_on_close;
+struct vfmig_setting {
+	const char *name;
+	size_t offset;
+	const char *(*check)(unsigned int value);
+	void (*apply)(void *vf, unsigned int value);
 };
 
 /**
- * struct vfmig_model - a device model, which implements the VFs
- * @desc: config space of a PF and its VFs
- * @init: called at module init; returns 0 or a negative errno
+ * struct vfmig_model - a device model, which implements the VFs of a PF
+ * @name: its name, for users
+ * @desc: config space of the PF and its VFs.  No two models have the same IDs of a PF.
+ * @num_settings: number of @settings
+ * @settings: its settings
+ * @config_size: size of its configuration: a struct of its own, with all settings
+ * @defaults: configuration of a new PF; module parameters may have changed it
+ * @init: called at module init; returns 0 or a negative errno.  May be NULL, as @exit.
  * @exit: called at module exit
- * @create: create a device behind function @fn, in its power-on state and with an
- *	empty medium.  Returns the handle for the other functions, or an ERR_PTR.
+ * @pf_create: create what the model has for a PF.  Returns the handle for @create and
+ *	@pf_destroy, or an ERR_PTR.  The PF's device lock is held.  May be NULL, as @pf_destroy.
+ * @pf_destroy: free it.  The PF has no VFs any more.  The PF's device lock is held.
+ * @create: create a device behind function @fn in its power-on state, with @config, of which
+ *	it keeps no reference.  @pf is the handle of @pf_create, or NULL.  Returns the handle
+ *	for the other functions, or an ERR_PTR.
  * @destroy: free the device.  The function's pci_dev is gone, and the bus does not call
  *	the model any more.
- * @set_io_latency: set the latency for later I/O commands; any time
- * @get_io_latency: the last value set
- * @set_media_mb: resize the medium; any time.  -ENOMEM, or -EBUSY while the VF is
- *	stopped and its stream is read.
- * @get_media_mb: size of the medium in MiB
- * @erase: make the medium read as zeroes; any time.  -EBUSY as for @set_media_mb.
- * @set_erase_on_close: set &enum vfmig_erase_on_close for the next close; any time
- * @get_erase_on_close: the last value set
+ * @debugfs: create the model's files in the VF's directory @dir, which is removed before the
+ *	device is destroyed.  May be NULL.
  * @fn_ops: callbacks for the bus
  * @vf_ops: callbacks for the variant driver; its find is vfmig_pf_find()
  */
 struct vfmig_model {
+	const char *name;
 	struct vfmig_pf_desc desc;
+	unsigned int num_settings;
+	const struct vfmig_setting *settings;
+	size_t config_size;
+	const void *defaults;
 	int (*init)(void);
 	void (*exit)(void);
-	void *(*create)(struct vfmig_fn *fn, const struct vfmig_vf_config *config);
+	void *(*pf_create)(struct pci_dev *pdev);
+	void (*pf_destroy)(void *pf);
+	void *(*create)(void *pf, struct vfmig_fn *fn, const void *config);
 	void (*destroy)(void *vf);
-	void (*set_io_latency)(void *vf, unsigned int us);
-	unsigned int (*get_io_latency)(void *vf);
-	int (*set_media_mb)(void *vf, unsigned int mb);
-	unsigned int (*get_media_mb)(void *vf);
-	int (*erase)(void *vf);
-	void (*set_erase_on_close)(void *vf, unsigned int when);
-	unsigned int (*get_erase_on_close)(void *vf);
+	void (*debugfs)(void *vf, struct dentry *dir);
 	const struct vfmig_fn_ops *fn_ops;
 	const struct vfmig_vf_ops *vf_ops;
 };
 
-/* main.c */
-extern const struct vfmig_model *const vfmig_model;
-extern const struct vfmig_vf_config *const vfmig_defaults;
+/* models.c */
+#define VFMIG_MODEL_NAMES	64	/* size of a buffer for all names */
 
-/* Check a value of a setting; return NULL if it is valid, else the reason */
-const char *vfmig_check_media_mb(unsigned int value);
-const char *vfmig_check_lba_size(unsigned int value);
-const char *vfmig_check_queues(unsigned int value);
-const char *vfmig_check_io_latency_us(unsigned int value);
-const char *vfmig_check_erase_on_close(unsigned int value);
+extern const struct vfmig_model *const vfmig_models[];
+extern const unsigned int vfmig_num_models;
+
+const struct vfmig_model *vfmig_model_find(const char *name);
+void vfmig_model_names(char buf[VFMIG_MODEL_NAMES]);
+int vfmig_models_init(void);
+void vfmig_models_exit(void);
+
+/* The model of a PF */
+static inline const struct vfmig_model *vfmig_model_of(const struct vfmig_fn *pf)
+{
+	return container_of_const(vfmig_fn_pf_desc(pf), struct vfmig_model, desc);
+}
 
 /* pf.c */
 extern struct pci_driver vfmig_pf_driver;
-struct dentry;
 
 void vfmig_pf_debugfs_init(void);
 void vfmig_pf_debugfs_exit(void);
+int vfmig_pf_register_driver(void);
 void vfmig_pf_unregister_driver(struct vfmig_fabric *fabric);
 void *vfmig_pf_find(struct pci_dev *pdev, unsigned int index);
 

@@ -66,7 +66,7 @@ void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 }
 
 /* In its power-on state, with no identity; or an ERR_PTR.  Without @fn it can't be opened. */
-struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_vf_config *config)
+struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme_config *config)
 {
 	struct vfmig_nvme *ctrl;
 	int ret;
@@ -108,8 +108,9 @@ err:
 	return ERR_PTR(ret);
 }
 
-static void *vfmig_nvme_create(struct vfmig_fn *fn, const struct vfmig_vf_config *config)
+static void *vfmig_nvme_create(void *pf, struct vfmig_fn *fn, const void *settings)
 {
+	const struct vfmig_nvme_config *config = settings;
 	struct vfmig_nvme *ctrl = vfmig_nvme_alloc(fn, config);
 	int ret;
 
@@ -141,20 +142,6 @@ static void vfmig_nvme_fn_kick(void *vf)
 	vfmig_worker_kick(&ctrl->worker);
 }
 
-static void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	WRITE_ONCE(ctrl->erase_on_close, when);
-}
-
-static unsigned int vfmig_nvme_get_erase_on_close(void *vf)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	return READ_ONCE(ctrl->erase_on_close);
-}
-
 static const struct vfmig_fn_ops vfmig_nvme_fn_ops = {
 	.reset = vfmig_nvme_reset,
 	.kick = vfmig_nvme_fn_kick,
@@ -163,6 +150,7 @@ static const struct vfmig_fn_ops vfmig_nvme_fn_ops = {
 };
 
 const struct vfmig_model vfmig_nvme_model = {
+	.name = "nvme",
 	.desc = {
 		.vendor = VFMIG_PCI_VENDOR_ID,
 		/* Not the class of NVMe, or the host's driver would bind to the PF */
@@ -180,17 +168,13 @@ const struct vfmig_model vfmig_nvme_model = {
 			.msix_pba = SZ_8K + SZ_4K,
 		},
 	},
-	.init = vfmig_workers_init,
-	.exit = vfmig_workers_exit,
+	.num_settings = VFMIG_NVME_SETTINGS,
+	.settings = vfmig_nvme_settings,
+	.config_size = sizeof(struct vfmig_nvme_config),
+	.defaults = &vfmig_nvme_defaults,
 	.create = vfmig_nvme_create,
 	.destroy = vfmig_nvme_destroy,
-	.set_io_latency = vfmig_nvme_set_io_latency,
-	.get_io_latency = vfmig_nvme_get_io_latency,
-	.set_media_mb = vfmig_nvme_set_media_mb,
-	.get_media_mb = vfmig_nvme_get_media_mb,
-	.erase = vfmig_nvme_erase,
-	.set_erase_on_close = vfmig_nvme_set_erase_on_close,
-	.get_erase_on_close = vfmig_nvme_get_erase_on_close,
+	.debugfs = vfmig_nvme_debugfs,
 	.fn_ops = &vfmig_nvme_fn_ops,
 	.vf_ops = &vfmig_nvme_vf_ops,
 };

@@ -101,7 +101,11 @@ static void add_features(u32 *digest, struct vfmig_nvme *ctrl)
 /* Fill in @digest, for controllers with logical blocks of @lba_size bytes; 0 or -ENOMEM */
 int vfmig_nvme_make_digest(unsigned int lba_size, u32 *digest)
 {
-	const struct vfmig_vf_config config = { .media_mb = 1, .lba_size = lba_size, .queues = 1 };
+	const struct vfmig_nvme_config config = {
+		.media_mb = 1,
+		.lba_size = lba_size,
+		.queues = 1,
+	};
 	struct vfmig_nvme *blank = vfmig_nvme_alloc(NULL, &config);
 
 	if (IS_ERR(blank))

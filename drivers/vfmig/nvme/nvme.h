@@ -39,6 +39,34 @@
 #include "../model/running.h"
 #include "../model/worker.h"
 
+#define VFMIG_MAX_QUEUES	32
+#define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
+
+/* When the driver erases a medium by itself */
+enum vfmig_erase_on_close {
+	VFMIG_ERASE_NEVER,
+	VFMIG_ERASE_MOVED,	/* on close, if its stream was read and it was not used since */
+	VFMIG_ERASE_CLOSE,	/* on every close */
+};
+
+#define VFMIG_NVME_SETTINGS	5
+
+/**
+ * struct vfmig_nvme_config - settings of a VF
+ * @media_mb: size of the medium in MiB
+ * @lba_size: bytes of a logical block
+ * @queues: I/O queue pairs
+ * @io_latency_us: time from the doorbell of an I/O command to its execution
+ * @erase_on_close: &enum vfmig_erase_on_close
+ */
+struct vfmig_nvme_config {
+	unsigned int media_mb;
+	unsigned int lba_size;
+	unsigned int queues;
+	unsigned int io_latency_us;
+	unsigned int erase_on_close;
+};
+
 /* The controller's capabilities */
 #define VFMIG_NVME_VERSION	NVME_VS(1, 4, 0)
 #define VFMIG_NVME_QUEUES	(VFMIG_MAX_QUEUES + 1)	/* with the admin queues */
@@ -430,10 +458,22 @@ void vfmig_nvme_lock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_unlock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_power_on(struct vfmig_nvme *ctrl);
 void vfmig_nvme_fatal(struct vfmig_nvme *ctrl);
-struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_vf_config *config);
+struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme_config *config);
 void vfmig_nvme_free(struct vfmig_nvme *ctrl);
 
 DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_nvme_lock(_T), vfmig_nvme_unlock(_T))
+
+/* settings.c */
+extern struct vfmig_nvme_config vfmig_nvme_defaults;
+extern const struct vfmig_setting vfmig_nvme_settings[VFMIG_NVME_SETTINGS];
+
+const char *vfmig_nvme_check_media_mb(unsigned int value);
+const char *vfmig_nvme_check_io_latency_us(unsigned int value);
+const char *vfmig_nvme_check_erase_on_close(unsigned int value);
+void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when);
+
+/* debugfs.c */
+void vfmig_nvme_debugfs(void *vf, struct dentry *dir);
 
 /* latency.c */
 void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 from, u16 to);

@@ -17,7 +17,7 @@
 
 #define PARAM_DIR	"/sys/module/" SIM_MODULE "/parameters"
 
-static const char * const params[] = { "num_pfs", "media_mb", "lba_size", "queues",
+static const char * const params[] = { "num_pfs", "models", "media_mb", "lba_size", "queues",
 				       "io_latency_us" };
 
 FIXTURE(module)
@@ -97,6 +97,9 @@ TEST_F(module, invalid_parameters_are_refused)
 		"num_pfs=0", "num_pfs=9", "num_pfs=4294967295", "media_mb=0",
 		"media_mb=4294967295", "lba_size=0", "lba_size=1024", "lba_size=513",
 		"queues=0", "queues=1", "queues=33", "num_pfs=x",
+		"models=", "models=disk", "models=nvme,disk", "models=nvme,", "models=,nvme",
+		"models=nvme,nvme num_pfs=1", "num_pfs=0 models=nvme",
+		"models=nvme,nvme,nvme,nvme,nvme,nvme,nvme,nvme,nvme",
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
