@@ -75,7 +75,6 @@ static int vfmig_check_vf_ops(struct pci_dev *pdev, const struct vfmig_vf_ops *o
 		NEED(ops->freeze, all),
 		NEED(ops->thaw, all),
 		NEED(ops->identity, all),
-		NEED(ops->identity_check, all),
 		NEED(ops->save_start, all),
 		NEED(ops->state_pending, all),
 		NEED(ops->state_read, all),

@@ -97,7 +97,8 @@ int vfmig_pf_register_driver(void);
 void vfmig_pf_unregister_driver(struct vfmig_fabric *fabric);
 void *vfmig_pf_find(struct pci_dev *pdev, unsigned int index);
 
-/* nvme/ */
+/* nvme/, sample/ */
 extern const struct vfmig_model vfmig_nvme_model;
+extern const struct vfmig_model vfmig_sample_model;
 
 #endif /* _VFMIG_SIM_H */

@@ -371,7 +371,9 @@ struct vfmig_vf_ops {
 
 	/**
 	 * @identity_check: Check whether this VF can take the state of a device @id.  The
-	 * caller has compared @id->model and checked the bounds of @id->data_length.
+	 * caller has compared @id->model and &vfmig_vf_identity.memory_size, and has checked
+	 * that @id->model_version is not newer than that of this VF, and the bounds of
+	 * @id->data_length.  NULL for a model without data of its own and older versions.
 	 * Returns NULL, or the reason why not as a string that is valid until the next
 	 * call.  During a load it is called for each identity record of the stream.  The
 	 * records that follow belong to a device with that identity.

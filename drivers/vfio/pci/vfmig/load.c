@@ -310,10 +310,10 @@ static int vfmig_check_identity(struct vfmig_load *load, const struct vfmig_vf_i
 	if (id->memory_size != own.memory_size)
 		return vfmig_refuse(load, "%llu bytes of device memory, not %llu",
 				    id->memory_size, own.memory_size);
+	if (!vfdev->ops->identity_check)
+		return 0;
 	why = vfdev->ops->identity_check(vfdev->vf, id);
-	if (why)
-		return vfmig_refuse(load, "%s", why);
-	return 0;
+	return why ? vfmig_refuse(load, "%s", why) : 0;
 }
 
 static int vfmig_identity_done(struct vfmig_load *load)

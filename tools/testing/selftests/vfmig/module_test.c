@@ -100,6 +100,7 @@ TEST_F(module, invalid_parameters_are_refused)
 		"models=", "models=disk", "models=nvme,disk", "models=nvme,", "models=,nvme",
 		"models=nvme,nvme num_pfs=1", "num_pfs=0 models=nvme",
 		"models=nvme,nvme,nvme,nvme,nvme,nvme,nvme,nvme,nvme",
+		"models=sample media_mb=0",
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
@@ -119,6 +120,75 @@ TEST_F_TIMEOUT(module, comes_and_goes, 60)
 		ASSERT_EQ(unload(), 0);
 		EXPECT_EQ(count_pfs(), 0);
 		EXPECT_FALSE(file_exists("/sys/kernel/debug/vfmig/"));
+	}
+}
+
+/* The models of PFs 0 and up, which are functions 0 and up of the bus of @pf */
+static void expect_models(struct __test_metadata *_metadata, const char *pf,
+			  const char * const *want, unsigned int count)
+{
+	char bdf[BDF_SIZE], name[32];
+
+	for (unsigned int i = 0; i < count; i++) {
+		bdf_copy(bdf, pf);
+		bdf[strlen(bdf) - 1] = '0' + i;
+		ASSERT_EQ(file_read(pci_path(bdf, "vfmig/model"), name, sizeof(name)), 0);
+		EXPECT_STREQ(name, want[i]);
+	}
+	EXPECT_EQ(file_u64(PARAM_DIR "/num_pfs", 0), count);
+}
+
+TEST_F(module, each_pf_has_its_model)
+{
+	static const char * const two[] = { "sample", "nvme" };
+	static const char * const four[] = { "nvme", "sample", "sample", "sample" };
+	char pfs[MAX_PFS][BDF_SIZE], first[BDF_SIZE];
+
+	ASSERT_EQ(kmod_load(self->path, "models=sample,nvme"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
+	bdf_copy(first, pfs[0]);
+	first[strlen(first) - 1] = '0';
+	expect_models(_metadata, first, two, ARRAY_SIZE(two));
+	ASSERT_EQ(unload(), 0);
+
+	ASSERT_EQ(kmod_load(self->path, "num_pfs=4 models=nvme,sample"), 0);
+	ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
+	expect_models(_metadata, pfs[0], four, ARRAY_SIZE(four));
+	ASSERT_EQ(unload(), 0);
+}
+
+/* Writes models to a PF again and again, until it is gone */
+static void ask_for_models(const char *pf)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "%s", pci_path(pf, "vfmig/model"));
+	while (file_exists("/sys/module/" SIM_MODULE)) {
+		file_write(path, "sample");
+		file_write(path, "nvme");
+	}
+	_exit(0);
+}
+
+/* The writer who changes a model is in code of the module when the attribute is gone */
+TEST_F_TIMEOUT(module, goes_while_a_model_changes, 90)
+{
+	for (int i = 0; i < 3; i++) {
+		char pfs[MAX_PFS][BDF_SIZE];
+		int status;
+		pid_t child;
+
+		ASSERT_EQ(kmod_load(self->path, "media_mb=1"), 0);
+		ASSERT_EQ(pf_find(pfs, MAX_PFS), 1);
+		child = fork();
+		ASSERT_GE(child, 0);
+		if (!child)
+			ask_for_models(pfs[0]);
+		sleep_ms(200 + 300 * i);
+		/* While it changes, the module is in use */
+		EXPECT_TRUE(wait_until(unload() != -EWOULDBLOCK));
+		EXPECT_FALSE(loaded());
+		EXPECT_EQ(waitpid(child, &status, 0), child);
 	}
 }
 

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The model "sample", which Documentation/new-model.rst explains: its registers, its DMA
+ * and interrupt, and its migration.
+ */
+#include <errno.h>
+#include <linux/vfmig.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mig.h"
+
+#include "harness.h"
+
+/* Registers */
+#define ADDR		0x00
+#define COMMAND		0x08
+#define SCRATCH		0x40
+#define REGS_SIZE	256
+
+#define DONE		1
+#define FAILED		2
+
+FIXTURE(sample)
+{
+	char pf[BDF_SIZE];
+	struct iommu iommu[2];
+	struct vfio_dev dev[2];
+	struct arena mem;
+	int irq;
+	unsigned int opened;
+};
+
+FIXTURE_SETUP(sample)
+{
+	const char *why = pf_require(&(struct pf_vfs){}, self->pf);
+	char vf[BDF_SIZE];
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(file_write(pci_path(self->pf, "vfmig/model"), "sample"), 0);
+	ASSERT_EQ(pf_set_numvfs(self->pf, 2), 0);
+	arena_init(&self->mem);
+	self->irq = event_new();
+	for (unsigned int i = 0; i < 2; i++) {
+		why = iommu_init(&self->iommu[i], IOMMU_TYPE1);
+		if (why)
+			SKIP(return, "%s", why);
+		ASSERT_TRUE(pf_vf(self->pf, i, vf));
+		ASSERT_EQ(vfio_open(&self->dev[i], &self->iommu[i], vf), 0);
+		arena_map(&self->mem, &self->iommu[i]);
+		self->opened++;
+	}
+	vfio_bus_master(&self->dev[0], true);
+	ASSERT_EQ(vfio_irqs_set(&self->dev[0], 0, 1, &self->irq), 0);
+}
+
+FIXTURE_TEARDOWN(sample)
+{
+	for (unsigned int i = 0; i < self->opened; i++) {
+		vfio_close(&self->dev[i]);
+		iommu_exit(&self->iommu[i]);
+	}
+	arena_exit(&self->mem);
+	close(self->irq);
+	EXPECT_EQ(pf_set_numvfs(self->pf, 0), 0);
+	EXPECT_EQ(file_write(pci_path(self->pf, "vfmig/model"), "nvme"), 0);
+}
+
+TEST_F(sample, registers_keep_what_is_written)
+{
+	struct vfio_dev *dev = &self->dev[0];
+
+	EXPECT_EQ(bar_read32(dev, SCRATCH), 0);
+	bar_write32(dev, SCRATCH, 0x12345678);
+	EXPECT_EQ(bar_read32(dev, SCRATCH), 0x12345678);
+	EXPECT_EQ(bar_read32(dev, SCRATCH + 4), 0);
+	EXPECT_EQ(bar_read32(&self->dev[1], SCRATCH), 0);
+	bar_write32(dev, REGS_SIZE, 1);
+	EXPECT_EQ(bar_read32(dev, REGS_SIZE), ~0U);
+	ASSERT_EQ(vfio_reset(dev), 0);
+	EXPECT_EQ(bar_read32(dev, SCRATCH), 0);
+}
+
+static void run_command(struct vfio_dev *dev, u64 iova)
+{
+	bar_write32(dev, ADDR, iova);
+	bar_write32(dev, ADDR + 4, iova >> 32);
+	bar_write32(dev, COMMAND, 7);
+}
+
+TEST_F(sample, command_writes_the_registers_to_memory)
+{
+	struct vfio_dev *dev = &self->dev[0];
+	u32 *buf = arena_alloc(&self->mem, PAGE);
+
+	bar_write32(dev, SCRATCH, 0xabcd);
+	run_command(dev, arena_iova(&self->mem, buf));
+	EXPECT_EQ(bar_read32(dev, COMMAND), DONE);
+	EXPECT_TRUE(event_wait(self->irq));
+	EXPECT_EQ(buf[SCRATCH / 4], 0xabcd);
+	EXPECT_EQ(buf[COMMAND / 4], 7);
+
+	run_command(dev, 0);
+	EXPECT_EQ(bar_read32(dev, COMMAND), FAILED);
+	EXPECT_TRUE(event_wait(self->irq));
+	EXPECT_GT(vf_dma_faults(dev->bdf), 0);
+}
+
+TEST_F(sample, state_moves)
+{
+	u32 *buf = arena_alloc(&self->mem, PAGE);
+	struct blob blob = {};
+
+	for (u64 reg = SCRATCH; reg < REGS_SIZE; reg += 4)
+		bar_write32(&self->dev[0], reg, reg * 3);
+	run_command(&self->dev[0], arena_iova(&self->mem, buf));
+	EXPECT_TRUE(event_wait(self->irq));
+	vfio_irqs_off(&self->dev[0]);
+
+	mig_save(&self->dev[0], &blob);
+	EXPECT_LT(blob.len, PAGE);
+	ASSERT_EQ(mig_load(&self->dev[1], &blob), 0);
+	blob_free(&blob);
+	vfio_bus_master(&self->dev[1], true);
+	ASSERT_EQ(vfio_irqs_set(&self->dev[1], 0, 1, &self->irq), 0);
+	ASSERT_EQ(mig_set(&self->dev[1], RUNNING, NULL), 0);
+
+	EXPECT_TRUE(event_wait(self->irq)) TH_LOG("the interrupt did not come again");
+	EXPECT_EQ(bar_read32(&self->dev[1], COMMAND), DONE);
+	for (u64 reg = SCRATCH; reg < REGS_SIZE; reg += 4)
+		EXPECT_EQ(bar_read32(&self->dev[1], reg), reg * 3);
+	memset(buf, 0, PAGE);
+	run_command(&self->dev[1], arena_iova(&self->mem, buf));
+	EXPECT_EQ(buf[SCRATCH / 4], SCRATCH * 3);
+}
+
+/* It changes nothing while it is stopped */
+TEST_F(sample, writes_are_dropped_while_it_is_stopped)
+{
+	struct vfio_dev *dev = &self->dev[0];
+
+	bar_write32(dev, SCRATCH, 1);
+	ASSERT_EQ(mig_set(dev, STOP, NULL), 0);
+	bar_write32(dev, SCRATCH, 2);
+	EXPECT_EQ(bar_read32(dev, SCRATCH), 1);
+	ASSERT_EQ(mig_set(dev, RUNNING, NULL), 0);
+	EXPECT_EQ(bar_read32(dev, SCRATCH), 1);
+}
+
+TEST_F(sample, a_stream_of_another_model_is_refused)
+{
+	struct blob blob = {};
+	u8 *name;
+
+	mig_save(&self->dev[0], &blob);
+	name = memmem(blob.data, blob.len, "sample", 6);
+	ASSERT_NE(name, NULL);
+	memcpy(name, "simple", 6);
+	EXPECT_NE(mig_load(&self->dev[1], &blob), 0);
+	blob_free(&blob);
+}
+
+TEST_HARNESS_MAIN
