@@ -4,7 +4,6 @@
  * much memory all of them may have.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,7 +12,6 @@
 #include "harness.h"
 
 #define MEDIUM		MIB(4)
-#define LIMIT_FILE	"/sys/module/" SIM_MODULE "/parameters/media_limit_mb"
 
 #define CAP_EXCEEDED	0x81
 /* In a completion entry */
@@ -44,39 +42,26 @@ FIXTURE_VARIANT_ADD(media, iommufd)
 	.mode = IOMMU_IOMMUFD,
 };
 
-static void set_limit(u64 mib)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)mib);
-	must(!file_write(LIMIT_FILE, text));
-}
-
-static int erase_vf(const char *pf, unsigned int vf)
-{
-	char bdf[BDF_SIZE];
-
-	must(pf_vf(pf, vf, bdf));
-	return file_write(vf_debugfs(bdf, "erase"), "1");
-}
-
 FIXTURE_SETUP(media)
 {
 	struct pf_vfs vfs = { .count = 2, .media_mb = MEDIUM / MIB(1) };
 	const char *why = rig_open(&self->rig, &vfs, variant->mode, 1);
+	char bdf[BDF_SIZE];
 
 	if (why)
 		SKIP(return, "%s", why);
-	self->limit = file_u64(LIMIT_FILE, 0);
-	for (unsigned int i = 0; i < vfs.count; i++)
-		must(!erase_vf(self->rig.pf, i));
+	self->limit = media_limit();
+	for (unsigned int i = 0; i < vfs.count; i++) {
+		must(pf_vf(self->rig.pf, i, bdf));
+		must(!vf_erase(bdf));
+	}
 	rig_start(&self->rig);
 	self->buf = arena_alloc(&self->rig.mem, MIB(1));
 }
 
 FIXTURE_TEARDOWN(media)
 {
-	set_limit(self->limit);
+	media_limit_set(self->limit);
 	rig_close(&self->rig);
 }
 
@@ -246,7 +231,7 @@ TEST_F(media, limit_is_met_with_capacity_exceeded)
 	struct rig *rig = &self->rig;
 	struct nvme_cqe cqe = {};
 
-	set_limit(1);
+	media_limit_set(1);
 	fill_pattern(self->buf, PAGE, 1);
 	/* What there is for each MiB of the medium counts as a page */
 	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(1) / PAGE - 1);
@@ -255,11 +240,11 @@ TEST_F(media, limit_is_met_with_capacity_exceeded)
 	EXPECT_EQ(nvme_rw(&rig->nvme, &rig->nvme.io[1], NVME_WRITE, 0, 8, self->buf), 0);
 	nvme_deallocate_all(&rig->nvme);
 	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(1) / PAGE - 1);
-	set_limit(2);
+	media_limit_set(2);
 	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(2) / PAGE - 2);
 	/* Failed writes leave nothing behind that counts */
 	nvme_deallocate_all(&rig->nvme);
-	set_limit(1);
+	media_limit_set(1);
 	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(1) / PAGE - 1);
 }
 
@@ -269,7 +254,7 @@ TEST_F(media, what_was_erased_does_not_count)
 	struct nvme_cmd format = { .opcode = NVME_FORMAT_NVM, .nsid = 1 };
 	struct rig *rig = &self->rig;
 
-	set_limit(5);
+	media_limit_set(5);
 	fill_pattern(self->buf, MIB(1), 1);
 	for (unsigned int i = 0; i < 5; i++) {
 		for (u64 at = 0; at < MEDIUM; at += MIB(1))
@@ -291,12 +276,12 @@ TEST_F(media, load_beyond_the_limit_is_refused)
 		nvme_write_bytes(&rig->nvme, at, self->buf, MIB(1));
 	}
 	mig_save(&rig->dev[0], &blob);
-	set_limit(3);
+	media_limit_set(3);
 	ASSERT_EQ(mig_set(dst, RESUMING, &fd), 0);
 	EXPECT_EQ(mig_write(fd, blob.data, blob.len, KIB(32)), -ENOSPC);
 	close(fd);
 	ASSERT_EQ(vfio_reset(dst), 0);
-	set_limit(5);
+	media_limit_set(5);
 	EXPECT_EQ(mig_load(dst, &blob), 0);
 	blob_free(&blob);
 }

@@ -85,6 +85,26 @@ u64 vf_media_allocated(const char *bdf)
 	return n;
 }
 
+int vf_erase(const char *bdf)
+{
+	return file_write(vf_debugfs(bdf, "erase"), "1");
+}
+
+#define LIMIT_FILE	"/sys/module/" SIM_MODULE "/parameters/media_limit_mb"
+
+u64 media_limit(void)
+{
+	return file_u64(LIMIT_FILE, 0);
+}
+
+void media_limit_set(u64 mib)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", mib);
+	must(!file_write(LIMIT_FILE, text));
+}
+
 bool pci_driver(const char *bdf, char *name, size_t size)
 {
 	return link_name(pci_path(bdf, "driver"), name, size);

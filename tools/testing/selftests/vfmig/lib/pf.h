@@ -77,6 +77,12 @@ const char *pci_path(const char *bdf, const char *file);
 const char *vf_debugfs(const char *bdf, const char *file);
 u64 vf_dma_faults(const char *bdf);
 u64 vf_media_allocated(const char *bdf);
+/* Erase the medium of a VF, as an administrator does; 0 or -errno */
+int vf_erase(const char *bdf);
+
+/* Memory for all media together, in MiB; 0 for half of memory */
+u64 media_limit(void);
+void media_limit_set(u64 mib);
 
 /* Name of the driver of a function; false if it has none */
 bool pci_driver(const char *bdf, char *name, size_t size);
