@@ -63,6 +63,8 @@ int vfmig_memory_load_start(struct vfmig_memory_load *load)
 
 int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct page *page)
 {
+	/* The owner's worker may be stopped.  What holes have left must stay within @mem's size. */
+	vfmig_memory_free_erased(load->mem);
 	guard(mutex)(&load->lock);
 	if (!load->loaded)
 		return -EINVAL;
