@@ -15,6 +15,7 @@ fresh        a medium that is empty when the migration begins
 resets       resets of the device in PRE_COPY
 killed       QEMU processes that are killed
 place        a snapshot in place
+cpus         four processors with a queue each
 crossing     two guests at the same time
 firmware     a machine whose BIOS polls the disk
 scenarios    what is migrated, and how

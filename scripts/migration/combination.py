@@ -89,6 +89,8 @@ def wirings() -> list[Wiring]:
 @dataclass(frozen=True)
 class Hardware:
     """The machine of a guest."""
+    # Processors
+    cpus: int = 1
     # PCIe root ports
     ports: int = 0
     # VFs are behind the root ports, not on the root bus
@@ -97,7 +99,7 @@ class Hardware:
     boots_vf: bool = False
 
     def arguments(self) -> list[str]:
-        found: list[str] = []
+        found = ["-smp", str(self.cpus)]
         for port in range(self.ports):
             found += ["-device", f"pcie-root-port,id=port{port},addr={0x10 + port:02x}.0,"
                       f"chassis={1 + port},slot={1 + port}"]

@@ -6,7 +6,7 @@ import re
 import time
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from . import Failure, patience
 from .qemu import Qemu
@@ -169,15 +169,19 @@ class Disk:
         self._dir = f"/tmp/loop-{self.name}"
         self._size = 0
 
-    def _fio(self, action: str, offset: int, size: int, seed: int, block: str) -> Verified:
+    def _fio(self, action: str, offset: int, size: int, seed: int, block: str,
+             cpu: Optional[int] = None) -> Verified:
+        pinned = "" if cpu is None else f"taskset {1 << cpu:x} "
         status, text = self.guest.run(
-            f"BLOCK={block} io {action} {self.device} {offset * self.MIB} "
+            f"BLOCK={block} {pinned}io {action} {self.device} {offset * self.MIB} "
             f"{size * self.MIB} {seed}")
         return parse_fio(text, status, size * self.MIB)
 
-    def write(self, offset: int, size: int, seed: int, block: str = "4k") -> Verified:
-        """Writes a region (MiB) and verifies it; seed decides what is written."""
-        return self._fio("write", offset, size, seed, block)
+    def write(self, offset: int, size: int, seed: int, block: str = "4k",
+              cpu: Optional[int] = None) -> Verified:
+        """Writes a region (MiB) and verifies it; seed decides what is written, and cpu, if
+        it is given, by which processor."""
+        return self._fio("write", offset, size, seed, block, cpu)
 
     def verify(self, offset: int, size: int, seed: int, block: str = "4k") -> Verified:
         """Verifies what write() with the same arguments left there."""

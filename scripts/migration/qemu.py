@@ -20,6 +20,9 @@ from .trace import EVENTS
 MACHINE = "hpet=off,smm=off,vmport=off,sata=off,smbus=off,i8042=off,graphics=off"
 CMDLINE = ("console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check tsc=reliable "
            "workqueue.cpu_intensive_thresh_us=0 panic=-1")
+# For a guest with several processors.  They may share fewer CPUs, and then each of them stands
+# still for a while.  The kernel's own limits for that are 21 and 20 s.
+PATIENT = " rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
 # The guest's only virtio device of its own.
 # - Ports, not memory, to notify it by: KVM from 6.14 on gives up a guest that first touches a
 #   device's memory while its VMCB has the type of an exception, and TCG leaves there that of
@@ -160,7 +163,7 @@ class Qemu:
         qmp_path = run / f"{name}.qmp"
         agent_path = run / f"{name}.agent"
         arguments = [
-            emulator.program, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", str(memory),
+            emulator.program, "-accel", "kvm", "-cpu", "host", "-m", str(memory),
             *combination.hardware.arguments(),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-M", f"{combination.machine},{MACHINE}", *self._boot(image, combination),
@@ -199,8 +202,9 @@ class Qemu:
     def _boot(image: Path, combination: Combination) -> list[str]:
         if combination.hardware.boots_vf:
             return []
+        cmdline = CMDLINE + (PATIENT if combination.hardware.cpus > 1 else "")
         return ["-bios", str(combination.firmware), "-kernel", str(image / "vmlinuz"),
-                "-initrd", str(image / "initramfs.img"), "-append", CMDLINE]
+                "-initrd", str(image / "initramfs.img"), "-append", cmdline]
 
     def _device(self, vf: Vf, number: int, place: str) -> str:
         found = ["vfio-pci", f"id=vf{number}", place, f"host={vf.address}",
@@ -222,7 +226,7 @@ class Qemu:
         self.qmp.wait_event("DEVICE_DELETED", device=f"vf{number}")
 
     def _place_cpus(self) -> None:
-        """Keeps the guest's processor off CPU 0 where that is emulated.  QEMU's TCG
+        """Keeps the guest's processors off CPU 0 where that is emulated.  QEMU's TCG
         has each CPU that loads its FPU state write CPU 0's hflags2, IGNNE's bit
         being there, and not atomically (cpu_clear_ignne()).  If CPU 0 is in VMRUN or
         #VMEXIT meanwhile, the bit that says "nested paging is on" may be lost or

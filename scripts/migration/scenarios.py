@@ -13,6 +13,7 @@ from typing import Callable, Iterator
 from . import LeftOut
 from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
+from .cpus import vcpus
 from .crossing import crossing
 from .firmware import firmware
 from .fresh import fresh_vf
@@ -171,6 +172,7 @@ BY_NAME: dict[str, Scenario] = {
     "resets": resets,
     "killed": killed,
     "snapshot-in-place": snapshot_in_place,
+    "vcpus": vcpus,
     "crossing": crossing,
     "firmware": firmware,
     "downtime": downtime,
