@@ -102,9 +102,10 @@ static void vfmig_close_device(struct vfio_device *vdev)
 /* The core would write to the address of a trapped BAR, which has no hardware behind it */
 static long vfmig_ioeventfd(struct vfmig_device *vfdev, unsigned long arg)
 {
+	const size_t size = offsetofend(struct vfio_device_ioeventfd, fd);
 	struct vfio_device_ioeventfd ioeventfd;
 
-	if (copy_from_user(&ioeventfd, (void __user *)arg, sizeof(ioeventfd)))
+	if (copy_from_user(&ioeventfd, (void __user *)arg, size))
 		return -EFAULT;
 	if (vfmig_region_is_trapped(vfdev, ioeventfd.offset))
 		return -ENOTTY;
