@@ -79,14 +79,17 @@ static bool pf_has_vfs(struct vfmig_pf *pf)
 
 /*
  * Change the model of the PF @pdev, whose driver has @pf.  The driver is released, which removes
- * @attr, so the attribute has to be removed by this writer: the removal would otherwise wait
- * for the end of this function.  @pf, @dir and what else the driver has are gone after that.
+ * @attr.  The removal must not wait for this writer, so the attribute is given up before any lock
+ * is taken that a removal may hold.  From then on @pf and what else the driver has can go.
+ *
+ * sysfs_remove_file_self() would not do: it makes others who remove the attribute wait.
  */
 static int pf_replace(struct vfmig_pf *pf, struct pci_dev *pdev, struct kobject *dir,
 		      struct kobj_attribute *attr, const struct vfmig_model *model)
 {
 	struct vfmig_fn *fn = pf->fn;
 	unsigned int index = vfmig_fn_index(fn);
+	struct kernfs_node *node;
 	int ret = -EBUSY;
 
 	/* Either pf_create_vfs() sees the bit, or this its VFs */
@@ -95,9 +98,10 @@ static int pf_replace(struct vfmig_pf *pf, struct pci_dev *pdev, struct kobject 
 	if (pf_has_vfs(pf))
 		goto out;
 
-	ret = -ENODEV;
-	if (sysfs_remove_file_self(dir, &attr->attr))
-		ret = vfmig_fabric_replace_pf(pdev, &model->desc);
+	node = sysfs_break_active_protection(dir, &attr->attr);
+	ret = vfmig_fabric_replace_pf(pdev, &model->desc);
+	if (node)
+		sysfs_unbreak_active_protection(node);
 	if (ret)
 		pr_err("vfmig %s: can't become %s: %pe\n", vfmig_fn_name(fn), model->name,
 		       ERR_PTR(ret));
@@ -124,7 +128,7 @@ static ssize_t model_store(struct kobject *dir, struct kobj_attribute *attr, con
 	if (model == pf->model)
 		return count;
 
-	/* When the attribute is gone, its removal does not wait for this function any more */
+	/* The removal of the attribute does not wait for this function, so unloading has to */
 	if (!try_module_get(THIS_MODULE))
 		return -ENODEV;
 	pci_dev_get(pdev);
@@ -143,9 +147,7 @@ void vfmig_pf_attrs_wait(void)
 	synchronize_rcu_tasks();
 }
 
-/* Lockdep can't know that a writer who waits for the PCI core has removed its attribute */
-static struct kobj_attribute model_attr =
-	__ATTR_IGNORE_LOCKDEP(model, 0644, model_show, model_store);
+static struct kobj_attribute model_attr = __ATTR(model, 0644, model_show, model_store);
 
 static int add_setting(struct vfmig_pf *pf, unsigned int index)
 {
@@ -191,7 +193,7 @@ int vfmig_pf_attrs_add(struct vfmig_pf *pf, struct pci_dev *pdev)
 /* When this returns, no reader or writer is under way, but for one that changes the model */
 void vfmig_pf_attrs_remove(struct vfmig_pf *pf)
 {
-	/* First: a writer who removes it himself needs the directory for that */
+	/* First: a writer needs the directory to give it up */
 	sysfs_remove_file(pf->dir, &model_attr.attr);
 	kobject_del(pf->dir);
 	kobject_put(pf->dir);

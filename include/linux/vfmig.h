@@ -126,7 +126,8 @@ struct vfmig_mem_run {
  * struct vfmig_vf_client - callbacks from the PF driver to the user of an open VF
  * @reset: The VF was reset and is in its power-on state.  Called from a context that may
  *	sleep.  The PF driver may hold locks that open(), close(), bar_read() and
- *	bar_write() take, so the callback must call none of these.  It must not wait for
+ *	bar_write() take, so the callback calls none of these.  It may call any other
+ *	operation, so the PF driver holds no lock that these take.  It must not wait for
  *	anything that waits for a reset.  A PF driver that does not notice an FLR need not
  *	call it for one: the variant driver sees the resets that the PCI core makes.
  * @lost: The device has lost what it knew of the VF, for example because its firmware was

@@ -21,12 +21,16 @@ enum { STATUS_DONE = 1, STATUS_FAILED };
 
 #define SAMPLE_VERSION	1
 
-/* The lock is held for each command */
+/*
+ * A client's reset() calls operations that take @lock, so another lock is held for it.  @lock
+ * is held for each command.
+ */
 struct sample {
 	struct vfmig_fn *fn;
-	struct mutex lock;			/* all below */
+	struct mutex client_lock;		/* the following two */
 	const struct vfmig_vf_client *client;	/* of the user, or NULL */
 	void *client_data;
+	struct mutex lock;		/* all below */
 	bool frozen;
 	bool state_taken;		/* in this save */
 	__le32 regs[NUM_REGS];		/* all that a guest can observe */
@@ -72,9 +76,11 @@ static void sample_reset(void *vf)
 {
 	struct sample *dev = vf;
 
-	guard(mutex)(&dev->lock);
-	memset(dev->regs, 0, sizeof(dev->regs));
-	dev->frozen = false;
+	scoped_guard(mutex, &dev->lock) {
+		memset(dev->regs, 0, sizeof(dev->regs));
+		dev->frozen = false;
+	}
+	guard(mutex)(&dev->client_lock);
 	if (dev->client)
 		dev->client->reset(dev->client_data);
 }
@@ -85,7 +91,7 @@ static int sample_open(void *vf, const struct vfmig_vf_client *client, void *dat
 {
 	struct sample *dev = vf;
 
-	guard(mutex)(&dev->lock);
+	guard(mutex)(&dev->client_lock);
 	if (dev->client)
 		return -EBUSY;
 	dev->client = client;
@@ -97,7 +103,7 @@ static void sample_close(void *vf)
 {
 	struct sample *dev = vf;
 
-	guard(mutex)(&dev->lock);
+	guard(mutex)(&dev->client_lock);
 	dev->client = NULL;
 }
 
@@ -228,6 +234,7 @@ static void *sample_create(void *pf, struct vfmig_fn *fn, const void *config)
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
 	dev->fn = fn;
+	mutex_init(&dev->client_lock);
 	mutex_init(&dev->lock);
 	return dev;
 }

@@ -197,12 +197,6 @@ static void toggle_driver(const char *pf)
 	file_write("/sys/bus/pci/drivers/" SIM_MODULE "/bind", pf);
 }
 
-static void toggle_pf(const char *pf)
-{
-	file_write(pci_path(pf, "remove"), "1");
-	rescan_bus(pf);
-}
-
 static void read_all(const char *pf)
 {
 	has_model(pf, "nvme");
@@ -263,9 +257,13 @@ TEST_F_TIMEOUT(model, vfs_are_asked_for_while_it_changes, 60)
 	expect_whole(_metadata, self->pf);
 }
 
-TEST_F_TIMEOUT(model, driver_and_pf_go_while_it_changes, 60)
+/*
+ * The PF's "remove" is not among these: in the PCI core, a writer there and another remover of
+ * the same function can wait for each other.
+ */
+TEST_F_TIMEOUT(model, its_driver_goes_while_it_changes, 60)
 {
-	void (*const act[])(const char *pf) = { toggle_model, toggle_driver, toggle_pf, read_all };
+	void (*const act[])(const char *pf) = { toggle_model, toggle_driver, read_all };
 
 	do_at_once(self->pf, act, ARRAY_SIZE(act));
 	expect_whole(_metadata, self->pf);
