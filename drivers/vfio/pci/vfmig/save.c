@@ -67,8 +67,6 @@ enum vfmig_save_kind {
  *	bytes; written as @head is.  The pointer is constant, and freed with the file.
  * @piece_at: where the piece begins, as @body_offset
  * @piece_len: bytes in @piece
- * @run: a run of device memory that was taken
- * @run_taken: the record for @run could not be begun, and is tried again
  * @starved: the last piece was not there when @ready was @starved_at
  * @starved_at: see @starved
  * @reinits: how often new initial data had appeared when the user was last told
@@ -99,8 +97,6 @@ struct vfmig_save {
 	void *piece;
 	u64 piece_at;
 	size_t piece_len;
-	struct vfmig_mem_run run;
-	bool run_taken;
 	bool starved;
 	int starved_at;
 	u64 reinits;
@@ -300,22 +296,17 @@ static int vfmig_begin_memory(struct vfmig_save *save)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 	struct vfmig_mem_pending pending;
+	struct vfmig_mem_run run;
 	int ret;
 
 	if (!vfdev->ops->mem)
 		return 0;
 	/* No run after a resize before the destination knows of it */
-	if (!save->run_taken) {
-		ret = vfdev->ops->mem->next(vfdev->vf, save->memory_size, &save->run);
-		if (ret < 0)
-			return ret;
-		save->run_taken = ret;
-	}
-	if (save->run_taken) {
-		ret = vfmig_begin_run(save, &save->run);
-		save->run_taken = ret;
-		return ret ?: 1;
-	}
+	ret = vfdev->ops->mem->next(vfdev->vf, save->memory_size, &run);
+	if (ret < 0)
+		return ret;
+	if (ret)
+		return vfmig_begin_run(save, &run) ?: 1;
 	vfmig_get_mem_pending(save, &pending);
 	if (vfmig_identity_due(save, &pending))
 		return vfmig_begin_identity(save, VFMIG_SAVE_REINIT) ?: 1;
@@ -383,20 +374,23 @@ struct vfmig_unread {
 	u64 reinits;
 };
 
-static void vfmig_add_bytes(struct vfmig_unread *unread, enum vfmig_save_kind kind, u64 bytes)
+/* Adds what is left of the record under way */
+static void vfmig_add_record(const struct vfmig_save *save, struct vfmig_unread *unread)
 {
-	switch (kind) {
+	size_t record = vfmig_record_unread(save);
+
+	switch (save->kind) {
 	case VFMIG_SAVE_INITIAL:
-		unread->initial += bytes;
+		unread->initial += record;
 		break;
 	case VFMIG_SAVE_REINIT:
-		unread->reinit += bytes;
+		unread->reinit += record;
 		break;
 	case VFMIG_SAVE_DIRTY:
-		unread->dirty += bytes;
+		unread->dirty += record;
 		break;
 	case VFMIG_SAVE_TRAILER:
-		unread->trailer += bytes;
+		unread->trailer += record;
 		break;
 	}
 }
@@ -420,9 +414,7 @@ static int vfmig_count_unread(struct vfmig_save *save, struct vfmig_unread *unre
 	if (!save->ended)
 		unread->trailer = vfmig_state_bytes(state.final) + VFMIG_END_BYTES;
 	unread->reinits = pending.reinits + state.reinits;
-	vfmig_add_bytes(unread, save->kind, vfmig_record_unread(save));
-	if (save->run_taken)
-		vfmig_add_bytes(unread, vfmig_run_kind(&save->run), vfmig_run_bytes(&save->run));
+	vfmig_add_record(save, unread);
 	return 0;
 }
 

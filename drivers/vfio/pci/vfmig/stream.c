@@ -93,9 +93,3 @@ u64 vfmig_state_bytes(u64 bytes)
 {
 	return bytes + DIV_ROUND_UP_ULL(bytes, VFMIG_STATE_CHUNK) * sizeof(struct vfmig_record);
 }
-
-/* Size of the record for @run in bytes */
-u64 vfmig_run_bytes(const struct vfmig_mem_run *run)
-{
-	return run->hole ? VFMIG_HOLE_BYTES : VFMIG_MEMORY_OVERHEAD + run->length;
-}

@@ -28,6 +28,5 @@ size_t vfmig_identity_pack(const struct vfmig_vf_identity *id, struct vfmig_iden
 size_t vfmig_identity_bytes(const struct vfmig_vf_identity *id);
 u64 vfmig_count_bytes(const struct vfmig_mem_count *count);
 u64 vfmig_state_bytes(u64 bytes);
-u64 vfmig_run_bytes(const struct vfmig_mem_run *run);
 
 #endif /* _VFMIG_STREAM_H */
