@@ -226,13 +226,13 @@ static int vfmig_fill_piece(struct vfmig_save *save, u64 offset, u64 left)
 	size_t len = min_t(u64, left, VFMIG_STATE_CHUNK);
 	int ret;
 
+	/* On error the piece is empty, and comes next */
+	save->piece_at = offset;
 	save->piece_len = 0;
 	ret = vfdev->ops->mem->read(vfdev->vf, offset, save->piece, len);
-	if (ret)
-		return ret;
-	save->piece_at = offset;
-	save->piece_len = len;
-	return 0;
+	if (!ret)
+		save->piece_len = len;
+	return ret;
 }
 
 static int vfmig_crc_pieces(struct vfmig_save *save, const struct vfmig_mem_run *run, u32 *crc)
