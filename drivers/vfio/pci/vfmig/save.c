@@ -67,6 +67,10 @@ enum vfmig_save_kind {
  *	bytes; written as @head is.  The pointer is constant, and freed with the file.
  * @piece_at: where the piece begins, as @body_offset
  * @piece_len: bytes in @piece
+ * @run: a run of device memory whose record is about to begin
+ * @run_due: @run was taken from the device.  It stays so if its CRC can't be made now.
+ * @run_crc: CRC of @run's extent and of its first @run_done bytes
+ * @run_done: see @run_crc
  * @starved: the last piece was not there when @ready was @starved_at
  * @starved_at: see @starved
  * @reinits: how often new initial data had appeared when the user was last told
@@ -97,6 +101,10 @@ struct vfmig_save {
 	void *piece;
 	u64 piece_at;
 	size_t piece_len;
+	struct vfmig_mem_run run;
+	bool run_due;
+	u32 run_crc;
+	u64 run_done;
 	bool starved;
 	int starved_at;
 	u64 reinits;
@@ -203,15 +211,19 @@ static u32 vfmig_page_crc(u32 crc, struct page *page)
 	return crc;
 }
 
-static int vfmig_crc_pages(struct vfmig_device *vfdev, const struct vfmig_mem_run *run, u32 *crc)
+/* Continue the CRC of @run */
+static int vfmig_crc_pages(struct vfmig_save *save)
 {
-	for (u32 done = 0; done < run->length; done += VFMIG_GRANULE) {
-		struct page *page = vfdev->ops->mem->page(vfdev->vf, run->offset + done);
+	struct vfmig_device *vfdev = save->vfdev;
 
+	for (; save->run_done < save->run.length; save->run_done += VFMIG_GRANULE) {
+		struct page *page;
+
+		page = vfdev->ops->mem->page(vfdev->vf, save->run.offset + save->run_done);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 		/* Without a page the VF was reset, and vfmig_copy_piece() gives zeroes */
-		*crc = vfmig_page_crc(*crc, page ?: ZERO_PAGE(0));
+		save->run_crc = vfmig_page_crc(save->run_crc, page ?: ZERO_PAGE(0));
 		if (page)
 			put_page(page);
 		cond_resched();
@@ -235,41 +247,43 @@ static int vfmig_fill_piece(struct vfmig_save *save, u64 offset, u64 left)
 	return ret;
 }
 
-static int vfmig_crc_pieces(struct vfmig_save *save, const struct vfmig_mem_run *run, u32 *crc)
+/* The same without pages */
+static int vfmig_crc_pieces(struct vfmig_save *save)
 {
-	u64 done;
 	int ret;
 
-	for (done = 0; done < run->length; done += save->piece_len) {
-		ret = vfmig_fill_piece(save, run->offset + done, run->length - done);
+	for (; save->run_done < save->run.length; save->run_done += save->piece_len) {
+		ret = vfmig_fill_piece(save, save->run.offset + save->run_done,
+				       save->run.length - save->run_done);
 		if (ret)
 			return ret;
-		*crc = vfmig_crc(*crc, save->piece, save->piece_len);
+		save->run_crc = vfmig_crc(save->run_crc, save->piece, save->piece_len);
 		cond_resched();
 	}
 	return 0;
 }
 
 /*
- * CRC of a MEMORY record's payload.  The header comes before the data, so this reads the data
+ * CRC of the payload of @run's record.  The header comes before the data, so this reads the data
  * before it is copied to the user.  It is the same data: the VF is frozen.  A run has at most
- * VFMIG_MEMORY_MAX bytes, so @lock is not held for long.
+ * VFMIG_MEMORY_MAX bytes, so @lock is not held for long.  If a part can't be read now, the next
+ * call continues there: the device may have no room for more than one part.
  */
-static int vfmig_memory_crc(struct vfmig_save *save, const struct vfmig_mem_run *run,
-			    const struct vfmig_extent *extent, u32 *crc)
+static int vfmig_memory_crc(struct vfmig_save *save, const struct vfmig_extent *extent)
 {
-	*crc = vfmig_crc(0, extent, sizeof(*extent));
-	return save->vfdev->ops->mem->page ? vfmig_crc_pages(save->vfdev, run, crc) :
-					     vfmig_crc_pieces(save, run, crc);
+	if (!save->run_done)
+		save->run_crc = vfmig_crc(0, extent, sizeof(*extent));
+	return save->vfdev->ops->mem->page ? vfmig_crc_pages(save) : vfmig_crc_pieces(save);
 }
 
-static int vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *run)
+/* Begins the record of @run, or leaves it due */
+static int vfmig_begin_run(struct vfmig_save *save)
 {
+	const struct vfmig_mem_run *run = &save->run;
 	struct vfmig_record *rec = (void *)save->head;
 	struct vfmig_extent *extent = (void *)(rec + 1);
 	size_t body = run->hole ? 0 : run->length;
-	int ret = 0;
-	u32 crc;
+	int ret;
 
 	extent->offset = cpu_to_le64(run->offset);
 	extent->length = cpu_to_le64(run->length);
@@ -278,13 +292,30 @@ static int vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *
 	if (run->hole) {
 		vfmig_record_set_crc(rec, extent, sizeof(*extent));
 	} else if (save->data_crc) {
-		ret = vfmig_memory_crc(save, run, extent, &crc);
-		vfmig_record_set_payload_crc(rec, crc);
+		ret = vfmig_memory_crc(save, extent);
+		if (ret)
+			return ret;
+		vfmig_record_set_payload_crc(rec, save->run_crc);
 	} else {
 		vfmig_record_set_extent_crc(rec, extent);
 	}
-	if (!ret)
-		vfmig_begin_record(save, vfmig_run_kind(run), sizeof(*extent), run->offset, body);
+	save->run_due = false;
+	vfmig_begin_record(save, vfmig_run_kind(run), sizeof(*extent), run->offset, body);
+	return 0;
+}
+
+/* Takes the next run from the device, unless one is due */
+static int vfmig_take_run(struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	int ret;
+
+	if (save->run_due)
+		return 1;
+	/* No run after a resize before the destination knows of it */
+	ret = vfdev->ops->mem->next(vfdev->vf, save->memory_size, &save->run);
+	save->run_due = ret > 0;
+	save->run_done = 0;
 	return ret;
 }
 
@@ -294,19 +325,16 @@ static int vfmig_begin_run(struct vfmig_save *save, const struct vfmig_mem_run *
  */
 static int vfmig_begin_memory(struct vfmig_save *save)
 {
-	struct vfmig_device *vfdev = save->vfdev;
 	struct vfmig_mem_pending pending;
-	struct vfmig_mem_run run;
 	int ret;
 
-	if (!vfdev->ops->mem)
+	if (!save->vfdev->ops->mem)
 		return 0;
-	/* No run after a resize before the destination knows of it */
-	ret = vfdev->ops->mem->next(vfdev->vf, save->memory_size, &run);
+	ret = vfmig_take_run(save);
 	if (ret < 0)
 		return ret;
 	if (ret)
-		return vfmig_begin_run(save, &run) ?: 1;
+		return vfmig_begin_run(save) ?: 1;
 	vfmig_get_mem_pending(save, &pending);
 	if (vfmig_identity_due(save, &pending))
 		return vfmig_begin_identity(save, VFMIG_SAVE_REINIT) ?: 1;
@@ -374,25 +402,33 @@ struct vfmig_unread {
 	u64 reinits;
 };
 
-/* Adds what is left of the record under way */
-static void vfmig_add_record(const struct vfmig_save *save, struct vfmig_unread *unread)
+static void vfmig_add_unread(struct vfmig_unread *unread, enum vfmig_save_kind kind, u64 bytes)
 {
-	size_t record = vfmig_record_unread(save);
-
-	switch (save->kind) {
+	switch (kind) {
 	case VFMIG_SAVE_INITIAL:
-		unread->initial += record;
+		unread->initial += bytes;
 		break;
 	case VFMIG_SAVE_REINIT:
-		unread->reinit += record;
+		unread->reinit += bytes;
 		break;
 	case VFMIG_SAVE_DIRTY:
-		unread->dirty += record;
+		unread->dirty += bytes;
 		break;
 	case VFMIG_SAVE_TRAILER:
-		unread->trailer += record;
+		unread->trailer += bytes;
 		break;
 	}
+}
+
+/* Adds what is left of the record under way, and the run that is due */
+static void vfmig_add_records(const struct vfmig_save *save, struct vfmig_unread *unread)
+{
+	const struct vfmig_mem_run *run = &save->run;
+
+	vfmig_add_unread(unread, save->kind, vfmig_record_unread(save));
+	if (save->run_due)
+		vfmig_add_unread(unread, vfmig_run_kind(run),
+				 VFMIG_MEMORY_OVERHEAD + run->length);
 }
 
 static int vfmig_count_unread(struct vfmig_save *save, struct vfmig_unread *unread)
@@ -414,7 +450,7 @@ static int vfmig_count_unread(struct vfmig_save *save, struct vfmig_unread *unre
 	if (!save->ended)
 		unread->trailer = vfmig_state_bytes(state.final) + VFMIG_END_BYTES;
 	unread->reinits = pending.reinits + state.reinits;
-	vfmig_add_record(save, unread);
+	vfmig_add_records(save, unread);
 	return 0;
 }
 
