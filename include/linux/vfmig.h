@@ -138,10 +138,10 @@ struct vfmig_mem_run {
  *	with -ENODEV from now on, and so does every change of the migration state.
  *	Trapped BARs read as all ones.  The variant driver still calls close(), and may
  *	call other operations until then, which fail or do nothing.  Context as for @reset.
- * @data_ready: There is something to read where nothing was pending or where an operation
- *	returned -EAGAIN; or there is room to load again; or an operation that was awaited
- *	has failed; or the memory was resized.  Atomic context.  The callback must not
- *	call any of &struct vfmig_vf_ops.
+ * @data_ready: There is something to read where nothing was pending, where state_read()
+ *	returned 0, or where an operation returned -EAGAIN; or there is room to load again;
+ *	or an operation that was awaited has failed; or the memory was resized.  Atomic
+ *	context.  The callback must not call any of &struct vfmig_vf_ops.
  */
 struct vfmig_vf_client {
 	void (*reset)(void *data);

@@ -71,7 +71,8 @@ enum vfmig_save_kind {
  * @run_due: @run was taken from the device.  It stays so if its CRC can't be made now.
  * @run_crc: CRC of @run's extent and of its first @run_done bytes
  * @run_done: see @run_crc
- * @starved: the last piece was not there when @ready was @starved_at
+ * @starved: the last piece was not there when @ready was @starved_at.  Read without @lock by
+ *	the reader that waits.
  * @starved_at: see @starved
  * @reinits: how often new initial data had appeared when the user was last told
  * @memory_size: of the VF, as the last identity record says
@@ -465,10 +466,35 @@ static int vfmig_is_drained(struct vfmig_save *save)
 }
 
 /*
+ * How often a reader of a VF that runs looks for a record while the VF counts something as
+ * pending.  Something may have become pending since the last look.  Or the VF's numbers are
+ * estimates, and there is nothing.
+ */
+#define VFMIG_LOOKS	4
+
+/* As vfmig_need_record(), for a VF that runs */
+static int vfmig_look_for_record(struct vfmig_save *save)
+{
+	int ret;
+
+	for (unsigned int i = 0; i < VFMIG_LOOKS; i++) {
+		ret = vfmig_begin_memory(save) ?: vfmig_begin_state(save);
+		if (ret)
+			return ret;
+		ret = vfmig_is_drained(save);
+		if (ret)
+			return ret < 0 ? ret : -ENOMSG;
+	}
+	/* Until the PF driver says that there is something after all */
+	save->starved = true;
+	return -ENOMSG;
+}
+
+/*
  * Sees to it that a record is under way.  Returns 1, 0 at the end of the stream, -ENOMSG where
  * there is nothing now but may be later, or another errno.  What becomes pending between two
- * looks is not passed over: a reader gets -ENOMSG only where VFIO_MIG_GET_PRECOPY_INFO would
- * have said 0.
+ * looks is not passed over: if the VF's numbers are exact, a reader gets -ENOMSG only where
+ * VFIO_MIG_GET_PRECOPY_INFO would have said 0.
  */
 static int vfmig_need_record(struct vfmig_save *save)
 {
@@ -478,19 +504,12 @@ static int vfmig_need_record(struct vfmig_save *save)
 		return 1;
 	if (save->ended)
 		return 0;
-	do {
-		ret = vfmig_begin_memory(save) ?: vfmig_begin_state(save);
-		if (ret)
-			return ret;
-		if (save->stop_copy)
-			break;
-		ret = vfmig_is_drained(save);
-		if (ret < 0)
-			return ret;
-	} while (!ret);
-
 	if (!save->stop_copy)
-		return -ENOMSG;
+		return vfmig_look_for_record(save);
+
+	ret = vfmig_begin_memory(save) ?: vfmig_begin_state(save);
+	if (ret)
+		return ret;
 	/* A stream without a state would make a device of nothing */
 	if (!save->states)
 		return -EIO;
@@ -498,8 +517,7 @@ static int vfmig_need_record(struct vfmig_save *save)
 	return 1;
 }
 
-/* The next piece of the record under way, of at most a granule */
-/* Of device memory that consists of pages */
+/* The next piece of device memory that consists of pages, at most a granule */
 static int vfmig_get_page_piece(struct vfmig_save *save, struct vfmig_piece *piece)
 {
 	struct vfmig_device *vfdev = save->vfdev;
@@ -585,11 +603,13 @@ static int vfmig_next_piece(struct vfmig_save *save, struct vfmig_piece *piece)
 
 	if (!save->vfdev)
 		return -ENODEV;
+	save->starved = false;
+	save->starved_at = seen;
 	ret = vfmig_need_record(save);
 	if (ret > 0)
 		ret = vfmig_get_piece(save, piece) ?: 1;
-	save->starved = ret == -EAGAIN;
-	save->starved_at = seen;
+	if (ret == -EAGAIN)
+		save->starved = true;
 	return ret;
 }
 
@@ -613,10 +633,10 @@ static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 	return copied ? copied : -EFAULT;
 }
 
-/* Is the piece still being made that a reader wanted?  Under @lock, or by the reader. */
+/* Is the piece still being made that a reader wanted? */
 static bool vfmig_is_starved(const struct vfmig_save *save)
 {
-	return save->starved && save->starved_at == atomic_read(&save->ready);
+	return READ_ONCE(save->starved) && save->starved_at == atomic_read(&save->ready);
 }
 
 /* Waits for a piece that is being made; the device, not the user, is what ends this */
@@ -854,6 +874,7 @@ void vfmig_save_enter_stop_copy(struct vfmig_save *save)
 {
 	scoped_guard(mutex, &save->lock) {
 		save->stop_copy = true;
+		WRITE_ONCE(save->starved, false);
 		save->data_crc = READ_ONCE(data_crc);
 	}
 	wake_up_interruptible_poll(&save->wait, EPOLLIN | EPOLLRDNORM);
