@@ -397,8 +397,6 @@ static int vfmig_hole_done(struct vfmig_load *load)
 /* The device refuses its state */
 static int vfmig_bad_state(struct vfmig_load *load, int ret, const char *why)
 {
-	if (ret == -ENOTRECOVERABLE)
-		vfmig_migration_lost(load->vfdev);
 	if (why)
 		vfmig_refuse(load, "bad device state: %s", why);
 	else
@@ -621,6 +619,8 @@ static int vfmig_load_advance(struct vfmig_load *load)
 	while (!ret && !load->len);
 	set_active_memcg(memcg);
 	load->due = ret == -EAGAIN;
+	if (ret == -ENOTRECOVERABLE)
+		vfmig_migration_lost(load->vfdev);
 	if (ret && !load->due)
 		load->stage = VFMIG_LOAD_FAILED;
 	return ret;

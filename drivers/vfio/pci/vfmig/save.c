@@ -610,6 +610,8 @@ static int vfmig_next_piece(struct vfmig_save *save, struct vfmig_piece *piece)
 		ret = vfmig_get_piece(save, piece) ?: 1;
 	if (ret == -EAGAIN)
 		save->starved = true;
+	if (ret == -ENOTRECOVERABLE)
+		vfmig_migration_lost(save->vfdev);
 	return ret;
 }
 
