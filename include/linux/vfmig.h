@@ -320,8 +320,9 @@ struct vfmig_vf_ops {
 
 	/**
 	 * @reset: Reset the VF to its power-on state, as an FLR does.  For a VF that the PCI
-	 * core has no means to reset; VFIO_DEVICE_RESET and an open then come here.  The PF
-	 * driver calls &vfmig_vf_client.reset for this reset as for any other.  May be NULL.
+	 * core has no means to reset; VFIO_DEVICE_RESET, an open and a close then come here: an
+	 * open before open(), a close after close().  The PF driver calls
+	 * &vfmig_vf_client.reset for this reset as for any other.  May be NULL.
 	 */
 	int (*reset)(void *vf);
 

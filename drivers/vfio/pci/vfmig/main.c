@@ -93,8 +93,10 @@ static void vfmig_close_device(struct vfio_device *vdev)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
-	/* This stops DMA.  The IOMMU is detached next. */
+	/* This stops DMA, or the reset does.  The IOMMU is detached next. */
 	vfmig_migration_close(vfdev);
+	if (vfdev->own_reset && !READ_ONCE(vfdev->gone))
+		vfdev->ops->reset(vfdev->vf);
 	vfio_pci_core_close_device(vdev);
 	module_put(vfdev->ops->owner);
 }
