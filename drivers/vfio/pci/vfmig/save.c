@@ -466,6 +466,34 @@ static int vfmig_is_drained(struct vfmig_save *save)
 }
 
 /*
+ * Does state come before memory?  Of a VF that runs, where it is initial and the memory is dirty:
+ * a guest that writes memory all the time must not keep a reader from the end of what is initial.
+ */
+static bool vfmig_state_is_first(const struct vfmig_save *save)
+{
+	struct vfmig_device *vfdev = save->vfdev;
+	struct vfmig_state_pending state = {};
+	struct vfmig_mem_pending mem;
+
+	if (save->stop_copy || !vfdev->ops->mem)
+		return false;
+	vfmig_get_mem_pending(save, &mem);
+	return !vfmig_count_bytes(&mem.initial) && !vfmig_count_bytes(&mem.reinit) &&
+	       !vfmig_identity_due(save, &mem) &&
+	       !vfdev->ops->state_pending(vfdev->vf, &state) && state.initial + state.reinit;
+}
+
+/* Begins the next record of memory or state.  Returns 1, 0 if there is none, or an errno. */
+static int vfmig_begin_next(struct vfmig_save *save)
+{
+	int ret = 0;
+
+	if (vfmig_state_is_first(save))
+		ret = vfmig_begin_state(save);
+	return ret ?: vfmig_begin_memory(save) ?: vfmig_begin_state(save);
+}
+
+/*
  * How often a reader of a VF that runs looks for a record while the VF counts something as
  * pending.  Something may have become pending since the last look.  Or the VF's numbers are
  * estimates, and there is nothing.
@@ -478,7 +506,7 @@ static int vfmig_look_for_record(struct vfmig_save *save)
 	int ret;
 
 	for (unsigned int i = 0; i < VFMIG_LOOKS; i++) {
-		ret = vfmig_begin_memory(save) ?: vfmig_begin_state(save);
+		ret = vfmig_begin_next(save);
 		if (ret)
 			return ret;
 		ret = vfmig_is_drained(save);
@@ -507,7 +535,7 @@ static int vfmig_need_record(struct vfmig_save *save)
 	if (!save->stop_copy)
 		return vfmig_look_for_record(save);
 
-	ret = vfmig_begin_memory(save) ?: vfmig_begin_state(save);
+	ret = vfmig_begin_next(save);
 	if (ret)
 		return ret;
 	/* A stream without a state would make a device of nothing */
