@@ -62,10 +62,64 @@ static void vfmig_dma_write_ordered(struct page *page, size_t offset, const void
 	kunmap_local(to);
 }
 
+/*
+ * An aligned word arrives as a whole, or a ring index would be torn.  memcpy() may move a
+ * byte at a time.
+ */
+static bool vfmig_dma_is_word(size_t offset, size_t len)
+{
+	return (len == sizeof(u16) || len == sizeof(u32) || len == sizeof(u64)) &&
+	       IS_ALIGNED(offset, len);
+}
+
+static void vfmig_dma_copy_word(void *to, const void *from, size_t len)
+{
+	switch (len) {
+	case sizeof(u16):
+		WRITE_ONCE(*(u16 *)to, READ_ONCE(*(const u16 *)from));
+		break;
+	case sizeof(u32):
+		WRITE_ONCE(*(u32 *)to, READ_ONCE(*(const u32 *)from));
+		break;
+	case sizeof(u64):
+		WRITE_ONCE(*(u64 *)to, READ_ONCE(*(const u64 *)from));
+		break;
+	}
+}
+
+static void vfmig_dma_write_word(struct page *page, size_t offset, const void *buf, size_t len)
+{
+	u64 word;
+	void *to;
+
+	/* @buf may be unaligned */
+	memcpy(&word, buf, len);
+	to = kmap_local_page(page);
+	vfmig_dma_copy_word(to + offset, &word, len);
+	kunmap_local(to);
+}
+
+static void vfmig_dma_read_page(void *buf, struct page *page, size_t offset, size_t len)
+{
+	void *from;
+	u64 word;
+
+	if (!vfmig_dma_is_word(offset, len)) {
+		memcpy_from_page(buf, page, offset, len);
+		return;
+	}
+	from = kmap_local_page(page);
+	vfmig_dma_copy_word(&word, from + offset, len);
+	kunmap_local(from);
+	memcpy(buf, &word, len);
+}
+
 static void vfmig_dma_write_page(struct page *page, size_t offset, const void *buf, size_t len)
 {
 	if (len <= VFMIG_DMA_ORDERED && IS_ALIGNED(offset | len, sizeof(u64)))
 		vfmig_dma_write_ordered(page, offset, buf, len);
+	else if (vfmig_dma_is_word(offset, len))
+		vfmig_dma_write_word(page, offset, buf, len);
 	else
 		memcpy_to_page(page, offset, buf, len);
 }
@@ -117,7 +171,7 @@ static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, 
 		return -EFAULT;
 
 	if (perm == VFMIG_PTE_READ)
-		memcpy_from_page(buf, page, offset_in_page(paddr), len);
+		vfmig_dma_read_page(buf, page, offset_in_page(paddr), len);
 	else if (unlikely(READ_ONCE(fn->domain->dirty) || fn->logged))
 		*unprepared = vfmig_dma_write_noted(fn, iova, page, offset_in_page(paddr), buf,
 						    len);

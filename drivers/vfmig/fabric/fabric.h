@@ -253,7 +253,8 @@ void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsig
  * @buf: destination
  * @len: bytes, any number
  *
- * Holds a lock for the copy of a page at most.  On error a part may have been copied.
+ * Holds a lock for the copy of a page at most.  On error a part may have been copied.  2, 4 or
+ * 8 bytes with a natural alignment are read as a whole.
  *
  * Return: 0, -EFAULT if a page is not mapped, is mapped without the permission, or is not
  * memory (counted as a DMA fault), -EAGAIN if bus master is off or the function is being
@@ -270,8 +271,9 @@ int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
  *
  * As vfmig_fn_dma_read(), with two differences.  It may sleep: if writes are tracked or
  * logged, it allocates memory for the dirty bits.  If that fails, it returns -EAGAIN, and a
- * kick() follows 10 ms later.  If @iova and @len are multiples of 8 and @len is at most 64,
- * CPUs see the bytes arrive in order, 8 at a time.  Otherwise there is no order.
+ * kick() follows 10 ms later.  2, 4 or 8 bytes with a natural alignment arrive as a whole.  If
+ * @iova and @len are multiples of 8 and @len is at most 64, CPUs see the bytes arrive in order,
+ * 8 at a time.  Otherwise there is no order.
  *
  * Return: as vfmig_fn_dma_read().
  */
