@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The virtio device behind a VF: what all types of virtio devices have in common.
+ * Comments refer to sections of VIRTIO 1.2 as "VIRTIO 2.1".
+ *
+ * A device has a worker (../model/worker.h).  It handles register changes and
+ * notifications, and moves buffers.  Access to the device needs &vfmig_virtio.lock, for the
+ * worker too.  A register access of a vCPU takes only the lock of the latch, which holds
+ * the written values for the worker.
+ *
+ * Locks, outermost first:
+ *
+ *	client_lock	serialises the client's reset() with open() and close()
+ *	load_lock	serialises a load with its end
+ *	lock		the device
+ *	latch.lock	the registers as the guest sees them
+ */
+#ifndef _VFMIG_VIRTIO_H
+#define _VFMIG_VIRTIO_H
+
+#include <linux/atomic.h>
+#include <linux/bitmap.h>
+#include <linux/cleanup.h>
+#include <linux/irq_work.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/vfmig.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+
+#include "../model/blob.h"
+#include "../model/running.h"
+#include "../model/worker.h"
+#include "../sim.h"
+#include "ring.h"
+
+#define VFMIG_VIRTIO_VENDOR		0x1af4
+#define VFMIG_VIRTIO_VQS		33U	/* 16 pairs and a control queue */
+#define VFMIG_VIRTIO_VECTORS		34U	/* one more, for configuration changes */
+#define VFMIG_VIRTIO_CONFIG_MAX		64U	/* bytes of device-specific configuration */
+
+/* Features of the transport and of the rings, which each type has */
+#define VFMIG_VIRTIO_FEATURES							\
+	(BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) | BIT_ULL(VIRTIO_RING_F_EVENT_IDX) |	\
+	 BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(VIRTIO_F_ACCESS_PLATFORM) |		\
+	 BIT_ULL(VIRTIO_F_RING_PACKED) | BIT_ULL(VIRTIO_F_ORDER_PLATFORM) |		\
+	 BIT_ULL(VIRTIO_F_RING_RESET))
+
+/* Bits of a queue in the latch */
+#define VFMIG_VQ_ENABLED	BIT(0)	/* queue_enable */
+#define VFMIG_VQ_RESETTING	BIT(1)	/* queue_reset was written; the worker has not seen it */
+#define VFMIG_VQ_STATES		(VFMIG_VQ_ENABLED | VFMIG_VQ_RESETTING)
+
+/**
+ * struct vfmig_vq_regs - registers of a queue
+ * @desc: queue_desc
+ * @driver: queue_driver
+ * @device: queue_device
+ * @size: queue_size
+ * @vector: queue_msix_vector
+ * @state: VFMIG_VQ_ENABLED, VFMIG_VQ_RESETTING
+ */
+struct vfmig_vq_regs {
+	u64 desc;
+	u64 driver;
+	u64 device;
+	u16 size;
+	u16 vector;
+	u8 state;
+};
+
+/**
+ * struct vfmig_virtio_latch - the registers as the guest sees them
+ * @lock: protects all members; held for short sections only, in any context
+ * @frozen: writes are dropped, and a read changes nothing
+ * @changed: a register was written that the worker has not looked at
+ * @resetting: 0 was written to device_status, and the worker has not seen it.  All other
+ *	registers are as after the reset already.
+ * @device_feature_select: device_feature_select
+ * @driver_feature_select: driver_feature_select
+ * @driver_features: driver_feature
+ * @config_vector: config_msix_vector
+ * @queue_select: queue_select
+ * @status: device_status
+ * @isr: ISR status
+ * @generation: config_generation
+ * @nr_vqs: num_queues
+ * @vq: registers of the queues
+ * @notified: queues with a notification that the worker has not seen
+ * @config: device-specific configuration
+ */
+struct vfmig_virtio_latch {
+	raw_spinlock_t lock;	/* all below */
+	bool frozen;
+	bool changed;
+	bool resetting;
+	u32 device_feature_select;
+	u32 driver_feature_select;
+	u64 driver_features;
+	u16 config_vector;
+	u16 queue_select;
+	u8 status;
+	u8 isr;
+	u8 generation;
+	u16 nr_vqs;
+	struct vfmig_vq_regs vq[VFMIG_VIRTIO_VQS];
+	DECLARE_BITMAP(notified, VFMIG_VIRTIO_VQS);
+	u8 config[VFMIG_VIRTIO_CONFIG_MAX];
+};
+
+/**
+ * struct vfmig_virtio_type - a type of virtio devices
+ * @features: features that it has besides VFMIG_VIRTIO_FEATURES
+ * @config_size: bytes of its device-specific configuration
+ * @features_ok: Are these features a set that the device can work with?  Called with the
+ *	latch's lock held.
+ * @reset: Return to the power-on state (VIRTIO 2.4).  With the device's lock held.
+ * @process: Do a bounded piece of work.  Returns true if there is more to do at once.
+ *	Called with the device's lock held while DRIVER_OK is set and the device is not
+ *	broken.
+ * @queue_reset: Queue @index was reset.  With the device's lock held.  May be NULL.
+ * @opened: The device was opened; @reset follows.  With the device's lock held.
+ * @stopped: The device does not run any more.  With the device's lock held.
+ * @resumed: The device runs again; @loaded: for the first time after a load.  With the
+ *	device's lock held, before queues are processed.
+ * @lost: The identity may be another device's now: the device was closed, or reset from
+ *	outside of the driver (@closed tells which).  With the device's lock held.
+ * @kept: The device goes on, and keeps its identity.  With the device's lock held.
+ * @given: The stream was read to the end.  With the device's lock held.
+ * @identity: fill in &vfmig_vf_identity.model, model_version, data and data_length
+ * @identity_check: see &vfmig_vf_ops.identity_check
+ * @state_size: number of bytes that @state_save writes
+ * @state_save: Write the state of this type.  With the device's lock held.
+ * @state_check: Check the @state_size bytes at @buf, and that they fit the features
+ *	@features, as far as the driver has negotiated them, and a device with @nr_vqs queues.
+ *	Returns NULL or the reason why not as a constant string.  With the device's lock held.
+ * @state_apply: Take a state that was checked.  With the device's lock held.
+ */
+struct vfmig_virtio_type {
+	u64 features;
+	unsigned int config_size;
+	bool (*features_ok)(u64 features);
+	void (*reset)(struct vfmig_virtio *dev);
+	bool (*process)(struct vfmig_virtio *dev);
+	void (*queue_reset)(struct vfmig_virtio *dev, unsigned int index);
+	void (*opened)(struct vfmig_virtio *dev);
+	void (*stopped)(struct vfmig_virtio *dev);
+	void (*resumed)(struct vfmig_virtio *dev, bool loaded);
+	void (*lost)(struct vfmig_virtio *dev, bool closed);
+	void (*kept)(struct vfmig_virtio *dev);
+	void (*given)(struct vfmig_virtio *dev);
+	void (*identity)(struct vfmig_virtio *dev, struct vfmig_vf_identity *id);
+	const char *(*identity_check)(struct vfmig_virtio *dev,
+				      const struct vfmig_vf_identity *id);
+	size_t state_size;
+	void (*state_save)(struct vfmig_virtio *dev, void *buf);
+	const char *(*state_check)(struct vfmig_virtio *dev, const void *buf, u64 features,
+				   unsigned int nr_vqs);
+	void (*state_apply)(struct vfmig_virtio *dev, const void *buf);
+};
+
+/**
+ * struct vfmig_virtio_counts - what a device has met, for debugfs
+ * @resets: resets by the driver
+ * @broken: how often the device needed a reset
+ * @notifications: notifications by the driver, those that came together counted once
+ */
+struct vfmig_virtio_counts {
+	u64 resets;
+	u64 broken;
+	u64 notifications;
+};
+
+/**
+ * struct vfmig_virtio - a virtio device
+ * @fn: its function
+ * @type: its type
+ * @features: features that it offers; constant while a VF is open, but for a load
+ * @latch: registers
+ * @worker: does the work
+ * @cap_kick: kicks the worker for a write through the PCI configuration access capability
+ * @wanted: number of threads that wait for @lock; if not 0, the worker releases it soon
+ *
+ * @client_lock: protects @client and @client_data, which change with @lock held too;
+ *	held while the client's reset() runs
+ * @client: callbacks of the user that has the VF open, or NULL
+ * @client_data: argument of @client
+ *
+ * @load_lock: protects @load
+ * @load: the state that is being loaded
+ *
+ * @lock: protects all that follows
+ * @running: running state
+ * @save: the state that is being saved
+ * @loaded: a load was committed, and the device has not run since
+ * @status: device_status as the worker last saw it
+ * @broken: the driver has violated the specification; nothing happens until a reset
+ * @stalled: DMA is off; the worker waits for a kick
+ * @negotiated: the features that were negotiated, valid if @status has DRIVER_OK
+ * @vq: queues
+ * @notified: queues to look at
+ * @raise: vectors to raise
+ * @counts: statistics
+ * @regs: registers of the queues, for the worker
+ * @chain: the buffer that the worker is at
+ * @table: an indirect table that the worker is at
+ */
+struct vfmig_virtio {
+	struct vfmig_fn *fn;
+	const struct vfmig_virtio_type *type;
+	u64 features;
+	struct vfmig_virtio_latch latch;
+	struct vfmig_worker worker;
+	struct irq_work cap_kick;
+	atomic_t wanted;
+
+	struct mutex client_lock;	/* client, client_data */
+	const struct vfmig_vf_client *client;
+	void *client_data;
+
+	struct mutex load_lock;		/* load */
+	struct vfmig_blob load;
+
+	struct mutex lock;		/* all below */
+	struct vfmig_running running;
+	struct vfmig_blob save;
+	bool loaded;
+	u8 status;
+	bool broken;
+	bool stalled;
+	u64 negotiated;
+	struct vfmig_vq vq[VFMIG_VIRTIO_VQS];
+	DECLARE_BITMAP(notified, VFMIG_VIRTIO_VQS);
+	DECLARE_BITMAP(raise, VFMIG_VIRTIO_VECTORS);
+	struct vfmig_virtio_counts counts;
+	struct vfmig_vq_regs *regs;
+	struct vfmig_vq_chain *chain;
+	void *table;
+};
+
+/* device.c */
+int vfmig_virtio_init(struct vfmig_virtio *dev, const struct vfmig_virtio_type *type,
+		      struct vfmig_fn *fn);
+void vfmig_virtio_destroy(struct vfmig_virtio *dev);
+void vfmig_virtio_lock(struct vfmig_virtio *dev);
+void vfmig_virtio_unlock(struct vfmig_virtio *dev);
+void vfmig_virtio_power_on(struct vfmig_virtio *dev);
+void vfmig_virtio_enable_vq(struct vfmig_virtio *dev, unsigned int index,
+			    const struct vfmig_vq_regs *regs, const struct vfmig_vq_pos *pos);
+void vfmig_virtio_broken(struct vfmig_virtio *dev, const char *why);
+void vfmig_virtio_set_config(struct vfmig_virtio *dev, const void *config);
+void vfmig_virtio_config_irq(struct vfmig_virtio *dev);
+void vfmig_virtio_vq_irq(struct vfmig_virtio *dev, const struct vfmig_vq *vq);
+void vfmig_virtio_flush_irqs(struct vfmig_virtio *dev);
+
+DEFINE_GUARD(vfmig_virtio, struct vfmig_virtio *, vfmig_virtio_lock(_T),
+	     vfmig_virtio_unlock(_T))
+
+/* pci.c */
+void vfmig_virtio_reset_vq(struct vfmig_vq_regs *vq);
+void vfmig_virtio_latch_reset(struct vfmig_virtio *dev);
+bool vfmig_virtio_reg_write(struct vfmig_virtio *dev, u64 offset, unsigned int len, u64 val);
+u64 vfmig_virtio_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);
+void vfmig_virtio_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len, u64 val);
+
+/* cap.c */
+#define VFMIG_VIRTIO_CAPS	5
+extern const struct vfmig_cap vfmig_virtio_caps[VFMIG_VIRTIO_CAPS];
+void vfmig_virtio_cap_access(void *vf, unsigned int cap, u8 *body, bool write);
+
+/* vf.c */
+extern const struct vfmig_vf_ops vfmig_virtio_vf_ops;
+void vfmig_virtio_reset(void *vf);
+
+static inline bool vfmig_virtio_has(const struct vfmig_virtio *dev, unsigned int feature)
+{
+	return dev->negotiated & BIT_ULL(feature);
+}
+
+/* Does the device move buffers?  With the lock held. */
+static inline bool vfmig_virtio_ready(const struct vfmig_virtio *dev)
+{
+	return (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !dev->broken;
+}
+
+/* Must the worker end its batch?  With the lock held. */
+static inline bool vfmig_virtio_must_stop(const struct vfmig_virtio *dev)
+{
+	return dev->stalled || dev->broken;
+}
+
+#endif /* _VFMIG_VIRTIO_H */
