@@ -13,6 +13,7 @@
 const struct vfmig_model *const vfmig_models[] = {
 	&vfmig_nvme_model,
 	&vfmig_sample_model,
+	&vfmig_virtio_net_model,
 };
 
 const unsigned int vfmig_num_models = ARRAY_SIZE(vfmig_models);

@@ -97,8 +97,9 @@ int vfmig_pf_register_driver(void);
 void vfmig_pf_unregister_driver(struct vfmig_fabric *fabric);
 void *vfmig_pf_find(struct pci_dev *pdev, unsigned int index);
 
-/* nvme/, sample/ */
+/* nvme/, sample/, virtio/ */
 extern const struct vfmig_model vfmig_nvme_model;
 extern const struct vfmig_model vfmig_sample_model;
+extern const struct vfmig_model vfmig_virtio_net_model;
 
 #endif /* _VFMIG_SIM_H */

@@ -152,4 +152,24 @@ struct vfmig_nvme_identity {
 	__le32 digest;
 } __attribute__((packed));
 
+/**
+ * struct vfmig_virtio_net_identity - model_data of the model "virtio-net"
+ * @features: features that the device offers, a bit each; a destination offers the same
+ * @pairs: pairs of queues; a destination needs at least as many
+ * @queue_size: largest size of a queue; a destination needs the same
+ * @vectors: MSI-X vectors; a destination needs the same
+ * @reserved: 0
+ * @speed: speed that the device reports, in Mbit/s; a destination needs the same
+ * @reserved2: 0
+ */
+struct vfmig_virtio_net_identity {
+	__le64 features;
+	__le16 pairs;
+	__le16 queue_size;
+	__le16 vectors;
+	__le16 reserved;
+	__le32 speed;
+	__le32 reserved2;
+} __attribute__((packed));
+
 #endif /* _UAPI_LINUX_VFMIG_H */

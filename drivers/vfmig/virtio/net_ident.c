@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The MAC address that belongs to a device.  An address that the administrator gives a VF
+ * takes its place, and is none of this file's.
+ *
+ * The address moves with a stream.  No two devices of this host keep the same one:
+ *
+ * - A source whose stream was read to its end has given its address away.  It gets a new one
+ *   when it is closed or reset.  If it runs again instead, the migration failed, and it keeps
+ *   the address.
+ * - A destination takes the address of the stream.  A closed device with the same one gets a
+ *   new one.
+ * - A destination whose source runs again gets a new one when it is closed or reset.
+ *
+ * A guest may have seen the address of an open device, so other devices don't change it.
+ */
+#include <linux/cleanup.h>
+#include <linux/etherdevice.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+
+#include "net.h"
+
+/* Protects the list and the identities in it.  Nests in a device's lock. */
+static DEFINE_MUTEX(idents_lock);
+static LIST_HEAD(idents);
+
+/* idents_lock is held */
+static void make_ident(struct vfmig_net *net)
+{
+	eth_random_addr(net->ident_mac);
+	net->ident_given = false;
+	net->ident_stale = false;
+}
+
+static bool is_twin(const struct vfmig_net *net, const struct vfmig_net *other)
+{
+	return other != net && ether_addr_equal_unaligned(other->ident_mac, net->ident_mac);
+}
+
+/* Does another device continue with this address?  A close or reset then replaces it. */
+static bool is_to_go(const struct vfmig_net *net)
+{
+	return net->ident_given || net->ident_stale;
+}
+
+/* Does another device have the same address, and will keep it? */
+static bool has_twin(const struct vfmig_net *net)
+{
+	const struct vfmig_net *other;
+
+	list_for_each_entry(other, &idents, ident_entry)
+		if (is_twin(net, other) && !is_to_go(other))
+			return true;
+	return false;
+}
+
+/* Closed twins get a new address at once; open ones, if @mark_open, when they are closed */
+static void renew_twins(const struct vfmig_net *net, bool mark_open)
+{
+	struct vfmig_net *other;
+
+	list_for_each_entry(other, &idents, ident_entry) {
+		if (!is_twin(net, other))
+			continue;
+		if (!other->ident_open)
+			make_ident(other);
+		else if (mark_open)
+			other->ident_stale = true;
+	}
+}
+
+void vfmig_net_ident_add(struct vfmig_net *net)
+{
+	guard(mutex)(&idents_lock);
+	make_ident(net);
+	list_add(&net->ident_entry, &idents);
+}
+
+void vfmig_net_ident_del(struct vfmig_net *net)
+{
+	guard(mutex)(&idents_lock);
+	list_del(&net->ident_entry);
+}
+
+void vfmig_net_ident_open(struct vfmig_net *net)
+{
+	guard(mutex)(&idents_lock);
+	net->ident_open = true;
+}
+
+/* The device was closed, or reset by an FLR */
+void vfmig_net_ident_lost(struct vfmig_net *net, bool closed)
+{
+	guard(mutex)(&idents_lock);
+	if (closed)
+		net->ident_open = false;
+	if (is_to_go(net) || (closed && has_twin(net)))
+		make_ident(net);
+}
+
+/* The stream was read to its end */
+void vfmig_net_ident_give(struct vfmig_net *net)
+{
+	guard(mutex)(&idents_lock);
+	net->ident_given = true;
+}
+
+/* The device runs again, and keeps its address.  Devices that took it lose it. */
+void vfmig_net_ident_keep(struct vfmig_net *net)
+{
+	guard(mutex)(&idents_lock);
+	if (!net->ident_given)
+		return;
+	net->ident_given = false;
+	renew_twins(net, true);
+}
+
+/* A stream was loaded */
+void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac)
+{
+	guard(mutex)(&idents_lock);
+	ether_addr_copy(net->ident_mac, mac);
+	net->ident_given = false;
+	net->ident_stale = false;
+	renew_twins(net, false);
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Frames from the guest (VIRTIO 5.1.6.2).
+ *
+ * A few frames are copied, then their buffers are published as used, and then the frames
+ * are sent.  If a buffer can't be published, its frame was not sent, and the same is done
+ * again later.  So a frame is sent once.
+ */
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/skbuff.h>
+
+#include "net.h"
+
+/* Bytes of a long frame that are in the linear part: all headers */
+#define LINEAR		256
+/* The longest frame that is linear as a whole: it fits into a small allocation */
+#define SHORT_FRAME	1600U
+
+/* Is the header one that the features allow?  VIRTIO 5.1.6.2.1 */
+static bool header_valid(const struct vfmig_net *net, const struct virtio_net_hdr_v1 *header)
+{
+	unsigned int feature;
+
+	if ((header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+	    !vfmig_net_has(net, VIRTIO_NET_F_CSUM))
+		return false;
+	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return true;
+
+	switch (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		feature = VIRTIO_NET_F_HOST_TSO4;
+		break;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		feature = VIRTIO_NET_F_HOST_TSO6;
+		break;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		feature = VIRTIO_NET_F_HOST_USO;
+		break;
+	default:
+		return false;
+	}
+	if ((header->gso_type & VIRTIO_NET_HDR_GSO_ECN) &&
+	    !vfmig_net_has(net, VIRTIO_NET_F_HOST_ECN))
+		return false;
+	return vfmig_net_has(net, feature) && (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+}
+
+static struct sk_buff *alloc_frame(size_t len)
+{
+	size_t linear = len <= SHORT_FRAME ? len : LINEAR;
+	struct sk_buff *skb;
+	int err;
+
+	skb = alloc_skb_with_frags(NET_SKB_PAD + NET_IP_ALIGN + linear, len - linear,
+				   PAGE_ALLOC_COSTLY_ORDER, &err,
+				   GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!skb)
+		return NULL;
+	skb_reserve(skb, NET_SKB_PAD + NET_IP_ALIGN);
+	skb_put(skb, linear);
+	skb->data_len = len - linear;
+	skb->len += len - linear;
+	return skb;
+}
+
+/* Copy the rest of the guest's buffer to a frame of as many bytes */
+static int fill_frame(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter, struct sk_buff *skb)
+{
+	const struct skb_shared_info *shared = skb_shinfo(skb);
+	int ret;
+
+	ret = vfmig_iter_read(dev, iter, skb->data, skb_headlen(skb));
+	for (unsigned int i = 0; !ret && i < shared->nr_frags; i++)
+		ret = vfmig_iter_read(dev, iter, skb_frag_address(&shared->frags[i]),
+				      skb_frag_size(&shared->frags[i]));
+	return ret;
+}
+
+static void drop(struct vfmig_net *net, unsigned int pair, enum vfmig_port_drop why)
+{
+	net->counts.tx_malformed += why == VFMIG_DROP_MALFORMED;
+	vfmig_port_send_dropped(net->port, pair, why);
+}
+
+/*
+ * Copy the frame in the current buffer.  *@skb is NULL for a frame that is dropped: its buffer
+ * is used like any other.  Returns 0 or what vfmig_iter_read() returns.
+ */
+static int copy_frame(struct vfmig_net *net, unsigned int pair, struct sk_buff **skb)
+{
+	struct vfmig_virtio *dev = &net->dev;
+	struct vfmig_vq_iter iter = vfmig_chain_out(dev->chain);
+	struct virtio_net_hdr_v1 header;
+	u64 len = dev->chain->out_len;
+	int ret;
+
+	*skb = NULL;
+	if (len < sizeof(header) + ETH_HLEN || len > sizeof(header) + VFMIG_NET_MAX_FRAME) {
+		drop(net, pair, VFMIG_DROP_MALFORMED);
+		return 0;
+	}
+	ret = vfmig_iter_read(dev, &iter, &header, sizeof(header));
+	if (ret)
+		return ret;
+	if (!header_valid(net, &header)) {
+		drop(net, pair, VFMIG_DROP_MALFORMED);
+		return 0;
+	}
+
+	*skb = alloc_frame(len - sizeof(header));
+	if (!*skb) {
+		drop(net, pair, VFMIG_DROP_NO_MEMORY);
+		return 0;
+	}
+	ret = fill_frame(dev, &iter, *skb);
+	if (ret) {
+		kfree_skb(*skb);
+		*skb = NULL;
+		return ret;
+	}
+	/* The first members of the header are those of the older one */
+	if (virtio_net_hdr_to_skb(*skb, (const struct virtio_net_hdr *)&header, true)) {
+		drop(net, pair, VFMIG_DROP_MALFORMED);
+		kfree_skb(*skb);
+		*skb = NULL;
+	}
+	return 0;
+}
+
+/**
+ * struct burst - frames that are published together
+ * @count: buffers that were taken
+ * @skb: their frames, NULL for a frame that is dropped
+ */
+struct burst {
+	unsigned int count;
+	struct sk_buff *skb[VFMIG_PORT_BURST];
+};
+
+static void send_burst(struct vfmig_net *net, unsigned int pair, struct burst *burst)
+{
+	for (unsigned int i = 0; i < burst->count; i++)
+		if (burst->skb[i])
+			vfmig_port_send(net->port, pair, burst->skb[i]);
+	net->counts.tx_frames += burst->count;
+}
+
+static void free_burst(struct burst *burst)
+{
+	for (unsigned int i = 0; i < burst->count; i++)
+		kfree_skb(burst->skb[i]);
+}
+
+/*
+ * Take a burst of at most @max frames.  Returns 1, or 0 if the queue is empty then, or an
+ * error.
+ */
+static int take_burst(struct vfmig_net *net, unsigned int pair, struct burst *burst,
+		      unsigned int max, unsigned int *budget)
+{
+	struct vfmig_vq *vq = vfmig_net_tx_vq(net, pair);
+	struct vfmig_virtio *dev = &net->dev;
+	int ret = 1;
+
+	burst->count = 0;
+	while (burst->count < max && *budget) {
+		ret = vfmig_vq_pop(dev, vq, dev->chain);
+		if (ret <= 0)
+			break;
+		ret = copy_frame(net, pair, &burst->skb[burst->count]);
+		if (ret)
+			break;
+		ret = vfmig_vq_put(dev, vq, burst->count, dev->chain, 0);
+		if (ret) {
+			kfree_skb(burst->skb[burst->count]);
+			break;
+		}
+		burst->count++;
+		--*budget;
+		ret = 1;
+	}
+	return ret;
+}
+
+/* Returns 1 if there may be more frames, 0 if not, or an error */
+static int move_burst(struct vfmig_net *net, unsigned int pair, unsigned int max,
+		      unsigned int *budget)
+{
+	struct vfmig_vq *vq = vfmig_net_tx_vq(net, pair);
+	struct burst burst;
+	int more, ret;
+
+	more = take_burst(net, pair, &burst, max, budget);
+	if (more < 0) {
+		/* Frames before the one that failed are taken again too */
+		vfmig_vq_rewind(vq);
+		free_burst(&burst);
+		return more;
+	}
+	if (burst.count) {
+		ret = vfmig_vq_publish(&net->dev, vq, burst.count);
+		if (ret) {
+			vfmig_vq_rewind(vq);
+			free_burst(&burst);
+			return ret;
+		}
+		send_burst(net, pair, &burst);
+	}
+	return more;
+}
+
+/* Send what is in the transmit queue of @pair; returns true if there may be more */
+bool vfmig_net_tx(struct vfmig_net *net, unsigned int pair, unsigned int *budget)
+{
+	struct vfmig_vq *vq = vfmig_net_tx_vq(net, pair);
+	bool more = false, sent = false;
+	unsigned int room;
+	int ret;
+
+	__clear_bit(pair, net->tx_pending);
+	if (!vq->ops || pair >= net->pairs)
+		return false;
+	if (vfmig_vq_quiet(&net->dev, vq))
+		goto again;
+
+	while (*budget && !atomic_read(&net->dev.wanted)) {
+		/* If not, a wake comes; the driver stays quiet, and fills the queue */
+		room = vfmig_port_may_send(net->port, pair);
+		if (!room)
+			goto out;
+		ret = move_burst(net, pair, room, budget);
+		sent = true;
+		if (!ret)
+			ret = vfmig_vq_listen(&net->dev, vq);
+		if (ret < 0)
+			goto again;
+		if (!ret)
+			goto out;
+	}
+	more = true;
+again:
+	__set_bit(pair, net->tx_pending);
+out:
+	if (sent)
+		vfmig_port_flush(net->port, pair);
+	return more;
+}
