@@ -34,7 +34,7 @@ struct cap_body {
 #define CAP_SIZE	offsetof(struct cap_body, more)
 
 static_assert(offsetof(struct cap_body, offset) == VIRTIO_PCI_CAP_OFFSET - CAP_HEADER);
-static_assert(CAP_SIZE == sizeof(struct virtio_pci_cap) - CAP_HEADER);
+static_assert(sizeof(struct virtio_pci_cap) - CAP_HEADER == CAP_SIZE);
 
 static const struct cap_body common_cap = {
 	.cfg_type = VIRTIO_PCI_CAP_COMMON_CFG,
