@@ -28,6 +28,7 @@ struct vfmig_load;
  *	the device is open
  * @gone: the device behind the VF is gone.  Written under @state_mutex, never cleared; read
  *	without it by BAR accesses.
+ * @log_lost: the device has lost writes of its log since the log was started
  * @state_mutex: protects @open, @state, @save and @load; held during every arc.
  *	Never held while user memory is accessed.  Released only by
  *	vfmig_state_unlock().
@@ -50,6 +51,7 @@ struct vfmig_device {
 	void *vf;
 	bool own_reset;
 	bool gone;
+	bool log_lost;
 
 	struct mutex state_mutex;	/* open, state, save, load */
 	bool open;
@@ -88,5 +90,6 @@ void vfmig_migration_lost(struct vfmig_device *vfdev);
 
 /* log.c */
 void vfmig_log_init(struct vfmig_device *vfdev);
+void vfmig_log_lost(struct vfmig_device *vfdev);
 
 #endif /* _VFMIG_DEVICE_H */

@@ -62,6 +62,7 @@ static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree
 	ranges = vfmig_log_ranges(tree, *page_size, &count);
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
+	WRITE_ONCE(vfdev->log_lost, false);
 	ret = vfdev->ops->log->start(vfdev->vf, ranges, count, page_size);
 	kfree(ranges);
 	return ret;
@@ -80,7 +81,18 @@ static int vfmig_log_read_and_clear(struct vfio_device *vdev, unsigned long iova
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
-	return vfdev->ops->log->report(vfdev->vf, iova, length, dirty);
+	int ret;
+
+	ret = vfdev->ops->log->report(vfdev->vf, iova, length, dirty);
+	if (!ret && READ_ONCE(vfdev->log_lost))
+		return -EIO;
+	return ret;
+}
+
+/* The device does not know what it wrote.  A report must not say that it wrote nothing. */
+void vfmig_log_lost(struct vfmig_device *vfdev)
+{
+	WRITE_ONCE(vfdev->log_lost, true);
 }
 
 static const struct vfio_log_ops vfmig_log_ops = {

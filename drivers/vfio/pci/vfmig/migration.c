@@ -483,6 +483,7 @@ static void vfmig_client_note(struct vfmig_device *vfdev, unsigned int what)
 
 static void vfmig_client_lost(void *data)
 {
+	vfmig_log_lost(data);
 	vfmig_client_note(data, VFMIG_IS_LOST);
 }
 
