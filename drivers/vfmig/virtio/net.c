@@ -140,7 +140,7 @@ static void reset_mac(struct vfmig_net *net)
 	u8 mac[ETH_ALEN];
 
 	if (!net->port || !vfmig_port_admin_mac(net->port, mac))
-		ether_addr_copy(mac, net->ident_mac);
+		vfmig_net_ident_get(net, mac);
 	vfmig_net_set_mac(net, mac);
 }
 
@@ -293,10 +293,10 @@ static void vfmig_net_resumed(struct vfmig_virtio *dev, bool loaded)
 	struct vfmig_net *net = vfmig_net_of(dev);
 
 	take_settings(net, false);
-	if (loaded && vfmig_virtio_ready(dev))
-		ask_for_announcement(net);
 	if (vfmig_virtio_ready(dev)) {
 		set_wire(net, VFMIG_NET_UP);
+		if (loaded)
+			ask_for_announcement(net);
 		/* The guest may have missed the interrupt of a change at the source */
 		vfmig_virtio_config_irq(dev);
 	}
@@ -443,7 +443,7 @@ void vfmig_net_destroy(void *vf)
 {
 	struct vfmig_net *net = vfmig_net_of(vf);
 
-	vfmig_port_destroy(net->port);
 	vfmig_net_ident_del(net);
+	vfmig_port_destroy(net->port);
 	vfmig_net_free(net);
 }

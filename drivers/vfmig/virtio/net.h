@@ -217,6 +217,7 @@ void vfmig_net_state_apply(struct vfmig_virtio *dev, const void *buf);
 /* net_ident.c */
 void vfmig_net_ident_add(struct vfmig_net *net);
 void vfmig_net_ident_del(struct vfmig_net *net);
+void vfmig_net_ident_get(struct vfmig_net *net, u8 *mac);
 void vfmig_net_ident_open(struct vfmig_net *net);
 void vfmig_net_ident_lost(struct vfmig_net *net, bool closed);
 void vfmig_net_ident_give(struct vfmig_net *net);

@@ -55,6 +55,16 @@ static bool has_twin(const struct vfmig_net *net)
 	return false;
 }
 
+/* The port shows the address, and the device takes it when it is opened */
+static void renew_closed(struct vfmig_net *net)
+{
+	u8 mac[ETH_ALEN];
+
+	make_ident(net);
+	if (net->port && !vfmig_port_admin_mac(net->port, mac))
+		vfmig_port_set_mac(net->port, net->ident_mac);
+}
+
 /* Closed twins get a new address at once; open ones, if @mark_open, when they are closed */
 static void renew_twins(const struct vfmig_net *net, bool mark_open)
 {
@@ -64,7 +74,7 @@ static void renew_twins(const struct vfmig_net *net, bool mark_open)
 		if (!is_twin(net, other))
 			continue;
 		if (!other->ident_open)
-			make_ident(other);
+			renew_closed(other);
 		else if (mark_open)
 			other->ident_stale = true;
 	}
@@ -81,6 +91,13 @@ void vfmig_net_ident_del(struct vfmig_net *net)
 {
 	guard(mutex)(&idents_lock);
 	list_del(&net->ident_entry);
+}
+
+/* Another device can change the address of a closed one */
+void vfmig_net_ident_get(struct vfmig_net *net, u8 *mac)
+{
+	guard(mutex)(&idents_lock);
+	ether_addr_copy(mac, net->ident_mac);
 }
 
 void vfmig_net_ident_open(struct vfmig_net *net)
