@@ -278,16 +278,6 @@ static void vfmig_net_stopped(struct vfmig_virtio *dev)
 	vfmig_net_update_wire(vfmig_net_of(dev));
 }
 
-/* VIRTIO 5.1.6.5.4.1: the guest is to announce itself at its new place */
-static void ask_for_announcement(struct vfmig_net *net)
-{
-	if (!vfmig_net_has(net, VIRTIO_NET_F_GUEST_ANNOUNCE) ||
-	    !vfmig_net_has(net, VIRTIO_NET_F_STATUS))
-		return;
-	net->announce = true;
-	vfmig_net_update_config(net);
-}
-
 static void vfmig_net_resumed(struct vfmig_virtio *dev, bool loaded)
 {
 	struct vfmig_net *net = vfmig_net_of(dev);
@@ -296,7 +286,7 @@ static void vfmig_net_resumed(struct vfmig_virtio *dev, bool loaded)
 	if (vfmig_virtio_ready(dev)) {
 		set_wire(net, VFMIG_NET_UP);
 		if (loaded)
-			ask_for_announcement(net);
+			vfmig_net_announce(net);
 		/* The guest may have missed the interrupt of a change at the source */
 		vfmig_virtio_config_irq(dev);
 	}

@@ -203,6 +203,9 @@ bool vfmig_net_rx(struct vfmig_net *net, unsigned int queue, unsigned int *budge
 /* net_ctrl.c */
 bool vfmig_net_ctrl(struct vfmig_net *net, struct vfmig_vq *vq);
 
+/* net_announce.c */
+void vfmig_net_announce(struct vfmig_net *net);
+
 /* net_state.c */
 #define VFMIG_NET_STATE_SIZE	1360	/* bytes */
 
