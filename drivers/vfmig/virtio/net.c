@@ -176,6 +176,7 @@ static void vfmig_net_reset(struct vfmig_virtio *dev)
 	vfmig_net_filter_reset(&net->filter);
 	bitmap_zero(net->rx_pending, VFMIG_NET_MAX_PAIRS);
 	bitmap_zero(net->tx_pending, VFMIG_NET_MAX_PAIRS);
+	bitmap_zero(net->rx_starved, VFMIG_NET_MAX_PAIRS);
 	clear_bit(0, &net->changed);
 	take_settings(net, true);
 }
@@ -206,10 +207,13 @@ static void take_wakes(struct vfmig_net *net)
 		if (i == vfmig_net_ctrl_index(net) || i >= 2 * net->pairs)
 			continue;
 		__clear_bit(i, net->dev.notified);
-		if (i % 2)
+		if (i % 2) {
 			__set_bit(i / 2, net->tx_pending);
-		else	/* any queue of the port can lead there */
-			bitmap_fill(net->rx_pending, net->max_pairs);
+			continue;
+		}
+		/* Any queue of the port can lead there */
+		__clear_bit(i / 2, net->rx_starved);
+		bitmap_fill(net->rx_pending, net->max_pairs);
 	}
 }
 

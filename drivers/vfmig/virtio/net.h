@@ -122,6 +122,7 @@ enum vfmig_net_wire {
  * @wire: what the port was told
  * @rx_pending: queues of the port that may have frames
  * @tx_pending: pairs whose transmit queue may have frames
+ * @rx_starved: pairs for whose receive buffers a frame waits.  The driver is to notify.
  * @next_pair: next pair in the round robin
  * @merge: the second and further buffers of a frame
  */
@@ -151,6 +152,7 @@ struct vfmig_net {
 	enum vfmig_net_wire wire;
 	DECLARE_BITMAP(rx_pending, VFMIG_NET_MAX_PAIRS);
 	DECLARE_BITMAP(tx_pending, VFMIG_NET_MAX_PAIRS);
+	DECLARE_BITMAP(rx_starved, VFMIG_NET_MAX_PAIRS);
 	unsigned int next_pair;
 	struct vfmig_vq_chain *merge;
 };

@@ -171,9 +171,10 @@ static int try_frame(struct vfmig_net *net, struct vfmig_vq *vq, struct sk_buff 
 }
 
 /* Returns true if the next frame may follow */
-static bool move_frame(struct vfmig_net *net, struct vfmig_vq *vq, unsigned int queue,
+static bool move_frame(struct vfmig_net *net, unsigned int pair, unsigned int queue,
 		       struct sk_buff *skb)
 {
+	struct vfmig_vq *vq = vfmig_net_rx_vq(net, pair);
 	enum vfmig_port_drop why;
 
 	switch (try_frame(net, vq, skb, &why)) {
@@ -184,6 +185,9 @@ static bool move_frame(struct vfmig_net *net, struct vfmig_vq *vq, unsigned int 
 	case DROP:
 		vfmig_port_dropped(net->port, queue, skb, why);
 		return !vfmig_virtio_must_stop(&net->dev);
+	case 0:
+		__set_bit(pair, net->rx_starved);
+		break;
 	case RETRY:
 	case -EAGAIN:
 		__set_bit(queue, net->rx_pending);
@@ -195,17 +199,19 @@ static bool move_frame(struct vfmig_net *net, struct vfmig_vq *vq, unsigned int 
 
 /*
  * Deliver what is in @queue of the port; returns true if there may be more.  The guest may
- * use fewer pairs than the port has queues.
+ * use fewer pairs than the port has queues, so queues share a virtqueue.  If a frame of one of
+ * them waits for buffers, the others must not turn its notification off.
  */
 bool vfmig_net_rx(struct vfmig_net *net, unsigned int queue, unsigned int *budget)
 {
-	struct vfmig_vq *vq = vfmig_net_rx_vq(net, queue % net->cur_pairs);
+	unsigned int pair = queue % net->cur_pairs;
+	struct vfmig_vq *vq = vfmig_net_rx_vq(net, pair);
 	struct sk_buff *skb;
 
 	__clear_bit(queue, net->rx_pending);
 	if (!vq->ops)
 		return false;
-	if (vfmig_vq_quiet(&net->dev, vq)) {
+	if (!test_bit(pair, net->rx_starved) && vfmig_vq_quiet(&net->dev, vq)) {
 		__set_bit(queue, net->rx_pending);
 		return false;
 	}
@@ -214,7 +220,7 @@ bool vfmig_net_rx(struct vfmig_net *net, unsigned int queue, unsigned int *budge
 		if (!skb)
 			return false;
 		--*budget;
-		if (!move_frame(net, vq, queue, skb))
+		if (!move_frame(net, pair, queue, skb))
 			return test_bit(queue, net->rx_pending);
 	}
 	__set_bit(queue, net->rx_pending);
