@@ -170,6 +170,7 @@ static void enable_vqs(struct vfmig_virtio *dev)
 struct changes {
 	bool any;
 	bool reset;
+	unsigned int resets;
 	u8 status;
 	u64 features;
 	DECLARE_BITMAP(vq_reset, VFMIG_VIRTIO_VQS);
@@ -190,6 +191,7 @@ static void take_changes(struct vfmig_virtio *dev, struct changes *changes)
 		goto out;
 
 	changes->reset = latch->resetting;
+	changes->resets = latch->resets;
 	changes->status = latch->status;
 	changes->features = latch->driver_features;
 	for (unsigned int i = 0; i < VFMIG_VIRTIO_VQS; i++) {
@@ -199,10 +201,26 @@ static void take_changes(struct vfmig_virtio *dev, struct changes *changes)
 		vfmig_virtio_reset_vq(&latch->vq[i]);
 	}
 	memcpy(dev->regs, latch->vq, sizeof(latch->vq));
-	latch->resetting = false;
 	latch->changed = false;
 out:
 	raw_spin_unlock_irqrestore(&latch->lock, flags);
+}
+
+/*
+ * The driver reset the device.  When it reads that this is over, no memory is accessed and
+ * the configuration is that after the reset.  If it has reset the device again meanwhile, it
+ * waits for that.
+ */
+static void do_reset(struct vfmig_virtio *dev, unsigned int resets)
+{
+	unsigned long flags;
+
+	dev->counts.resets++;
+	drop(dev);
+	raw_spin_lock_irqsave(&dev->latch.lock, flags);
+	if (dev->latch.resets == resets)
+		dev->latch.resetting = false;
+	raw_spin_unlock_irqrestore(&dev->latch.lock, flags);
 }
 
 /* Handle the register writes since the last call; the lock is held and the device runs */
@@ -212,15 +230,8 @@ static void take_registers(struct vfmig_virtio *dev)
 
 	take_changes(dev, &changes);
 	if (changes.any) {
-		/*
-		 * The guest may read already that a reset is over.  It is: only the holder
-		 * of the lock accesses guest memory, and does not use the old queues any
-		 * more.
-		 */
-		if (changes.reset) {
-			dev->counts.resets++;
-			drop(dev);
-		}
+		if (changes.reset)
+			do_reset(dev, changes.resets);
 		reset_vqs(dev, changes.vq_reset);
 		dev->status = changes.status;
 		if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) {

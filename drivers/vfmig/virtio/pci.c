@@ -180,6 +180,7 @@ static void write_status(struct vfmig_virtio *dev, u8 value)
 	if (!value) {
 		reset_locked(latch);
 		latch->resetting = true;
+		latch->resets++;
 		return;
 	}
 	if ((set & VIRTIO_CONFIG_S_FEATURES_OK) &&

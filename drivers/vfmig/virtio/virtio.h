@@ -75,8 +75,9 @@ struct vfmig_vq_regs {
  * @lock: protects all members; held for short sections only, in any context
  * @frozen: writes are dropped, and a read changes nothing
  * @changed: a register was written that the worker has not looked at
- * @resetting: 0 was written to device_status, and the worker has not seen it.  All other
- *	registers are as after the reset already.
+ * @resetting: 0 was written to device_status, and the worker is not through with it.  The
+ *	common configuration is as after the reset already.
+ * @resets: how often 0 was written to device_status.  Not part of the migration state.
  * @device_feature_select: device_feature_select
  * @driver_feature_select: driver_feature_select
  * @driver_features: driver_feature
@@ -95,6 +96,7 @@ struct vfmig_virtio_latch {
 	bool frozen;
 	bool changed;
 	bool resetting;
+	unsigned int resets;
 	u32 device_feature_select;
 	u32 driver_feature_select;
 	u64 driver_features;
