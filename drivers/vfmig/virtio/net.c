@@ -220,7 +220,8 @@ static void take_wakes(struct vfmig_net *net)
 /* A turn of each pair; returns true if the batch is over and there may be more to do */
 static bool move_frames(struct vfmig_net *net)
 {
-	unsigned int budget = VFMIG_NET_BATCH;
+	/* One for each direction: a guest that sends all the time must receive too */
+	unsigned int tx_budget = VFMIG_NET_BATCH, rx_budget = VFMIG_NET_BATCH;
 	bool more = false;
 
 	for (unsigned int i = 0; i < net->max_pairs; i++) {
@@ -228,15 +229,15 @@ static bool move_frames(struct vfmig_net *net)
 
 		net->next_pair = (pair + 1) % net->max_pairs;
 		if (test_bit(pair, net->tx_pending))
-			more |= vfmig_net_tx(net, pair, &budget);
+			more |= vfmig_net_tx(net, pair, &tx_budget);
 		if (vfmig_virtio_must_stop(&net->dev))
 			return false;
 		if (test_bit(pair, net->rx_pending))
-			more |= vfmig_net_rx(net, pair, &budget);
+			more |= vfmig_net_rx(net, pair, &rx_budget);
 		if (vfmig_virtio_must_stop(&net->dev))
 			return false;
 		vfmig_virtio_flush_irqs(&net->dev);
-		if (!budget || atomic_read(&net->dev.wanted))
+		if (!tx_budget || !rx_budget || atomic_read(&net->dev.wanted))
 			return true;
 	}
 	return more;
