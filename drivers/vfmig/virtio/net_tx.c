@@ -17,7 +17,13 @@
 /* The longest frame that is linear as a whole: it fits into a small allocation */
 #define SHORT_FRAME	1600U
 
-/* Is the header one that the features allow?  VIRTIO 5.1.6.2.1 */
+/* No stack sends smaller segments.  A frame of 64 KiB would become thousands of them. */
+#define MIN_GSO_SIZE	48
+
+/*
+ * Is the header one that the features allow (VIRTIO 5.1.6.2.1)?  virtio_net_hdr_to_skb() relies
+ * on NEEDS_CSUM with GSO: it would look at skb->dev otherwise.
+ */
 static bool header_valid(const struct vfmig_net *net, const struct virtio_net_hdr_v1 *header)
 {
 	unsigned int feature;
@@ -44,8 +50,13 @@ static bool header_valid(const struct vfmig_net *net, const struct virtio_net_hd
 	if ((header->gso_type & VIRTIO_NET_HDR_GSO_ECN) &&
 	    !vfmig_net_has(net, VIRTIO_NET_F_HOST_ECN))
 		return false;
+	if (__virtio16_to_cpu(true, header->gso_size) < MIN_GSO_SIZE)
+		return false;
 	return vfmig_net_has(net, feature) && (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
 }
+
+/* A frame that finds no memory is dropped.  It is no reason to kill the opener's processes. */
+#define FRAME_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 static struct sk_buff *alloc_frame(size_t len)
 {
@@ -55,7 +66,7 @@ static struct sk_buff *alloc_frame(size_t len)
 
 	skb = alloc_skb_with_frags(NET_SKB_PAD + NET_IP_ALIGN + linear, len - linear,
 				   PAGE_ALLOC_COSTLY_ORDER, &err,
-				   GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+				   FRAME_GFP);
 	if (!skb)
 		return NULL;
 	skb_reserve(skb, NET_SKB_PAD + NET_IP_ALIGN);
@@ -142,9 +153,10 @@ struct burst {
 static void send_burst(struct vfmig_net *net, unsigned int pair, struct burst *burst)
 {
 	for (unsigned int i = 0; i < burst->count; i++)
-		if (burst->skb[i])
+		if (burst->skb[i]) {
+			net->counts.tx_frames++;
 			vfmig_port_send(net->port, pair, burst->skb[i]);
-	net->counts.tx_frames += burst->count;
+		}
 }
 
 static void free_burst(struct burst *burst)
