@@ -115,6 +115,11 @@ static void set_wire(struct vfmig_net *net, enum vfmig_net_wire wire)
 	}
 }
 
+void vfmig_net_wire_down(struct vfmig_net *net)
+{
+	set_wire(net, VFMIG_NET_DOWN);
+}
+
 void vfmig_net_update_wire(struct vfmig_net *net)
 {
 	if (!vfmig_virtio_ready(&net->dev))

@@ -189,6 +189,7 @@ void *vfmig_net_create(void *pf, struct vfmig_fn *fn, unsigned int index,
 		       const struct vfmig_net_config *config);
 void vfmig_net_destroy(void *vf);
 void vfmig_net_update_config(struct vfmig_net *net);
+void vfmig_net_wire_down(struct vfmig_net *net);
 void vfmig_net_update_wire(struct vfmig_net *net);
 void vfmig_net_set_mac(struct vfmig_net *net, const u8 *mac);
 

@@ -171,6 +171,8 @@ void vfmig_net_state_apply(struct vfmig_virtio *dev, const void *buf)
 	struct vfmig_net *net = vfmig_net_of(dev);
 	struct vfmig_net_filter *filter = &net->filter;
 
+	/* Frames that wait are for the guest that was here before */
+	vfmig_net_wire_down(net);
 	vfmig_net_ident_take(net, state->ident_mac);
 	vfmig_net_set_mac(net, state->mac);
 	WRITE_ONCE(net->pairs, le16_to_cpu(state->pairs));

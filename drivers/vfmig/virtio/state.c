@@ -155,6 +155,18 @@ static bool registers_valid(const struct vfmig_virtio *dev, const struct vfmig_v
 	return features_valid(dev, negotiated);
 }
 
+/* Does what the device saw follow from what the driver wrote?  A reset comes between them. */
+static bool seen_valid(const struct vfmig_virtio_state *state)
+{
+	if (state->flags & STATE_RESETTING)
+		return true;
+	if ((state->status_seen & ~state->status) ||
+	    ((state->flags & STATE_BROKEN) && !(state->status & VIRTIO_CONFIG_S_NEEDS_RESET)))
+		return false;
+	return !(state->status_seen & VIRTIO_CONFIG_S_DRIVER_OK) ||
+	       state->negotiated == state->driver_features;
+}
+
 /* The size is what the driver could write; that of an enabled queue is right */
 static bool vq_size_valid(const struct vfmig_virtio_state_vq *vq, bool packed)
 {
@@ -211,7 +223,7 @@ const char *vfmig_virtio_state_check(struct vfmig_virtio *dev, const void *buf, 
 	nr_vqs = le16_to_cpu(state->nr_vqs);
 	if (!nr_vqs || nr_vqs > VFMIG_VIRTIO_VQS)
 		return "number of queues";
-	if (!registers_valid(dev, state))
+	if (!registers_valid(dev, state) || !seen_valid(state))
 		return "registers";
 	for (unsigned int i = 0; i < VFMIG_VIRTIO_VQS; i++)
 		if (!vq_valid(state, i))
