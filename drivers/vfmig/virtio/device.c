@@ -224,7 +224,7 @@ static void do_reset(struct vfmig_virtio *dev, unsigned int resets)
 }
 
 /* Handle the register writes since the last call; the lock is held and the device runs */
-static void take_registers(struct vfmig_virtio *dev)
+void vfmig_virtio_take_registers(struct vfmig_virtio *dev)
 {
 	struct changes changes;
 
@@ -253,7 +253,7 @@ static bool vfmig_virtio_turn(void *model)
 	if (!vfmig_is_running(&dev->running))
 		return false;
 	dev->stalled = false;
-	take_registers(dev);
+	vfmig_virtio_take_registers(dev);
 	more = dev->type->process(dev);
 	vfmig_virtio_flush_irqs(dev);
 	return more && !vfmig_virtio_must_stop(dev);

@@ -92,6 +92,8 @@ static int vfmig_virtio_resume(void *vf)
 	thaw_locked(dev);
 	if (!vfmig_running_run(&dev->running))
 		return 0;
+	/* The driver may have changed a vector, or reset the device, in between */
+	vfmig_virtio_take_registers(dev);
 	dev->type->resumed(dev, dev->loaded);
 	dev->loaded = false;
 	raise_all(dev);

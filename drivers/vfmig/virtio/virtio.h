@@ -248,6 +248,7 @@ void vfmig_virtio_destroy(struct vfmig_virtio *dev);
 void vfmig_virtio_lock(struct vfmig_virtio *dev);
 void vfmig_virtio_unlock(struct vfmig_virtio *dev);
 void vfmig_virtio_power_on(struct vfmig_virtio *dev);
+void vfmig_virtio_take_registers(struct vfmig_virtio *dev);
 void vfmig_virtio_enable_vq(struct vfmig_virtio *dev, unsigned int index,
 			    const struct vfmig_vq_regs *regs, const struct vfmig_vq_pos *pos);
 void vfmig_virtio_broken(struct vfmig_virtio *dev, const char *why);
