@@ -52,7 +52,7 @@ static int copy_piece(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter,
 static int fill_buffers(struct vfmig_net *net, struct vfmig_vq *vq, const struct sk_buff *skb)
 {
 	bool merge = vfmig_net_has(net, VIRTIO_NET_F_MRG_RXBUF);
-	unsigned int done = 0, header = sizeof(struct virtio_net_hdr_v1);
+	unsigned int done = 0, slots = 0, header = sizeof(struct virtio_net_hdr_v1);
 	struct vfmig_virtio *dev = &net->dev;
 	int ret;
 
@@ -62,9 +62,13 @@ static int fill_buffers(struct vfmig_net *net, struct vfmig_vq *vq, const struct
 		unsigned int len;
 
 		ret = vfmig_vq_pop(dev, vq, chain);
+		/* If the driver has no entry left, no more buffers will come */
+		if (!ret && slots >= vq->size)
+			break;
 		if (ret <= 0)
 			return ret;
-		if (chain->in_len <= header) {
+		slots += chain->slots;
+		if (chain->in_len < max(header, 1U)) {
 			vfmig_virtio_broken(dev, "receive buffer too small");
 			return -EPROTO;
 		}
