@@ -153,7 +153,8 @@ static void init_rep(struct vfmig_port *port)
 	dev->ethtool_ops = &vfmig_rep_ethtool_ops;
 	dev->hw_features = NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM | NETIF_F_RXCSUM |
 			   NETIF_F_TSO | NETIF_F_TSO_ECN | NETIF_F_TSO6 | NETIF_F_GSO_UDP_L4;
-	dev->features = dev->hw_features | NETIF_F_HIGHDMA | NETIF_F_GSO_ROBUST;
+	/* No NETIF_F_GSO_ROBUST: the stack verifies what one guest says before another sees it */
+	dev->features = dev->hw_features | NETIF_F_HIGHDMA;
 	dev->vlan_features = dev->features;
 	dev->max_mtu = VFMIG_PORT_MAX_MTU;
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
