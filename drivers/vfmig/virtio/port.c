@@ -160,6 +160,8 @@ static void init_rep(struct vfmig_port *port)
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	/* A frame waits in a queue, so nobody else may have it */
 	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
+	/* It transmits with interrupts off, on a CPU that may hold a lock of the port */
+	dev->priv_flags |= IFF_DISABLE_NETPOLL;
 	SET_NETDEV_DEV(dev, &port->net->pdev->dev);
 	eth_hw_addr_random(dev);
 	netif_carrier_off(dev);
