@@ -32,10 +32,13 @@ static bool has_mac(const struct vfmig_net_macs *macs, const u8 *mac)
 
 static bool wants_vlan(const struct vfmig_net_filter *filter, const struct sk_buff *skb)
 {
-	const struct vlan_ethhdr *header = (const void *)skb->data;
+	const struct vlan_ethhdr *header;
+	struct vlan_ethhdr copy;
 	unsigned int vid;
 
-	if (skb_headlen(skb) < sizeof(*header) || header->h_vlan_proto != htons(ETH_P_8021Q))
+	/* Only the Ethernet header is certain to be linear */
+	header = skb_header_pointer(skb, 0, sizeof(copy), &copy);
+	if (!header || header->h_vlan_proto != htons(ETH_P_8021Q))
 		return true;
 	vid = ntohs(header->h_vlan_TCI) & VLAN_VID_MASK;
 	return test_bit(array_index_nospec(vid, VLAN_N_VID), filter->vlans);
