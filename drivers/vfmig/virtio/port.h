@@ -66,7 +66,7 @@ enum vfmig_port_drop {
  * @link_up: the guest's link is up.  With the link state auto, it is up if the
  *	representor is (IFF_UP).
  * @trusted: the guest may set promiscuous modes.  Of a guest that is not trusted they are
- *	accepted without an effect on unicast and multicast that is not for the VF.
+ *	accepted, but unicast that is not for the VF does not reach it.
  * @mtu: MTU of the representor.  The device offers it as its maximum from its next
  *	reset on.
  */
