@@ -4,6 +4,7 @@
  * bridge or give it an address.
  */
 #include <linux/etherdevice.h>
+#include <linux/if_vlan.h>
 #include <linux/netdevice.h>
 
 #include "port_priv.h"
@@ -45,7 +46,8 @@ static netdev_features_t rep_features_check(struct sk_buff *skb, struct net_devi
 {
 	struct vfmig_port *port = netdev_priv(dev);
 
-	return features & (READ_ONCE(port->features) | ~GUEST_OFFLOADS);
+	features &= READ_ONCE(port->features) | ~GUEST_OFFLOADS;
+	return vlan_features_check(skb, features);
 }
 
 static int rep_change_mtu(struct net_device *dev, int mtu)
