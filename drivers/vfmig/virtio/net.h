@@ -210,6 +210,7 @@ bool vfmig_net_ctrl(struct vfmig_net *net, struct vfmig_vq *vq);
 void vfmig_net_announce(struct vfmig_net *net);
 
 /* net_state.c */
+#define VFMIG_NET_STATE_VERSION	1
 #define VFMIG_NET_STATE_SIZE	1360	/* bytes */
 
 void vfmig_net_identity(struct vfmig_virtio *dev, struct vfmig_vf_identity *id);

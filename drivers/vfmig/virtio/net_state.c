@@ -11,7 +11,6 @@
 #include "net.h"
 
 #define VFMIG_NET_MODEL_NAME	"virtio-net"
-#define VFMIG_NET_STATE_VERSION	1
 
 struct vfmig_net_state_macs {
 	__u8 count;
