@@ -96,7 +96,9 @@ void vfmig_virtio_broken(struct vfmig_virtio *dev, const char *why)
 		return;
 	dev->broken = true;
 	dev->counts.broken++;
-	pr_warn_ratelimited("vfmig %s: device needs a reset: %s\n", vfmig_fn_name(dev->fn), why);
+	/* One guest's violations must not hide another's */
+	if (__ratelimit(&dev->said))
+		pr_warn("vfmig %s: device needs a reset: %s\n", vfmig_fn_name(dev->fn), why);
 
 	raw_spin_lock_irqsave(&dev->latch.lock, flags);
 	if (!dev->latch.resetting)
@@ -276,6 +278,7 @@ int vfmig_virtio_init(struct vfmig_virtio *dev, const struct vfmig_virtio_type *
 	mutex_init(&dev->load_lock);
 	mutex_init(&dev->lock);
 	init_irq_work(&dev->cap_kick, cap_kick);
+	ratelimit_state_init(&dev->said, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 	vfmig_running_init(&dev->running, fn);
 	vfmig_worker_init(&dev->worker, fn, vfmig_virtio_turn, dev);
 

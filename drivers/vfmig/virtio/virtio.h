@@ -23,6 +23,7 @@
 #include <linux/cleanup.h>
 #include <linux/irq_work.h>
 #include <linux/mutex.h>
+#include <linux/ratelimit_types.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/vfmig.h>
@@ -206,6 +207,7 @@ struct vfmig_virtio_counts {
  * @notified: queues to look at
  * @raise: vectors to raise
  * @counts: statistics
+ * @said: when the driver's violations were reported, so that the log has not too many
  * @regs: registers of the queues, for the worker
  * @chain: the buffer that the worker is at
  * @table: an indirect table that the worker is at
@@ -238,6 +240,7 @@ struct vfmig_virtio {
 	DECLARE_BITMAP(notified, VFMIG_VIRTIO_VQS);
 	DECLARE_BITMAP(raise, VFMIG_VIRTIO_VECTORS);
 	struct vfmig_virtio_counts counts;
+	struct ratelimit_state said;
 	struct vfmig_vq_regs *regs;
 	struct vfmig_vq_chain *chain;
 	void *table;
