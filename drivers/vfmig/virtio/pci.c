@@ -130,8 +130,10 @@ static u64 bytes_at(const void *region, size_t size, u64 offset, unsigned int le
 {
 	u8 value[sizeof(u64)] = {};
 
-	if (offset < size)
+	if (offset < size) {
+		offset = array_index_nospec(offset, size);
 		memcpy(value, region + offset, min_t(u64, len, size - offset));
+	}
 	return get_unaligned_le64(value);
 }
 
