@@ -91,6 +91,29 @@ static int fill_buffers(struct vfmig_net *net, struct vfmig_vq *vq, const struct
 }
 
 /*
+ * All buffers that there are have been taken, so it is the one after them that counts.
+ * Returns 0 if a notification comes for it, RETRY, or an error.
+ */
+static int wait_for_buffers(struct vfmig_net *net, struct vfmig_vq *vq)
+{
+	unsigned int pair = vq->index / 2;
+	int ret;
+
+	/* The driver has added none since it was told to notify */
+	if (vfmig_vq_listens(vq))
+		return 0;
+	ret = vfmig_vq_listen(&net->dev, vq);
+	/*
+	 * Other queues of the port may wait for a buffer of this virtqueue.  It may have come
+	 * without a notification, because the driver saw the new position.
+	 */
+	for (unsigned int i = pair; i < net->max_pairs; i += net->cur_pairs)
+		__set_bit(i, net->rx_pending);
+	__assign_bit(pair, net->rx_starved, !ret);
+	return ret > 0 ? RETRY : ret;
+}
+
+/*
  * Returns DELIVERED, RETRY, 0 if there are too few buffers and a notification comes for the
  * next one, or an error.
  */
@@ -103,10 +126,7 @@ static int deliver(struct vfmig_net *net, struct vfmig_vq *vq, const struct sk_b
 
 	count = fill_buffers(net, vq, skb);
 	if (!count) {
-		/* All that there are have been taken, so it is the one after them that counts */
-		ret = vfmig_vq_listen(dev, vq);
-		if (ret > 0)
-			ret = RETRY;
+		ret = wait_for_buffers(net, vq);
 		goto rewind;
 	}
 	if (count < 0) {
@@ -175,10 +195,9 @@ static int try_frame(struct vfmig_net *net, struct vfmig_vq *vq, struct sk_buff 
 }
 
 /* Returns true if the next frame may follow */
-static bool move_frame(struct vfmig_net *net, unsigned int pair, unsigned int queue,
+static bool move_frame(struct vfmig_net *net, struct vfmig_vq *vq, unsigned int queue,
 		       struct sk_buff *skb)
 {
-	struct vfmig_vq *vq = vfmig_net_rx_vq(net, pair);
 	enum vfmig_port_drop why;
 
 	switch (try_frame(net, vq, skb, &why)) {
@@ -190,7 +209,7 @@ static bool move_frame(struct vfmig_net *net, unsigned int pair, unsigned int qu
 		vfmig_port_dropped(net->port, queue, skb, why);
 		return !vfmig_virtio_must_stop(&net->dev);
 	case 0:
-		__set_bit(pair, net->rx_starved);
+		__clear_bit(queue, net->rx_pending);
 		break;
 	case RETRY:
 	case -EAGAIN:
@@ -224,8 +243,8 @@ bool vfmig_net_rx(struct vfmig_net *net, unsigned int queue, unsigned int *budge
 		if (!skb)
 			return false;
 		--*budget;
-		if (!move_frame(net, pair, queue, skb))
-			return test_bit(queue, net->rx_pending);
+		if (!move_frame(net, vq, queue, skb))
+			return !bitmap_empty(net->rx_pending, VFMIG_NET_MAX_PAIRS);
 	}
 	__set_bit(queue, net->rx_pending);
 	return true;

@@ -208,9 +208,11 @@ static int set_wants(struct vfmig_virtio *dev, struct vfmig_vq *vq, enum vfmig_v
 	if (vq->wants == wants && wants == VFMIG_VQ_QUIET)
 		return 0;
 	ret = vq->ops->set_wants(dev, vq, wants);
-	if (!ret)
-		vq->wants = wants;
-	return ret;
+	if (ret)
+		return ret;
+	vq->wants = wants;
+	vq->awaited = vq->pos;
+	return 0;
 }
 
 /* Tell the driver not to notify */
@@ -237,4 +239,11 @@ int vfmig_vq_listen(struct vfmig_virtio *dev, struct vfmig_vq *vq)
 		return ret;
 	ret = set_wants(dev, vq, VFMIG_VQ_QUIET);
 	return ret ?: 1;
+}
+
+/* Was the driver told already to notify when it makes the next buffer available? */
+bool vfmig_vq_listens(const struct vfmig_vq *vq)
+{
+	return vq->wants == VFMIG_VQ_NOTIFY && vq->awaited.avail == vq->pos.avail &&
+	       vq->awaited.avail_wrap == vq->pos.avail_wrap;
 }

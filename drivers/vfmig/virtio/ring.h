@@ -142,6 +142,7 @@ struct vfmig_vq_pending {
  * @signalled: the driver knows of used buffers up to here, if @signalled_valid
  * @signalled_valid: @signalled holds
  * @wants: what the driver was told about notifications
+ * @awaited: with VFMIG_VQ_NOTIFY, the position that it notifies of
  * @pending: used entries that are not published yet (packed)
  */
 struct vfmig_vq {
@@ -158,6 +159,7 @@ struct vfmig_vq {
 	u16 signalled;
 	bool signalled_valid;
 	enum vfmig_vq_wants wants;
+	struct vfmig_vq_pos awaited;
 	struct vfmig_vq_pending pending[VFMIG_VQ_PENDING_MAX];
 };
 
@@ -175,6 +177,7 @@ int vfmig_vq_publish(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int
 void vfmig_vq_rewind(struct vfmig_vq *vq);
 int vfmig_vq_quiet(struct vfmig_virtio *dev, struct vfmig_vq *vq);
 int vfmig_vq_listen(struct vfmig_virtio *dev, struct vfmig_vq *vq);
+bool vfmig_vq_listens(const struct vfmig_vq *vq);
 
 int vfmig_vq_dma_read(struct vfmig_virtio *dev, u64 addr, void *buf, size_t len);
 int vfmig_vq_dma_write(struct vfmig_virtio *dev, u64 addr, const void *buf, size_t len);
