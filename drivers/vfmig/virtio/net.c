@@ -294,7 +294,11 @@ static void vfmig_net_resumed(struct vfmig_virtio *dev, bool loaded)
 
 	take_settings(net, false);
 	if (vfmig_virtio_ready(dev)) {
-		set_wire(net, VFMIG_NET_UP);
+		/* Down: the driver has become ready while the device was stopped */
+		if (net->wire == VFMIG_NET_DOWN)
+			start(net);
+		else
+			set_wire(net, VFMIG_NET_UP);
 		if (loaded)
 			vfmig_net_announce(net);
 		/* The guest may have missed the interrupt of a change at the source */
