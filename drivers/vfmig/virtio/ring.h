@@ -37,7 +37,7 @@ struct vfmig_vq_seg {
  * struct vfmig_vq_chain - a buffer
  * @id: how the device tells the driver that it has used the buffer: the index of the first
  *	descriptor (split), or the Buffer ID (packed)
- * @slots: entries of the ring that it takes
+ * @slots: entries of the descriptor table (split) or of the ring (packed) that it takes
  * @nr_out: number of device-readable pieces, first in @seg
  * @nr_in: number of device-writable pieces, after them
  * @out_len: bytes in the device-readable pieces

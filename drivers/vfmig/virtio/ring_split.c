@@ -125,6 +125,7 @@ static int split_walk(struct vfmig_virtio *dev, struct vfmig_vq *vq, struct vfmi
 		ret = vfmig_vq_dma_read(dev, vq->desc + sizeof(desc) * i, &desc, sizeof(desc));
 		if (ret)
 			return ret;
+		chain->slots++;
 		flags = le16_to_cpu((__force __le16)desc.flags);
 		if (flags & VRING_DESC_F_INDIRECT)
 			return split_indirect(dev, vq, chain, &desc);
@@ -154,7 +155,6 @@ static int split_pop(struct vfmig_virtio *dev, struct vfmig_vq *vq, struct vfmig
 		ret = split_walk(dev, vq, chain);
 	if (ret)
 		return ret;
-	chain->slots = 1;
 	vq->pos.avail++;
 	return 1;
 }
