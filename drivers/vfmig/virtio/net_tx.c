@@ -9,6 +9,7 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/skbuff.h>
+#include <net/tcp.h>
 
 #include "net.h"
 
@@ -17,8 +18,16 @@
 /* The longest frame that is linear as a whole: it fits into a small allocation */
 #define SHORT_FRAME	1600U
 
-/* No stack sends smaller segments.  A frame of 64 KiB would become thousands of them. */
-#define MIN_GSO_SIZE	48
+/*
+ * May a stack use the gso_size?  The host segments frames in softirqs, where a smaller one
+ * makes tens of thousands of segments of a frame.  The least of TCP is what a tiny MSS leaves
+ * beside all options.  UDP has small datagrams, and virtio_net_hdr_to_skb() bounds their number.
+ */
+static bool gso_size_valid(const struct virtio_net_hdr_v1 *header)
+{
+	return (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4 ||
+	       __virtio16_to_cpu(true, header->gso_size) >= TCP_MIN_GSO_SIZE;
+}
 
 /*
  * Is the header one that the features allow (VIRTIO 5.1.6.2.1)?  virtio_net_hdr_to_skb() relies
@@ -50,9 +59,8 @@ static bool header_valid(const struct vfmig_net *net, const struct virtio_net_hd
 	if ((header->gso_type & VIRTIO_NET_HDR_GSO_ECN) &&
 	    !vfmig_net_has(net, VIRTIO_NET_F_HOST_ECN))
 		return false;
-	if (__virtio16_to_cpu(true, header->gso_size) < MIN_GSO_SIZE)
-		return false;
-	return vfmig_net_has(net, feature) && (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	return vfmig_net_has(net, feature) && (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+	       gso_size_valid(header);
 }
 
 /* A frame that finds no memory is dropped.  It is no reason to kill the opener's processes. */
