@@ -121,9 +121,12 @@ static void refill(struct vfmig_policy *policy, u32 rate)
 	u64 now = ktime_get_ns();
 	/* One second at most, so that the product has no more than 62 bits */
 	u64 passed = min_t(u64, now - policy->filled, NSEC_PER_SEC);
+	u64 bytes;
 
-	policy->tokens = min_t(s64, burst,
-			       policy->tokens + div_u64(passed * rate, NS_PER_BYTE_AT_1MBIT));
+	/* The fraction is kept: at a low rate, no whole byte comes between two calls */
+	bytes = div_u64_rem(passed * rate + policy->fraction, NS_PER_BYTE_AT_1MBIT,
+			    &policy->fraction);
+	policy->tokens = min_t(s64, burst, policy->tokens + bytes);
 	policy->filled = now;
 }
 

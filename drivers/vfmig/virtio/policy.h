@@ -26,6 +26,7 @@ struct sk_buff;
  * @max_rate: limit of what the guest sends, in Mbit/s, or 0.  Also read without the lock.
  * @rate_lock: protects what follows
  * @tokens: bytes that the guest may send now.  Negative after a frame that was larger.
+ * @fraction: part of a byte beside @tokens, in 1/8000
  * @filled: time when tokens were added last, of the monotonic clock, in nanoseconds
  */
 struct vfmig_policy {
@@ -41,6 +42,7 @@ struct vfmig_policy {
 
 	spinlock_t rate_lock;		/* see above */
 	s64 tokens;
+	u32 fraction;
 	u64 filled;
 };
 
