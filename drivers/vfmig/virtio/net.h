@@ -74,7 +74,7 @@ struct vfmig_net_filter {
 /**
  * struct vfmig_net_counts - what a device has done; they move with it
  * @rx_frames: frames written to the guest
- * @tx_frames: frames taken from the guest
+ * @tx_frames: frames taken from the guest, without those that its device dropped
  * @rx_filtered: frames that the guest's filter did not let through
  * @tx_malformed: frames from the guest that were invalid
  * @commands: control commands

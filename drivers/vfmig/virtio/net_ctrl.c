@@ -242,7 +242,6 @@ static int execute(struct vfmig_net *net)
 	if (header.class >= ARRAY_SIZE(classes))
 		return VIRTIO_NET_ERR;
 	command.cmd = header.cmd;
-	net->counts.commands++;
 	return classes[array_index_nospec(header.class, ARRAY_SIZE(classes))](&command);
 }
 
@@ -271,7 +270,11 @@ static int next_command(struct vfmig_net *net, struct vfmig_vq *vq)
 		ret = vfmig_vq_put(dev, vq, 0, dev->chain, sizeof(ack));
 	if (!ret)
 		ret = vfmig_vq_publish(dev, vq, 1);
-	return ret ?: 1;
+	if (ret)
+		return ret;
+	/* Here, because a command that can't be published is executed again */
+	net->counts.commands++;
+	return 1;
 }
 
 /* Execute what is in the control queue; returns true if there may be more */

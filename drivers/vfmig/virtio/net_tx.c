@@ -97,80 +97,80 @@ static int fill_frame(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter, stru
 	return ret;
 }
 
-static void drop(struct vfmig_net *net, unsigned int pair, enum vfmig_port_drop why)
-{
-	net->counts.tx_malformed += why == VFMIG_DROP_MALFORMED;
-	vfmig_port_send_dropped(net->port, pair, why);
-}
+/**
+ * struct frame - a frame of the guest
+ * @skb: the frame, or NULL if it is dropped
+ * @why: why it is dropped
+ */
+struct frame {
+	struct sk_buff *skb;
+	enum vfmig_port_drop why;
+};
 
 /*
- * Copy the frame in the current buffer.  *@skb is NULL for a frame that is dropped: its buffer
- * is used like any other.  Returns 0 or what vfmig_iter_read() returns.
+ * Copy the frame in the current buffer.  The buffer of a frame that is dropped is used like any
+ * other.  Returns 0 or what vfmig_iter_read() returns.
  */
-static int copy_frame(struct vfmig_net *net, unsigned int pair, struct sk_buff **skb)
+static int copy_frame(struct vfmig_net *net, struct frame *frame)
 {
 	struct vfmig_virtio *dev = &net->dev;
 	struct vfmig_vq_iter iter = vfmig_chain_out(dev->chain);
 	struct virtio_net_hdr_v1 header;
 	u64 len = dev->chain->out_len;
+	struct sk_buff *skb;
 	int ret;
 
-	*skb = NULL;
-	if (len < sizeof(header) + ETH_HLEN || len > sizeof(header) + VFMIG_NET_MAX_FRAME) {
-		drop(net, pair, VFMIG_DROP_MALFORMED);
+	*frame = (struct frame) { .why = VFMIG_DROP_MALFORMED };
+	if (len < sizeof(header) + ETH_HLEN || len > sizeof(header) + VFMIG_NET_MAX_FRAME)
 		return 0;
-	}
 	ret = vfmig_iter_read(dev, &iter, &header, sizeof(header));
-	if (ret)
+	if (ret || !header_valid(net, &header))
 		return ret;
-	if (!header_valid(net, &header)) {
-		drop(net, pair, VFMIG_DROP_MALFORMED);
-		return 0;
-	}
 
-	*skb = alloc_frame(len - sizeof(header));
-	if (!*skb) {
-		drop(net, pair, VFMIG_DROP_NO_MEMORY);
+	skb = alloc_frame(len - sizeof(header));
+	if (!skb) {
+		frame->why = VFMIG_DROP_NO_MEMORY;
 		return 0;
 	}
-	ret = fill_frame(dev, &iter, *skb);
-	if (ret) {
-		kfree_skb(*skb);
-		*skb = NULL;
-		return ret;
-	}
+	ret = fill_frame(dev, &iter, skb);
 	/* The first members of the header are those of the older one */
-	if (virtio_net_hdr_to_skb(*skb, (const struct virtio_net_hdr *)&header, true)) {
-		drop(net, pair, VFMIG_DROP_MALFORMED);
-		kfree_skb(*skb);
-		*skb = NULL;
-	}
-	return 0;
+	if (ret || virtio_net_hdr_to_skb(skb, (const struct virtio_net_hdr *)&header, true))
+		kfree_skb(skb);
+	else
+		frame->skb = skb;
+	return ret;
 }
 
 /**
  * struct burst - frames that are published together
  * @count: buffers that were taken
- * @skb: their frames, NULL for a frame that is dropped
+ * @frame: their frames
  */
 struct burst {
 	unsigned int count;
-	struct sk_buff *skb[VFMIG_PORT_BURST];
+	struct frame frame[VFMIG_PORT_BURST];
 };
 
+/* A frame is counted here, because one that was copied may be copied again */
 static void send_burst(struct vfmig_net *net, unsigned int pair, struct burst *burst)
 {
-	for (unsigned int i = 0; i < burst->count; i++)
-		if (burst->skb[i]) {
+	for (unsigned int i = 0; i < burst->count; i++) {
+		struct frame *frame = &burst->frame[i];
+
+		if (frame->skb) {
 			net->counts.tx_frames++;
-			vfmig_port_send(net->port, pair, burst->skb[i]);
+			vfmig_port_send(net->port, pair, frame->skb);
+		} else {
+			net->counts.tx_malformed += frame->why == VFMIG_DROP_MALFORMED;
+			vfmig_port_send_dropped(net->port, pair, frame->why);
 		}
+	}
 }
 
 static void free_burst(struct burst *burst)
 {
 	for (unsigned int i = 0; i < burst->count; i++)
-		kfree_skb(burst->skb[i]);
+		kfree_skb(burst->frame[i].skb);
 }
 
 /*
@@ -186,15 +186,17 @@ static int take_burst(struct vfmig_net *net, unsigned int pair, struct burst *bu
 
 	burst->count = 0;
 	while (burst->count < max && *budget) {
+		struct frame *frame = &burst->frame[burst->count];
+
 		ret = vfmig_vq_pop(dev, vq, dev->chain);
 		if (ret <= 0)
 			break;
-		ret = copy_frame(net, pair, &burst->skb[burst->count]);
+		ret = copy_frame(net, frame);
 		if (ret)
 			break;
 		ret = vfmig_vq_put(dev, vq, burst->count, dev->chain, 0);
 		if (ret) {
-			kfree_skb(burst->skb[burst->count]);
+			kfree_skb(frame->skb);
 			break;
 		}
 		burst->count++;
