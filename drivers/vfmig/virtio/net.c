@@ -99,7 +99,7 @@ static netdev_features_t wire_features(const struct vfmig_net *net)
 /* Tell the port what the device can do now; the lock is held */
 static void set_wire(struct vfmig_net *net, enum vfmig_net_wire wire)
 {
-	if (net->wire == wire || !net->port)
+	if (net->wire == wire)
 		return;
 	net->wire = wire;
 	switch (wire) {
@@ -135,16 +135,15 @@ void vfmig_net_update_wire(struct vfmig_net *net)
 void vfmig_net_set_mac(struct vfmig_net *net, const u8 *mac)
 {
 	ether_addr_copy(net->mac, mac);
-	if (net->port)
-		vfmig_port_set_mac(net->port, mac);
+	vfmig_port_set_mac(net->port, mac);
 }
 
 /* The MAC address after a reset: the administrator's, else the device's own */
 static void reset_mac(struct vfmig_net *net)
 {
-	u8 mac[ETH_ALEN];
+	u8 mac[ETH_ALEN] __aligned(2);
 
-	if (!net->port || !vfmig_port_admin_mac(net->port, mac))
+	if (!vfmig_port_admin_mac(net->port, mac))
 		vfmig_net_ident_get(net, mac);
 	vfmig_net_set_mac(net, mac);
 }
@@ -152,11 +151,10 @@ static void reset_mac(struct vfmig_net *net)
 /* Follow the port's settings; the lock is held.  The MTU changes with a reset only. */
 static void take_settings(struct vfmig_net *net, bool reset)
 {
-	struct vfmig_port_settings settings = { .link_up = true, .mtu = ETH_DATA_LEN };
+	struct vfmig_port_settings settings;
 	bool link_was_up = net->link_up;
 
-	if (net->port)
-		vfmig_port_get_settings(net->port, &settings);
+	vfmig_port_get_settings(net->port, &settings);
 	net->link_up = settings.link_up;
 	net->trusted = settings.trusted;
 	if (reset || !net->dev.status) {

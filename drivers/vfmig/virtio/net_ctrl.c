@@ -103,7 +103,7 @@ static int set_mac_table(struct command *command)
 static int set_mac_addr(struct command *command)
 {
 	struct vfmig_net *net = command->net;
-	u8 mac[ETH_ALEN];
+	u8 mac[ETH_ALEN] __aligned(2);
 	int ret;
 
 	if (!vfmig_net_has(net, VIRTIO_NET_F_CTRL_MAC_ADDR))

@@ -58,9 +58,10 @@ static bool has_twin(const struct vfmig_net *net)
 /* The port shows the address, and the device takes it when it is opened */
 static void renew_closed(struct vfmig_net *net)
 {
-	u8 mac[ETH_ALEN];
+	u8 mac[ETH_ALEN] __aligned(2);
 
 	make_ident(net);
+	/* A device that is being created has no port yet */
 	if (net->port && !vfmig_port_admin_mac(net->port, mac))
 		vfmig_port_set_mac(net->port, net->ident_mac);
 }
