@@ -95,43 +95,39 @@ static size_t iter_next(struct vfmig_vq_iter *iter, size_t len, u64 *addr)
 	return n;
 }
 
-/* The caller has checked that the buffer has @len bytes from here on */
-int vfmig_iter_read(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter, void *buf, size_t len)
+/* Read to @in, or write from @out; the caller has checked that the buffer has @len bytes left */
+static int iter_copy(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter, void *in,
+		     const void *out, size_t len)
 {
-	while (len) {
+	size_t done = 0;
+
+	while (done < len) {
 		u64 addr;
-		size_t n = iter_next(iter, len, &addr);
+		size_t n = iter_next(iter, len - done, &addr);
 		int ret;
 
 		if (WARN_ON_ONCE(!n))
 			return -EPROTO;
-		ret = vfmig_vq_dma_read(dev, addr, buf, n);
+		if (in)
+			ret = vfmig_vq_dma_read(dev, addr, in + done, n);
+		else
+			ret = vfmig_vq_dma_write(dev, addr, out + done, n);
 		if (ret)
 			return ret;
-		buf += n;
-		len -= n;
+		done += n;
 	}
 	return 0;
 }
 
-/* The caller has checked that the buffer has @len bytes from here on */
+int vfmig_iter_read(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter, void *buf, size_t len)
+{
+	return iter_copy(dev, iter, buf, NULL, len);
+}
+
 int vfmig_iter_write(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter, const void *buf,
 		     size_t len)
 {
-	while (len) {
-		u64 addr;
-		size_t n = iter_next(iter, len, &addr);
-		int ret;
-
-		if (WARN_ON_ONCE(!n))
-			return -EPROTO;
-		ret = vfmig_vq_dma_write(dev, addr, buf, n);
-		if (ret)
-			return ret;
-		buf += n;
-		len -= n;
-	}
-	return 0;
+	return iter_copy(dev, iter, NULL, buf, len);
 }
 
 void vfmig_iter_skip(struct vfmig_vq_iter *iter, size_t len)
@@ -176,7 +172,6 @@ int vfmig_vq_put(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int n,
  */
 int vfmig_vq_publish(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int n)
 {
-	struct vfmig_vq_pos old = vq->pos;
 	int ret;
 
 	ret = vq->ops->publish(dev, vq, n);
@@ -190,7 +185,7 @@ int vfmig_vq_publish(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int
 	 * buffers are published, and nothing else would wake the driver.
 	 */
 	smp_mb();
-	if (vq->ops->wants_irq(dev, vq, &old))
+	if (vq->ops->wants_irq(dev, vq))
 		vfmig_virtio_vq_irq(dev, vq);
 	return 0;
 }

@@ -94,8 +94,8 @@ enum vfmig_vq_wants {
  *	written to it.  The driver does not see it yet.
  * @publish: Publish the @n used entries that @put wrote.  The driver sees them in order, and
  *	sees the first one last or together with the others.
- * @wants_irq: Does the driver want a notification of the used buffers since position
- *	@old?  Returns 1 or 0.
+ * @wants_irq: Does the driver want a notification of the used buffers that were published since
+ *	the last call?  Returns 1 or 0.
  * @set_wants: Tell the driver which notifications of available buffers the device wants.
  * @has_more: Is there a buffer to take?  Returns 1 or 0.
  */
@@ -104,8 +104,7 @@ struct vfmig_vq_ops {
 	int (*put)(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int n,
 		   const struct vfmig_vq_chain *chain, u32 len);
 	int (*publish)(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int n);
-	int (*wants_irq)(struct vfmig_virtio *dev, struct vfmig_vq *vq,
-			 const struct vfmig_vq_pos *old);
+	int (*wants_irq)(struct vfmig_virtio *dev, struct vfmig_vq *vq);
 	int (*set_wants)(struct vfmig_virtio *dev, struct vfmig_vq *vq, enum vfmig_vq_wants wants);
 	int (*has_more)(struct vfmig_virtio *dev, struct vfmig_vq *vq);
 };

@@ -188,8 +188,7 @@ static bool is_past(const struct vfmig_vq *vq, u16 off_wrap, u16 old)
 	return vring_need_event(off, vq->pos.used, since);
 }
 
-static int packed_wants_irq(struct vfmig_virtio *dev, struct vfmig_vq *vq,
-			    const struct vfmig_vq_pos *old)
+static int packed_wants_irq(struct vfmig_virtio *dev, struct vfmig_vq *vq)
 {
 	struct vring_packed_desc_event event;
 	u16 since = vq->signalled;

@@ -183,8 +183,7 @@ static int split_publish(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned
 }
 
 /* VIRTIO 2.7.7 */
-static int split_wants_irq(struct vfmig_virtio *dev, struct vfmig_vq *vq,
-			   const struct vfmig_vq_pos *old)
+static int split_wants_irq(struct vfmig_virtio *dev, struct vfmig_vq *vq)
 {
 	u16 value, since = vq->signalled;
 	bool valid = vq->signalled_valid;
