@@ -102,7 +102,7 @@ enum vfmig_net_wire {
  * @woken: queues of the port that have frames or room; atomic
  * @changed: the port's settings have changed; atomic
  *
- * @ident_mac: MAC address that belongs to this device, see ident.c.  idents_lock there
+ * @ident_mac: MAC address that belongs to this device, see net_ident.c.  idents_lock there
  *	protects this and the following.
  * @ident_entry: entry in the list of all identities
  * @ident_open: a user has it open

@@ -27,8 +27,6 @@ struct command {
 	u8 cmd;
 };
 
-/* Results of a command besides VIRTIO_NET_OK and VIRTIO_NET_ERR: an error of the queue, < 0 */
-
 /* Read the next @len bytes of data; returns VIRTIO_NET_ERR if there are fewer */
 static int get(struct command *command, void *buf, size_t len)
 {
@@ -224,7 +222,10 @@ static int (*const classes[])(struct command *command) = {
 	[VIRTIO_NET_CTRL_GUEST_OFFLOADS] = guest_offloads,
 };
 
-/* Execute the command in the current buffer; returns its result, or an error of the queue */
+/*
+ * Execute the command in the current buffer.  Returns VIRTIO_NET_OK, VIRTIO_NET_ERR, or an error
+ * of the queue, which is negative.
+ */
 static int execute(struct vfmig_net *net)
 {
 	const struct vfmig_vq_chain *chain = net->dev.chain;

@@ -18,9 +18,7 @@
 #include "policy.h"
 #include "port.h"
 
-/*
- * Why the port dropped a frame, beside enum vfmig_port_drop; FIRST and NR are of both
- */
+/* Why the port dropped a frame, beside enum vfmig_port_drop, whose values these follow */
 enum vfmig_port_own_drop {
 	VFMIG_DROP_LINK = VFMIG_DROP_NR,	/* the link is off, or the representor down */
 	VFMIG_DROP_VLAN,			/* not of the VF's VLAN */

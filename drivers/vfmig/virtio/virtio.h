@@ -120,8 +120,8 @@ struct vfmig_virtio_latch {
  *	latch's lock held.
  * @reset: Return to the power-on state (VIRTIO 2.4).  With the device's lock held.
  * @process: Do a bounded piece of work.  Returns true if there is more to do at once.
- *	Called with the device's lock held while DRIVER_OK is set and the device is not
- *	broken.
+ *	Called with the device's lock held while the device runs, also without DRIVER_OK and
+ *	if it is broken: see vfmig_virtio_ready().
  * @queue_reset: Queue @index was reset.  With the device's lock held.  May be NULL.
  * @opened: The device was opened; @reset follows.  With the device's lock held.
  * @stopped: The device does not run any more.  With the device's lock held.
@@ -181,7 +181,7 @@ struct vfmig_virtio_counts {
  * struct vfmig_virtio - a virtio device
  * @fn: its function
  * @type: its type
- * @features: features that it offers; constant while a VF is open, but for a load
+ * @features: features that it offers; constant
  * @latch: registers
  * @worker: does the work
  * @cap_kick: kicks the worker for a write through the PCI configuration access capability
