@@ -21,6 +21,7 @@
 #define VFMIG_NET_MIN_MTU	68
 #define VFMIG_NET_MAX_FRAME	(65535U + ETH_HLEN)
 
+static_assert(sizeof(struct virtio_net_config) <= VFMIG_VIRTIO_CONFIG_MAX);
 static_assert(2 * VFMIG_NET_MAX_PAIRS + 1 == VFMIG_VIRTIO_VQS);
 static_assert(VFMIG_PORT_BURST <= VFMIG_VQ_PENDING_MAX);
 
