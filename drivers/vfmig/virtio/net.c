@@ -207,9 +207,11 @@ static void take_wakes(struct vfmig_net *net)
 		__set_bit(i, net->tx_pending);
 	}
 	for_each_set_bit(i, net->dev.notified, VFMIG_VIRTIO_VQS) {
-		if (i == vfmig_net_ctrl_index(net) || i >= 2 * net->pairs)
+		if (i == vfmig_net_ctrl_index(net))
 			continue;
 		__clear_bit(i, net->dev.notified);
+		if (i >= 2 * net->pairs)
+			continue;
 		if (i % 2) {
 			__set_bit(i / 2, net->tx_pending);
 			continue;
