@@ -336,12 +336,14 @@ static bool write_notify(struct vfmig_virtio_latch *latch, unsigned int offset)
 	return true;
 }
 
-/* Does a write to the common configuration give the worker something to do? */
+/*
+ * Does a write to the common configuration give the worker something to do?  The vector for
+ * configuration changes is read from the latch when it is raised.
+ */
 static bool is_for_worker(unsigned int offset)
 {
 	return offset == VIRTIO_PCI_COMMON_STATUS || offset == VIRTIO_PCI_COMMON_Q_ENABLE ||
-	       offset == VIRTIO_PCI_COMMON_Q_RESET || offset == VIRTIO_PCI_COMMON_Q_MSIX ||
-	       offset == VIRTIO_PCI_COMMON_MSIX;
+	       offset == VIRTIO_PCI_COMMON_Q_RESET || offset == VIRTIO_PCI_COMMON_Q_MSIX;
 }
 
 /* Write to BAR 0.  Returns true if the worker must be kicked.  In any context. */
