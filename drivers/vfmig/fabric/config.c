@@ -365,22 +365,60 @@ static u32 cfg_read(struct vfmig_fn *fn, unsigned int where, unsigned int size)
 	return val;
 }
 
+/* Write what is writable; cfg_lock is held */
+static void cfg_write8(struct vfmig_fn *fn, unsigned int where, u8 val)
+{
+	u8 writable = fn->cfg_writable[where];
+
+	fn->cfg[where] &= ~writable;
+	fn->cfg[where] |= val & writable;
+}
+
 /* cfg_lock is held */
 static void cfg_write(struct vfmig_fn *fn, unsigned int where, unsigned int size, u32 val)
 {
 	const struct cfg_effect *effect = cfg_effect_of(where);
 	u32 old = effect ? cfg_get32(fn, effect->where) >> effect->shift : 0;
 
-	for (unsigned int i = 0; i < size && where + i < VFMIG_CFG_SIZE; i++) {
-		u8 writable = fn->cfg_writable[where + i];
-
-		fn->cfg[where + i] &= ~writable;
-		fn->cfg[where + i] |= (val >> (8 * i)) & writable;
-	}
+	for (unsigned int i = 0; i < size && where + i < VFMIG_CFG_SIZE; i++)
+		cfg_write8(fn, where + i, val >> (8 * i));
 	if (effect)
 		effect->written(fn, old);
 	cfg_access_caps(fn, where, size, true);
 }
+
+/* Where the body of a vendor-specific capability begins */
+static unsigned int cfg_cap_body(const struct vfmig_fn *fn, unsigned int cap)
+{
+	unsigned int pos = CFG_CAPS;
+
+	for (unsigned int i = 0; i < cap; i++)
+		pos += cfg_cap_size(&fn->desc->caps[i]);
+	return pos + CFG_CAP_HEADER;
+}
+
+void vfmig_fn_cap_save(struct vfmig_fn *fn, unsigned int cap, u8 *body)
+{
+	unsigned int where = cfg_cap_body(fn, cap);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&fn->fabric->cfg_lock, flags);
+	memcpy(body, &fn->cfg[where], fn->desc->caps[cap].length);
+	raw_spin_unlock_irqrestore(&fn->fabric->cfg_lock, flags);
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_cap_save);
+
+void vfmig_fn_cap_load(struct vfmig_fn *fn, unsigned int cap, const u8 *body)
+{
+	unsigned int where = cfg_cap_body(fn, cap);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&fn->fabric->cfg_lock, flags);
+	for (unsigned int i = 0; i < fn->desc->caps[cap].length; i++)
+		cfg_write8(fn, where + i, body[i]);
+	raw_spin_unlock_irqrestore(&fn->fabric->cfg_lock, flags);
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_cap_load);
 
 static int vfmig_cfg_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
 {

@@ -247,6 +247,21 @@ void vfmig_fn_bar_write(struct vfmig_fn *fn, unsigned int bar, u64 offset, unsig
 			u64 val);
 
 /**
+ * vfmig_fn_cap_save() - read the body of a vendor-specific capability
+ * @fn: the function
+ * @cap: an index in &vfmig_fn_desc.caps
+ * @body: where to, as many bytes as the body has
+ *
+ * For a migration: what the guest has written there is state of the device.  The window is read
+ * as it is, without a call of the model.  Any context, and no lock may be held that
+ * &vfmig_fn_ops.cap_access takes.
+ */
+void vfmig_fn_cap_save(struct vfmig_fn *fn, unsigned int cap, u8 *body);
+
+/** vfmig_fn_cap_load() - write the writable bits of a body that vfmig_fn_cap_save() has read */
+void vfmig_fn_cap_load(struct vfmig_fn *fn, unsigned int cap, const u8 *body);
+
+/**
  * vfmig_fn_dma_read() - read memory through the function's IOMMU
  * @fn: the function
  * @iova: first byte

@@ -8,6 +8,7 @@
 #include <linux/virtio_pci.h>
 
 #include "pci.h"
+#include "state.h"
 #include "virtio.h"
 
 /**
@@ -84,6 +85,9 @@ const struct vfmig_cap vfmig_virtio_caps[VFMIG_VIRTIO_CAPS] = {
 	},
 };
 
+/* Its index in vfmig_virtio_caps */
+#define ACCESS_CAP		(VFMIG_VIRTIO_CAPS - 1)
+
 /* VIRTIO 4.1.4.9.1: the length is 1, 2 or 4, and the offset a multiple of it */
 static bool access_valid(unsigned int bar, u32 offset, u32 length)
 {
@@ -111,4 +115,26 @@ void vfmig_virtio_cap_access(void *vf, unsigned int cap, u8 *body, bool write)
 	if (vfmig_virtio_reg_write(dev, offset, length,
 				   le32_to_cpu(access->more) & GENMASK_ULL(8 * length - 1, 0)))
 		irq_work_queue(&dev->cap_kick);
+}
+
+/* pci_cfg_data is no state: the driver writes it, or reads it anew, with each access */
+void vfmig_virtio_cap_save(struct vfmig_virtio *dev, struct vfmig_virtio_cap_state *state)
+{
+	struct cap_body body;
+
+	vfmig_fn_cap_save(dev->fn, ACCESS_CAP, (u8 *)&body);
+	state->offset = body.offset;
+	state->length = body.length;
+	state->bar = body.bar;
+}
+
+void vfmig_virtio_cap_load(struct vfmig_virtio *dev, const struct vfmig_virtio_cap_state *state)
+{
+	const struct cap_body body = {
+		.bar = state->bar,
+		.offset = state->offset,
+		.length = state->length,
+	};
+
+	vfmig_fn_cap_load(dev->fn, ACCESS_CAP, (const u8 *)&body);
 }

@@ -52,6 +52,7 @@ struct vfmig_virtio_state {
 	__le64 resets;
 	__le64 broken;
 	__le64 notifications;
+	struct vfmig_virtio_cap_state cap;
 	struct vfmig_virtio_state_vq vq[VFMIG_VIRTIO_VQS];
 } __packed;
 
@@ -107,6 +108,7 @@ void vfmig_virtio_state_save(struct vfmig_virtio *dev, void *buf)
 		save_vq(dev, i, &state->vq[i]);
 	raw_spin_unlock_irqrestore(&latch->lock, flags);
 
+	vfmig_virtio_cap_save(dev, &state->cap);
 	state->status_seen = dev->status;
 	state->negotiated = cpu_to_le64(dev->negotiated);
 	state->resets = cpu_to_le64(dev->counts.resets);
@@ -143,6 +145,7 @@ static bool registers_valid(const struct vfmig_virtio *dev, const struct vfmig_v
 	u64 negotiated = le64_to_cpu(state->negotiated);
 
 	if ((state->flags & ~STATE_FLAGS) || memchr_inv(state->reserved, 0, 5) ||
+	    memchr_inv(state->cap.reserved, 0, sizeof(state->cap.reserved)) ||
 	    (state->isr & ~(BIT(0) | VIRTIO_PCI_ISR_CONFIG)) ||
 	    !vector_valid(state->config_vector) || !status_valid(state->status) ||
 	    !status_valid(state->status_seen))
@@ -290,6 +293,7 @@ void vfmig_virtio_state_apply(struct vfmig_virtio *dev, const void *buf)
 	const struct vfmig_virtio_state *state = buf;
 
 	apply_latch(dev, state);
+	vfmig_virtio_cap_load(dev, &state->cap);
 	dev->status = state->status_seen;
 	dev->negotiated = le64_to_cpu(state->negotiated);
 	dev->broken = state->flags & STATE_BROKEN;

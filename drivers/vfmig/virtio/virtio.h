@@ -36,6 +36,8 @@
 #include "../sim.h"
 #include "ring.h"
 
+struct vfmig_virtio_cap_state;
+
 #define VFMIG_VIRTIO_VENDOR		0x1af4
 #define VFMIG_VIRTIO_VQS		33U	/* 16 pairs and a control queue */
 #define VFMIG_VIRTIO_VECTORS		34U	/* one more, for configuration changes */
@@ -276,6 +278,8 @@ void vfmig_virtio_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int
 #define VFMIG_VIRTIO_CAPS	5
 extern const struct vfmig_cap vfmig_virtio_caps[VFMIG_VIRTIO_CAPS];
 void vfmig_virtio_cap_access(void *vf, unsigned int cap, u8 *body, bool write);
+void vfmig_virtio_cap_save(struct vfmig_virtio *dev, struct vfmig_virtio_cap_state *state);
+void vfmig_virtio_cap_load(struct vfmig_virtio *dev, const struct vfmig_virtio_cap_state *state);
 
 /* vf.c */
 extern const struct vfmig_vf_ops vfmig_virtio_vf_ops;
