@@ -17,7 +17,7 @@ killed       QEMU processes that are killed
 place        a snapshot in place
 cpus         four processors with a queue each
 crossing     two guests at the same time
-firmware     a machine whose firmware boots from a VF and polls it
+firmware     a machine whose BIOS polls the disk
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

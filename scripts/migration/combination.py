@@ -11,8 +11,6 @@ from pathlib import Path
 from . import Failure
 
 FIRMWARE = "qboot.rom"
-# Of the package ovmf
-OVMF = Path("/usr/share/ovmf/OVMF.fd")
 
 
 def said_by(program: str, *arguments: str) -> str:
@@ -97,9 +95,8 @@ class Hardware:
     ports: int = 0
     # VFs are behind the root ports, not on the root bus
     behind_ports: bool = False
-    # Firmware boots from the first VF: OVMF, or else QEMU's default BIOS
+    # QEMU's default BIOS boots from the first VF
     boots_vf: bool = False
-    uefi: bool = False
 
     def arguments(self) -> list[str]:
         found = ["-smp", str(self.cpus)]
@@ -107,11 +104,6 @@ class Hardware:
             found += ["-device", f"pcie-root-port,id=port{port},addr={0x10 + port:02x}.0,"
                       f"chassis={1 + port},slot={1 + port}"]
         return found
-
-    def port(self) -> str:
-        """The serial port of the guest's agent.  OVMF has its console at the first two, and
-        the third has the interrupt of the first unless told otherwise."""
-        return "index=2,irq=3" if self.uefi else "index=1"
 
     def place(self, number: int) -> str:
         """The bus and address of a VF when the machine starts."""

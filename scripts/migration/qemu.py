@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import Failure, GuestLost, patience
-from .combination import OVMF, Combination, Emulator, in_port
+from .combination import Combination, Emulator, in_port
 from .host import Vf
 from .trace import EVENTS
 
@@ -173,7 +173,7 @@ class Qemu:
             "-chardev", f"file,id=console,path={console}",
             "-device", "isa-serial,index=0,chardev=console",
             "-chardev", f"socket,id=agent,server=on,wait=off,path={agent_path}",
-            "-device", f"isa-serial,{combination.hardware.port()},chardev=agent",
+            "-device", "isa-serial,index=1,chardev=agent",
             "-qmp", f"unix:{qmp_path},server=on,wait=off",
             "-msg", "timestamp=on", "-D", str(self.trace),
         ]
@@ -201,7 +201,7 @@ class Qemu:
     @staticmethod
     def _boot(image: Path, combination: Combination) -> list[str]:
         if combination.hardware.boots_vf:
-            return ["-bios", str(OVMF)] if combination.hardware.uefi else []
+            return []
         cmdline = CMDLINE + (PATIENT if combination.hardware.cpus > 1 else "")
         return ["-bios", str(combination.firmware), "-kernel", str(image / "vmlinuz"),
                 "-initrd", str(image / "initramfs.img"), "-append", cmdline]

@@ -15,7 +15,7 @@ from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .cpus import vcpus
 from .crossing import crossing
-from .firmware import firmware, uefi
+from .firmware import firmware
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
@@ -175,7 +175,6 @@ BY_NAME: dict[str, Scenario] = {
     "vcpus": vcpus,
     "crossing": crossing,
     "firmware": firmware,
-    "uefi": uefi,
     "downtime": downtime,
 }
 
