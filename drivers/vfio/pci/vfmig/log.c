@@ -54,6 +54,7 @@ static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 	struct range *ranges;
+	bool lost;
 	int ret;
 
 	if (!is_power_of_2(*page_size))
@@ -62,8 +63,11 @@ static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree
 	ranges = vfmig_log_ranges(tree, *page_size, &count);
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
-	WRITE_ONCE(vfdev->log_lost, false);
+	/* Of the new log nothing is lost, but it fails where one is on */
+	lost = xchg(&vfdev->log_lost, false);
 	ret = vfdev->ops->log->start(vfdev->vf, ranges, count, page_size);
+	if (ret && lost)
+		WRITE_ONCE(vfdev->log_lost, true);
 	kfree(ranges);
 	return ret;
 }
@@ -80,7 +84,6 @@ static int vfmig_log_read_and_clear(struct vfio_device *vdev, unsigned long iova
 				    unsigned long length, struct iova_bitmap *dirty)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
-
 	int ret;
 
 	ret = vfdev->ops->log->report(vfdev->vf, iova, length, dirty);
