@@ -55,6 +55,7 @@ enum vfmig_save_kind {
  * @data_crc: MEMORY records that begin from now on have a CRC of their data; only with
  *	@stop_copy
  * @ended: the closing record was begun
+ * @lost: the PF driver does not know where the VF stands, and the migration state becomes ERROR
  * @kind: what the record under way counts as
  * @memory: the rest of its payload is in device memory, not in @piece
  * @head: its header and the fixed part of its payload; written by the reader that
@@ -92,6 +93,7 @@ struct vfmig_save {
 	bool stop_copy;
 	bool data_crc;
 	bool ended;
+	bool lost;
 	enum vfmig_save_kind kind;
 	bool memory;
 	u8 head[sizeof(struct vfmig_record) + VFMIG_IDENTITY_MAX];
@@ -631,6 +633,8 @@ static int vfmig_next_piece(struct vfmig_save *save, struct vfmig_piece *piece)
 
 	if (!save->vfdev)
 		return -ENODEV;
+	if (save->lost)
+		return -ENOTRECOVERABLE;
 	save->starved = false;
 	save->starved_at = seen;
 	ret = vfmig_need_record(save);
@@ -638,8 +642,10 @@ static int vfmig_next_piece(struct vfmig_save *save, struct vfmig_piece *piece)
 		ret = vfmig_get_piece(save, piece) ?: 1;
 	if (ret == -EAGAIN)
 		save->starved = true;
-	if (ret == -ENOTRECOVERABLE)
+	if (ret == -ENOTRECOVERABLE) {
+		save->lost = true;
 		vfmig_migration_lost(save->vfdev);
+	}
 	return ret;
 }
 
