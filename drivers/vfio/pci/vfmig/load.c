@@ -24,8 +24,8 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/wait.h>
 #include <linux/uio.h>
+#include <linux/wait.h>
 
 #include <asm/byteorder.h>
 
@@ -456,16 +456,11 @@ static int vfmig_granule_done(struct vfmig_load *load)
 	return 0;
 }
 
-/* Bytes in @buf: all that came since it was given to the device last */
-static size_t vfmig_bytes_in_buffer(const struct vfmig_load *load)
-{
-	return load->pos ? (load->pos - 1) % VFMIG_STATE_CHUNK + 1 : 0;
-}
-
+/* The device gets what is in @buf: all that came since it got something last */
 static int vfmig_buffer_done(struct vfmig_load *load)
 {
 	struct vfmig_device *vfdev = load->vfdev;
-	size_t len = vfmig_bytes_in_buffer(load);
+	size_t len = (load->pos - 1) % VFMIG_STATE_CHUNK + 1;
 	int ret;
 
 	ret = vfdev->ops->mem->load_data(vfdev->vf, load->offset, load->buf, len);
