@@ -111,6 +111,20 @@ static ssize_t call_end(struct call *call)
 	return call->ret;
 }
 
+/* Begin a stream of @src and read up to the piece that @op makes a reader wait for; its fd */
+static int starve(struct __test_metadata *_metadata, struct vfio_dev *src, const char *op,
+		  struct blob *blob)
+{
+	int fd;
+
+	must(!mig_set(src, STOP_COPY, &fd));
+	precopy_read(fd, blob, border_identity_bytes());
+	border_fail(0, op, EAGAIN, -1);
+	must(!fcntl(fd, F_SETFL, O_NONBLOCK));
+	EXPECT_EQ(mig_read(fd, blob, 10000), -EAGAIN);
+	return fd;
+}
+
 /* The operation by which the device makes a reader wait */
 static void read_waits(struct __test_metadata *_metadata, struct border *border, const char *op)
 {
@@ -121,14 +135,8 @@ static void read_waits(struct __test_metadata *_metadata, struct border *border,
 
 	must(call.buf);
 	mig_save(src, &good);
-	must(!mig_set(src, STOP_COPY, &call.fd));
+	call.fd = starve(_metadata, src, op, &blob);
 	pfd.fd = call.fd;
-	precopy_read(call.fd, &blob, border_identity_bytes());
-	border_fail(0, op, EAGAIN, -1);
-
-	/* Up to the piece, and not beyond */
-	must(!fcntl(call.fd, F_SETFL, O_NONBLOCK));
-	EXPECT_EQ(mig_read(call.fd, &blob, 10000), -EAGAIN);
 	EXPECT_EQ(poll(&pfd, 1, QUIET_MS), 0);
 	EXPECT_EQ(precopy_try(call.fd), -EAGAIN);
 	must(!fcntl(call.fd, F_SETFL, 0));
@@ -145,12 +153,8 @@ static void read_waits(struct __test_metadata *_metadata, struct border *border,
 	must(!mig_set(src, STOP, NULL));
 
 	/* poll() is woken too, and so is a reader by a reset */
-	must(!mig_set(src, STOP_COPY, &call.fd));
+	call.fd = starve(_metadata, src, op, &blob);
 	pfd.fd = call.fd;
-	precopy_read(call.fd, &blob, border_identity_bytes());
-	border_fail(0, op, EAGAIN, -1);
-	must(!fcntl(call.fd, F_SETFL, O_NONBLOCK));
-	EXPECT_EQ(mig_read(call.fd, &blob, 10000), -EAGAIN);
 	border_tell(0, "event", "ready 50");
 	EXPECT_EQ(poll(&pfd, 1, WAIT_MS), 1);
 	EXPECT_EQ(pfd.revents, POLLIN);

@@ -4,7 +4,6 @@
  * The module vfmig_test_caps makes a PF with two of them, of which the second has a window
  * on four registers.
  */
-#include <dirent.h>
 #include <linux/pci_regs.h>
 #include <string.h>
 
@@ -14,6 +13,7 @@
 #include "harness.h"
 
 #define CAPS_MODULE	"vfmig_test_caps"
+#define CAPS_DEVICE_PF	0x5443
 
 /* Offsets in the second capability */
 #define SELECT		4
@@ -25,25 +25,6 @@ FIXTURE(caps)
 	unsigned int first, second;
 };
 
-static bool find_pf(char *pf)
-{
-	struct dirent *de;
-	bool found = false;
-	DIR *dir = opendir(PCI_DEVICES);
-
-	while (dir && !found && (de = readdir(dir))) {
-		if (strlen(de->d_name) >= BDF_SIZE ||
-		    file_u64(pci_path(de->d_name, "vendor"), 0) != 0x564d ||
-		    file_u64(pci_path(de->d_name, "device"), 0) != 0x5443)
-			continue;
-		bdf_copy(pf, de->d_name);
-		found = true;
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
 FIXTURE_SETUP(caps)
 {
 	const char *why;
@@ -53,7 +34,7 @@ FIXTURE_SETUP(caps)
 	why = kmod_load_test(CAPS_MODULE, "");
 	if (why)
 		SKIP(return, "%s", why);
-	ASSERT_TRUE(find_pf(self->pf));
+	ASSERT_EQ(pci_find(CAPS_DEVICE_PF, &self->pf, 1), 1);
 	self->first = sysfs_cfg_cap(self->pf, PCI_CAP_ID_VNDR);
 	ASSERT_NE(self->first, 0);
 	self->second = sysfs_cfg_read(self->pf, self->first + PCI_CAP_LIST_NEXT, 1);

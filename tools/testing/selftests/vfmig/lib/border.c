@@ -2,7 +2,6 @@
 /* See border.h */
 #include "border.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfmig.h>
@@ -24,32 +23,12 @@ static struct {
 	bool loaded;
 } *shared;
 
-static bool find_pf(char *pf)
-{
-	struct dirent *de;
-	bool found = false;
-	DIR *dir;
-
-	dir = opendir(PCI_DEVICES);
-	while (dir && !found && (de = readdir(dir))) {
-		if (de->d_name[0] == '.' || strlen(de->d_name) >= BDF_SIZE ||
-		    file_u64(pci_path(de->d_name, "vendor"), 0) != VFMIG_PCI_VENDOR_ID ||
-		    file_u64(pci_path(de->d_name, "device"), 0) != DEVICE_PF)
-			continue;
-		bdf_copy(pf, de->d_name);
-		found = true;
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
 int border_unload(void)
 {
 	char pf[BDF_SIZE];
 
 	shared->loaded = false;
-	if (find_pf(pf) && pf_numvfs(pf))
+	if (pci_find(DEVICE_PF, &pf, 1) && pf_numvfs(pf))
 		pf_set_numvfs(pf, 0);
 	return kmod_unload(BORDER_MODULE);
 }
@@ -125,7 +104,7 @@ const char *border_setup(struct border *border, const char *offer)
 	if (why)
 		return why;
 	must(!system("modprobe -q " VF_DRIVER));
-	must(find_pf(border->pf));
+	must(pci_find(DEVICE_PF, &border->pf, 1) == 1);
 	if (!pf_numvfs(border->pf))
 		must(!pf_set_numvfs(border->pf, BORDER_VFS));
 	for (unsigned int i = 0; i < BORDER_VFS; i++) {

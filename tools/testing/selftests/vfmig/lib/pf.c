@@ -145,7 +145,7 @@ static int compare_bdf(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max)
+unsigned int pci_find(u16 device, char bdf[][BDF_SIZE], unsigned int max)
 {
 	unsigned int n = 0;
 	struct dirent *de;
@@ -158,13 +158,18 @@ unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max)
 		if (de->d_name[0] == '.' || strlen(de->d_name) >= BDF_SIZE)
 			continue;
 		if (file_u64(pci_path(de->d_name, "vendor"), 0) != VFMIG_PCI_VENDOR_ID ||
-		    file_u64(pci_path(de->d_name, "device"), 0) != VFMIG_PCI_DEVICE_ID_PF)
+		    file_u64(pci_path(de->d_name, "device"), 0) != device)
 			continue;
 		bdf_copy(bdf[n++], de->d_name);
 	}
 	closedir(dir);
 	qsort(bdf, n, BDF_SIZE, compare_bdf);
 	return n;
+}
+
+unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max)
+{
+	return pci_find(VFMIG_PCI_DEVICE_ID_PF, bdf, max);
 }
 
 struct vf_remover {

@@ -27,6 +27,8 @@ void bdf_copy(char *to, const char *from);
 /* Is it built into the kernel, so that it can't be unloaded? */
 bool sim_built_in(void);
 
+/* Fill @bdf with our functions of this device ID, in the order of their addresses; their number */
+unsigned int pci_find(u16 device, char bdf[][BDF_SIZE], unsigned int max);
 /* Fill @bdf with the PFs, in the order of their addresses; returns their number */
 unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max);
 
