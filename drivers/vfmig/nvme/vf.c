@@ -9,7 +9,10 @@
 #include <linux/sizes.h>
 #include <linux/vfio.h>
 
+#include "../model/handle.h"
 #include "nvme.h"
+
+VFMIG_HANDLE_BEGINS_WITH_FN(struct vfmig_nvme);
 
 /* Something is to be read where nothing was; with the lock held */
 void vfmig_nvme_media_dirty(struct vfmig_memory *media)
@@ -176,22 +179,6 @@ static void vfmig_nvme_enter(void *vf)
 	vfmig_worker_enter(&ctrl->worker);
 }
 
-/* Through the fabric, which answers the PBA, and nothing while in reset */
-static u64 vfmig_nvme_vf_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	return vfmig_fn_bar_read(ctrl->fn, bar, offset, len);
-}
-
-static void vfmig_nvme_vf_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len,
-				    u64 val)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	vfmig_fn_bar_write(ctrl->fn, bar, offset, len, val);
-}
-
 unsigned int vfmig_nvme_get_media_mb(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
@@ -245,47 +232,17 @@ int vfmig_nvme_erase(void *vf)
 	return 0;
 }
 
-/* The fabric keeps the log, in pages of 4 KiB: fine enough for who asks for larger ones */
-static int vfmig_nvme_log_start(void *vf, const struct range *ranges, unsigned int count,
-				u64 *page_size)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	*page_size = PAGE_SIZE;
-	return vfmig_fn_log_start(ctrl->fn, ranges, count);
-}
-
-static void vfmig_nvme_log_stop(void *vf)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	vfmig_fn_log_stop(ctrl->fn);
-}
-
-static int vfmig_nvme_log_report(void *vf, u64 iova, u64 length, struct iova_bitmap *dirty)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	return vfmig_fn_log_report(ctrl->fn, iova, length, dirty);
-}
-
-static const struct vfmig_log_ops vfmig_nvme_log_ops = {
-	.start = vfmig_nvme_log_start,
-	.stop = vfmig_nvme_log_stop,
-	.report = vfmig_nvme_log_report,
-};
-
 const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.owner = THIS_MODULE,
 	.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY,
 	.mem = &vfmig_nvme_mem_ops,
-	.log = &vfmig_nvme_log_ops,
+	.log = &vfmig_handle_log_ops,
 	.find = vfmig_pf_find,
 	.open = vfmig_nvme_open,
 	.close = vfmig_nvme_close,
 	.enter = vfmig_nvme_enter,
-	.bar_read = vfmig_nvme_vf_bar_read,
-	.bar_write = vfmig_nvme_vf_bar_write,
+	.bar_read = vfmig_handle_bar_read,
+	.bar_write = vfmig_handle_bar_write,
 	.quiesce = vfmig_nvme_quiesce,
 	.resume = vfmig_nvme_resume,
 	.freeze = vfmig_nvme_freeze,

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/vfio.h>
 
+#include "../model/handle.h"
 #include "../sim.h"
 
 enum { REG_ADDR_LOW, REG_ADDR_HIGH, REG_COMMAND, NUM_REGS = 64 };
@@ -34,9 +35,10 @@ struct sample {
 	bool frozen;
 	bool state_taken;		/* in this save */
 	__le32 regs[NUM_REGS];		/* all that a guest can observe */
-	bool state_loaded;		/* in this load, in @loaded */
-	__le32 loaded[NUM_REGS];
+	bool state_loaded;		/* in this load */
 };
+
+VFMIG_HANDLE_BEGINS_WITH_FN(struct sample);
 
 /* What a guest sees.  The fabric calls these. */
 
@@ -107,16 +109,6 @@ static void sample_close(void *vf)
 	dev->client = NULL;
 }
 
-static u64 sample_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len)
-{
-	return vfmig_fn_bar_read(((struct sample *)vf)->fn, bar, offset, len);
-}
-
-static void sample_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len, u64 val)
-{
-	vfmig_fn_bar_write(((struct sample *)vf)->fn, bar, offset, len, val);
-}
-
 /* Waits for a command under way, so there is no DMA after this */
 static int sample_freeze(void *vf)
 {
@@ -181,15 +173,22 @@ static int sample_load_start(void *vf)
 	return 0;
 }
 
-/* Only the size of @buf is checked: there is no value of a register that can do harm */
+/*
+ * Only the size of @buf is checked: there is no value of a register that can do harm.  The VF is
+ * frozen, and a load that fails ends in a reset, so the state may be loaded at once.
+ */
 static int sample_load_state(void *vf, u32 version, const void *buf, size_t size, const char **why)
 {
 	struct sample *dev = vf;
 
 	*why = "its state has another size";
-	if (dev->state_loaded || size != sizeof(dev->loaded))
+	if (dev->state_loaded || size != sizeof(dev->regs))
 		return -EINVAL;
-	memcpy(dev->loaded, buf, size);
+	guard(mutex)(&dev->lock);
+	*why = "the device was reset";
+	if (!dev->frozen)
+		return -EINVAL;
+	memcpy(dev->regs, buf, size);
 	dev->state_loaded = true;
 	return 0;
 }
@@ -199,11 +198,7 @@ static int sample_load_commit(void *vf, const char **why)
 	struct sample *dev = vf;
 
 	*why = "it has no state";
-	if (!dev->state_loaded)
-		return -EINVAL;
-	guard(mutex)(&dev->lock);
-	memcpy(dev->regs, dev->loaded, sizeof(dev->regs));
-	return 0;
+	return dev->state_loaded ? 0 : -EINVAL;
 }
 
 static const struct vfmig_vf_ops sample_vf_ops = {
@@ -212,8 +207,8 @@ static const struct vfmig_vf_ops sample_vf_ops = {
 	.find = vfmig_pf_find,
 	.open = sample_open,
 	.close = sample_close,
-	.bar_read = sample_bar_read,
-	.bar_write = sample_bar_write,
+	.bar_read = vfmig_handle_bar_read,
+	.bar_write = vfmig_handle_bar_write,
 	.freeze = sample_freeze,
 	.thaw = sample_thaw,
 	.identity = sample_identity,

@@ -8,8 +8,11 @@
 #include <linux/module.h>
 #include <linux/vfio.h>
 
+#include "../model/handle.h"
 #include "state.h"
 #include "virtio.h"
+
+VFMIG_HANDLE_BEGINS_WITH_FN(struct vfmig_virtio);
 
 static void set_frozen(struct vfmig_virtio *dev, bool frozen)
 {
@@ -184,22 +187,6 @@ static void vfmig_virtio_enter(void *vf)
 	vfmig_worker_enter(&dev->worker);
 }
 
-/* Through the fabric, which answers the PBA, and nothing while in reset */
-static u64 vfmig_virtio_vf_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len)
-{
-	struct vfmig_virtio *dev = vf;
-
-	return vfmig_fn_bar_read(dev->fn, bar, offset, len);
-}
-
-static void vfmig_virtio_vf_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len,
-				      u64 val)
-{
-	struct vfmig_virtio *dev = vf;
-
-	vfmig_fn_bar_write(dev->fn, bar, offset, len, val);
-}
-
 static int vfmig_virtio_identity(void *vf, struct vfmig_vf_identity *id)
 {
 	struct vfmig_virtio *dev = vf;
@@ -320,47 +307,17 @@ static int vfmig_virtio_load_commit(void *vf, const char **why)
 	return 0;
 }
 
-/* The fabric keeps the log, in pages of 4 KiB: fine enough for a user that asks for larger ones */
-static int vfmig_virtio_log_start(void *vf, const struct range *ranges, unsigned int count,
-				  u64 *page_size)
-{
-	struct vfmig_virtio *dev = vf;
-
-	*page_size = PAGE_SIZE;
-	return vfmig_fn_log_start(dev->fn, ranges, count);
-}
-
-static void vfmig_virtio_log_stop(void *vf)
-{
-	struct vfmig_virtio *dev = vf;
-
-	vfmig_fn_log_stop(dev->fn);
-}
-
-static int vfmig_virtio_log_report(void *vf, u64 iova, u64 length, struct iova_bitmap *dirty)
-{
-	struct vfmig_virtio *dev = vf;
-
-	return vfmig_fn_log_report(dev->fn, iova, length, dirty);
-}
-
-static const struct vfmig_log_ops vfmig_virtio_log_ops = {
-	.start = vfmig_virtio_log_start,
-	.stop = vfmig_virtio_log_stop,
-	.report = vfmig_virtio_log_report,
-};
-
 const struct vfmig_vf_ops vfmig_virtio_vf_ops = {
 	.owner = THIS_MODULE,
 	.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
 			   VFIO_MIGRATION_PRE_COPY,
-	.log = &vfmig_virtio_log_ops,
+	.log = &vfmig_handle_log_ops,
 	.find = vfmig_pf_find,
 	.open = vfmig_virtio_open,
 	.close = vfmig_virtio_close,
 	.enter = vfmig_virtio_enter,
-	.bar_read = vfmig_virtio_vf_bar_read,
-	.bar_write = vfmig_virtio_vf_bar_write,
+	.bar_read = vfmig_handle_bar_read,
+	.bar_write = vfmig_handle_bar_write,
 	.quiesce = vfmig_virtio_quiesce,
 	.resume = vfmig_virtio_resume,
 	.freeze = vfmig_virtio_freeze,
