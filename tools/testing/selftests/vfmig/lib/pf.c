@@ -19,6 +19,8 @@ static const char * const attr_names[] = { "media_mb", "lba_size", "queues" };
 
 #define NUM_ATTRS	ARRAY_SIZE(attr_names)
 
+#define NVME_MODEL	"nvme"
+
 /* Every test runs in a process of its own: what must outlive it is shared */
 static struct {
 	pid_t owner;
@@ -26,8 +28,17 @@ static struct {
 	struct pf_vfs have;	/* count is 0 if there are none */
 	bool removal_tried, removal_hangs;
 	bool attrs_saved;
+	char model[32];
 	u64 attrs[NUM_ATTRS];
 } *shared;
+
+static const char *attr_path(const char *pf, const char *name)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), "vfmig/%s", name);
+	return pci_path(pf, file);
+}
 
 static void restore(void)
 {
@@ -35,6 +46,7 @@ static void restore(void)
 		return;
 	if (shared->have.count)
 		pf_set_numvfs(shared->pf, 0);
+	file_write(attr_path(shared->pf, "model"), shared->model);
 	for (unsigned int i = 0; shared->attrs_saved && i < NUM_ATTRS; i++)
 		pf_attr_set(shared->pf, attr_names[i], shared->attrs[i]);
 	pf_attr_set(shared->pf, "io_latency_us", 0);
@@ -145,7 +157,20 @@ static int compare_bdf(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-unsigned int pci_find(u16 device, char bdf[][BDF_SIZE], unsigned int max)
+static bool has_id(const char *bdf, u16 device)
+{
+	return file_u64(pci_path(bdf, "vendor"), 0) == VFMIG_PCI_VENDOR_ID &&
+	       file_u64(pci_path(bdf, "device"), 0) == device;
+}
+
+/* By its ID if it is an NVMe PF, which need not have a driver then */
+static bool is_pf(const char *bdf, u16 device)
+{
+	return has_id(bdf, device) || file_exists(pci_path(bdf, "vfmig/model"));
+}
+
+static unsigned int find(bool (*matches)(const char *bdf, u16 device), u16 device,
+			 char bdf[][BDF_SIZE], unsigned int max)
 {
 	unsigned int n = 0;
 	struct dirent *de;
@@ -157,8 +182,7 @@ unsigned int pci_find(u16 device, char bdf[][BDF_SIZE], unsigned int max)
 	while ((de = readdir(dir)) && n < max) {
 		if (de->d_name[0] == '.' || strlen(de->d_name) >= BDF_SIZE)
 			continue;
-		if (file_u64(pci_path(de->d_name, "vendor"), 0) != VFMIG_PCI_VENDOR_ID ||
-		    file_u64(pci_path(de->d_name, "device"), 0) != device)
+		if (!matches(de->d_name, device))
 			continue;
 		bdf_copy(bdf[n++], de->d_name);
 	}
@@ -167,9 +191,14 @@ unsigned int pci_find(u16 device, char bdf[][BDF_SIZE], unsigned int max)
 	return n;
 }
 
+unsigned int pci_find(u16 device, char bdf[][BDF_SIZE], unsigned int max)
+{
+	return find(has_id, device, bdf, max);
+}
+
 unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max)
 {
-	return pci_find(VFMIG_PCI_DEVICE_ID_PF, bdf, max);
+	return find(is_pf, VFMIG_PCI_DEVICE_ID_PF, bdf, max);
 }
 
 struct vf_remover {
@@ -234,14 +263,6 @@ unsigned int pf_numvfs(const char *pf)
 	return file_u64(pci_path(pf, "sriov_numvfs"), 0);
 }
 
-static const char *attr_path(const char *pf, const char *name)
-{
-	char file[64];
-
-	snprintf(file, sizeof(file), "vfmig/%s", name);
-	return pci_path(pf, file);
-}
-
 int pf_attr_set(const char *pf, const char *name, u64 value)
 {
 	char text[32];
@@ -300,6 +321,7 @@ static const char *adopt_pf(void)
 	}
 	if (pf_numvfs(pfs[0]))
 		must(!pf_set_numvfs(pfs[0], 0));
+	must(!file_read(attr_path(pfs[0], "model"), shared->model, sizeof(shared->model)));
 	for (unsigned int i = 0; i < NUM_ATTRS; i++)
 		shared->attrs[i] = pf_attr(pfs[0], attr_names[i]);
 	shared->attrs_saved = true;
@@ -313,6 +335,62 @@ void pf_vfs_gone(void)
 	shared->have.count = 0;
 }
 
+static bool pf_has_model(const char *pf, const char *model)
+{
+	char name[32];
+
+	return !file_read(attr_path(pf, "model"), name, sizeof(name)) && !strcmp(name, model);
+}
+
+/* Returns NULL, or why the PF can't have the model */
+static const char *set_model(const char *pf, const char *model)
+{
+	static char reason[64];
+
+	if (pf_has_model(pf, model))
+		return NULL;
+	if (pf_numvfs(pf))
+		must(!pf_set_numvfs(pf, 0));
+	shared->have.count = 0;
+	if (!file_write(attr_path(pf, "model"), model))
+		return NULL;
+	snprintf(reason, sizeof(reason), SIM_MODULE " has no model %s", model);
+	return reason;
+}
+
+static bool is_nvme(const struct pf_vfs *vfs)
+{
+	return !strcmp(vfs->model, NVME_MODEL);
+}
+
+static void set_defaults(struct pf_vfs *vfs)
+{
+	vfs->model = vfs->model ?: NVME_MODEL;
+	vfs->media_mb = vfs->media_mb ?: 1;
+	vfs->lba_size = vfs->lba_size ?: 512;
+	vfs->queues = vfs->queues ?: 32;
+	vfs->pairs = vfs->pairs ?: 2;
+}
+
+static bool settings_equal(const struct pf_vfs *a, const struct pf_vfs *b)
+{
+	if (is_nvme(a))
+		return a->media_mb == b->media_mb && a->lba_size == b->lba_size &&
+		       a->queues == b->queues;
+	return a->pairs == b->pairs;
+}
+
+static void apply_settings(const char *pf, const struct pf_vfs *vfs)
+{
+	if (is_nvme(vfs)) {
+		must(!pf_attr_set(pf, "media_mb", vfs->media_mb));
+		must(!pf_attr_set(pf, "lba_size", vfs->lba_size));
+		must(!pf_attr_set(pf, "queues", vfs->queues));
+	} else {
+		must(!pf_attr_set(pf, "queue_pairs", vfs->pairs));
+	}
+}
+
 const char *pf_require(const struct pf_vfs *want, char *pf)
 {
 	struct pf_vfs w = *want;
@@ -323,22 +401,22 @@ const char *pf_require(const struct pf_vfs *want, char *pf)
 		return why;
 	bdf_copy(pf, shared->pf);
 
-	w.media_mb = w.media_mb ?: 1;
-	w.lba_size = w.lba_size ?: 512;
-	w.queues = w.queues ?: 32;
-	must(!pf_attr_set(pf, "io_latency_us", 0));
-	must(!pf_attr_set(pf, "erase_on_close", 0));
+	set_defaults(&w);
+	why = set_model(pf, w.model);
+	if (why)
+		return why;
+	if (is_nvme(&w)) {
+		must(!pf_attr_set(pf, "io_latency_us", 0));
+		must(!pf_attr_set(pf, "erase_on_close", 0));
+	}
 	if (w.count && shared->have.count >= w.count && shared->have.count == pf_numvfs(pf) &&
-	    shared->have.media_mb == w.media_mb && shared->have.lba_size == w.lba_size &&
-	    shared->have.queues == w.queues)
+	    settings_equal(&shared->have, &w))
 		return NULL;
 
 	if (pf_numvfs(pf))
 		must(!pf_set_numvfs(pf, 0));
 	shared->have.count = 0;
-	must(!pf_attr_set(pf, "media_mb", w.media_mb));
-	must(!pf_attr_set(pf, "lba_size", w.lba_size));
-	must(!pf_attr_set(pf, "queues", w.queues));
+	apply_settings(pf, &w);
 	if (w.count)
 		must(!pf_set_numvfs(pf, w.count));
 	shared->have = w;

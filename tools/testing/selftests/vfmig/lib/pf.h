@@ -34,21 +34,26 @@ unsigned int pf_find(char bdf[][BDF_SIZE], unsigned int max);
 
 /**
  * struct pf_vfs - the VFs that a test needs
+ * @model: model of the PF, a string that lives on; NULL for nvme
  * @count: number of VFs
  * @media_mb: 0 for 1
  * @lba_size: 0 for 512
  * @queues: 0 for 32
+ * @pairs: queue pairs of a virtio-net VF, 0 for 2
  */
 struct pf_vfs {
+	const char *model;
 	unsigned int count;
 	unsigned int media_mb;
 	unsigned int lba_size;
 	unsigned int queues;
+	unsigned int pairs;
 };
 
 /*
- * Create the VFs on the first PF, and set @pf to its address.  Returns NULL, or why the
- * test must be skipped.  io_latency_us and erase_on_close are 0 afterwards.
+ * Create the VFs on the first PF, which gets the model, and set @pf to its address.  Returns
+ * NULL, or why the test must be skipped.  io_latency_us and erase_on_close of an NVMe PF are
+ * 0 afterwards.
  */
 const char *pf_require(const struct pf_vfs *want, char *pf);
 
