@@ -125,6 +125,19 @@ void vfio_irq_info(struct vfio_dev *dev, u32 index, struct vfio_irq_info *info)
 	must(!ioctl(dev->fd, VFIO_DEVICE_GET_IRQ_INFO, info));
 }
 
+u64 bar_read(struct vfio_dev *dev, u64 offset, unsigned int size)
+{
+	u64 val = 0;
+
+	must(pread(dev->fd, &val, size, dev->bar0 + offset) == size);
+	return val;
+}
+
+void bar_write(struct vfio_dev *dev, u64 offset, u64 val, unsigned int size)
+{
+	must(pwrite(dev->fd, &val, size, dev->bar0 + offset) == size);
+}
+
 u32 bar_read32(struct vfio_dev *dev, u64 offset)
 {
 	u32 val;

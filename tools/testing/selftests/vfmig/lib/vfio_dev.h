@@ -27,7 +27,9 @@ int vfio_reset(struct vfio_dev *dev);
 void vfio_region_info(struct vfio_dev *dev, u32 index, struct vfio_region_info *info);
 void vfio_irq_info(struct vfio_dev *dev, u32 index, struct vfio_irq_info *info);
 
-/* BAR 0 */
+/* BAR 0; @size is 1, 2, 4 or 8 */
+u64 bar_read(struct vfio_dev *dev, u64 offset, unsigned int size);
+void bar_write(struct vfio_dev *dev, u64 offset, u64 val, unsigned int size);
 u32 bar_read32(struct vfio_dev *dev, u64 offset);
 u64 bar_read64(struct vfio_dev *dev, u64 offset);
 void bar_write32(struct vfio_dev *dev, u64 offset, u32 val);
