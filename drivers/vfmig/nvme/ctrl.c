@@ -46,6 +46,7 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 		latch->asq = 0;
 		latch->acq = 0;
 		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
+		bitmap_zero(latch->full, VFMIG_NVME_QUEUES);
 	}
 	vfmig_nvme_disable(ctrl);
 	ctrl->cc = 0;

@@ -198,6 +198,8 @@ struct vfmig_nvme_req {
  * @acq: ACQ
  * @rung: doorbells that the worker has not handled, SQ n at 2n, CQ n at 2n + 1
  * @doorbell: last value written to each doorbell
+ * @full: completion queues in which something waits for room.  The head doorbell of another
+ *	one does not kick the worker.
  */
 struct vfmig_nvme_latch {
 	spinlock_t lock;	/* all below */
@@ -211,6 +213,7 @@ struct vfmig_nvme_latch {
 	u64 acq;
 	DECLARE_BITMAP(rung, 2 * VFMIG_NVME_QUEUES);
 	u16 doorbell[2 * VFMIG_NVME_QUEUES];
+	DECLARE_BITMAP(full, VFMIG_NVME_QUEUES);
 };
 
 /**
@@ -360,6 +363,7 @@ struct vfmig_nvme_sanitize {
  * @unfinished: a piece of a waiting command was executed in this batch, and more are left
  * @sq: submission queues
  * @cq: completion queues
+ * @full: completion queues in which something has found no room in this turn
  * @next_sq: next queue in the round robin
  * @raise: vectors to raise
  * @reqs: all requests, each in one of the following lists
@@ -422,6 +426,7 @@ struct vfmig_nvme {
 	bool unfinished;
 	struct vfmig_nvme_sq sq[VFMIG_NVME_QUEUES];
 	struct vfmig_nvme_cq cq[VFMIG_NVME_QUEUES];
+	DECLARE_BITMAP(full, VFMIG_NVME_QUEUES);
 	unsigned int next_sq;
 	DECLARE_BITMAP(raise, VFMIG_NVME_VECTORS);
 
@@ -512,6 +517,7 @@ bool vfmig_nvme_ready(const struct vfmig_nvme *ctrl);
 void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl);
 void vfmig_nvme_disable(struct vfmig_nvme *ctrl);
 void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_await_room(struct vfmig_nvme *ctrl);
 
 /* queue.c */
 void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl);
@@ -521,6 +527,7 @@ void vfmig_nvme_move_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req,
 			 enum vfmig_nvme_stage stage);
 void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u16 status);
 void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value);
+bool vfmig_nvme_head_is_news(const struct vfmig_nvme *ctrl, unsigned int cqid, u16 head);
 void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info);
 void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl);
 void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);

@@ -89,9 +89,15 @@ static u32 distance(u16 from, u16 to, u32 size)
 	return to >= from ? to - from : to + size - from;
 }
 
-static u32 cq_room(const struct vfmig_nvme_cq *cq)
+/* Room in completion queue @cqid.  If there is none, somebody waits for it. */
+static u32 cq_room(struct vfmig_nvme *ctrl, unsigned int cqid)
 {
-	return cq->size - 1 - distance(cq->head, cq->tail, cq->size);
+	const struct vfmig_nvme_cq *cq = &ctrl->cq[cqid];
+	u32 room = cq->size - 1 - distance(cq->head, cq->tail, cq->size);
+
+	if (!room)
+		__set_bit(cqid, ctrl->full);
+	return room;
 }
 
 /*
@@ -126,7 +132,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 	list_for_each_entry_safe(req, next, &ctrl->done, entry) {
 		struct vfmig_nvme_cq *cq = &ctrl->cq[req->cqid];
 
-		if (!cq_room(cq))
+		if (!cq_room(ctrl, req->cqid))
 			continue;
 		/* First, so that a user who sees the completion gets a state size without it */
 		WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
@@ -140,7 +146,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 			return;
 		}
 
-		cq->tail = vfmig_nvme_next_entry(cq->tail, cq->size);
+		WRITE_ONCE(cq->tail, vfmig_nvme_next_entry(cq->tail, cq->size));
 		if (!cq->tail)
 			cq->phase = !cq->phase;
 		if (cq->irq)
@@ -200,13 +206,31 @@ static bool sq_doorbell(struct vfmig_nvme *ctrl, unsigned int sqid, u16 tail)
 	return true;
 }
 
+/* Can the host have consumed the entries up to @head? */
+static bool head_is_valid(const struct vfmig_nvme_cq *cq, u16 head)
+{
+	u16 from = READ_ONCE(cq->head), to = READ_ONCE(cq->tail);
+	u32 size = READ_ONCE(cq->size);
+
+	return head < size && distance(from, head, size) <= distance(from, to, size);
+}
+
 static bool cq_doorbell(struct vfmig_nvme_cq *cq, u16 head)
 {
-	if (head >= cq->size ||
-	    distance(cq->head, head, cq->size) > distance(cq->head, cq->tail, cq->size))
+	if (!head_is_valid(cq, head))
 		return false;
-	cq->head = head;
+	WRITE_ONCE(cq->head, head);
 	return true;
+}
+
+/*
+ * Must the worker hear of a head doorbell at once, because it may be an error?  Called without
+ * the lock, while the worker may be posting.  If this returns true by mistake, the worker looks
+ * for nothing.  If it returns false by mistake, the worker reports the error in its next turn.
+ */
+bool vfmig_nvme_head_is_news(const struct vfmig_nvme *ctrl, unsigned int cqid, u16 head)
+{
+	return !head_is_valid(&ctrl->cq[cqid], head);
 }
 
 /* Handle a write to doorbell @index: SQ n is at 2n, CQ n at 2n + 1 */
@@ -263,7 +287,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 	u16 status;
 
 	list_for_each_entry_safe(req, next, &ctrl->waiting, entry) {
-		if (req->due > now || !cq_room(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
+		if (req->due > now || !cq_room(ctrl, ctrl->sq[req->sqid].cqid))
 			continue;
 		/* One piece per batch, in turns; the rest of the batch is for other commands */
 		if (ctrl->unfinished && req->done)
@@ -297,7 +321,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
  * Returns the time when the next waiting command can execute.  U64_MAX if there is none, or if
  * it needs a doorbell or a kick first, which start the worker by themselves.
  */
-static u64 next_due(const struct vfmig_nvme *ctrl)
+static u64 next_due(struct vfmig_nvme *ctrl)
 {
 	const struct vfmig_nvme_req *req;
 	u64 due = U64_MAX;
@@ -305,7 +329,7 @@ static u64 next_due(const struct vfmig_nvme *ctrl)
 	if (must_stop(ctrl))
 		return U64_MAX;
 	list_for_each_entry(req, &ctrl->waiting, entry)
-		if (cq_room(&ctrl->cq[ctrl->sq[req->sqid].cqid]))
+		if (cq_room(ctrl, ctrl->sq[req->sqid].cqid))
 			due = min(due, req->due);
 	return due;
 }
@@ -402,9 +426,11 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 		      bool *progress)
 {
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
-	unsigned int n = sq->size ? min(VFMIG_NVME_BURST, cq_room(&ctrl->cq[sq->cqid])) : 0;
 	bool over = false;
+	unsigned int n = 0;
 
+	if (sq->head != sq->tail)
+		n = min(VFMIG_NVME_BURST, cq_room(ctrl, sq->cqid));
 	while (n-- && !over && fetch(ctrl, sqid)) {
 		*progress = true;
 		over = count_command(ctrl, budget);
@@ -437,6 +463,7 @@ static bool process(struct vfmig_nvme *ctrl)
 
 	ctrl->stalled = false;
 	ctrl->unfinished = false;
+	bitmap_zero(ctrl->full, VFMIG_NVME_QUEUES);
 	if (!vfmig_nvme_ready(ctrl))
 		return false;
 
@@ -501,7 +528,7 @@ static bool batch(struct vfmig_nvme *ctrl)
 	due = next_due(ctrl);
 	if (due != U64_MAX)
 		vfmig_worker_arm(&ctrl->worker, ns_to_ktime(due));
-	return false;
+	return vfmig_nvme_await_room(ctrl);
 }
 
 /*

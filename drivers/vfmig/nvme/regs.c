@@ -87,19 +87,23 @@ static void write_cc(struct vfmig_nvme_latch *latch, u32 value)
 	latch->cc = value & VFMIG_NVME_CC_MASK;
 }
 
-static void write_doorbell(struct vfmig_nvme_latch *latch, u64 offset, u32 value)
+/* Returns true if the worker must be kicked */
+static bool write_doorbell(struct vfmig_nvme *ctrl, u64 offset, u32 value)
 {
+	struct vfmig_nvme_latch *latch = &ctrl->latch;
 	u64 index = (offset - NVME_REG_DBS) / 4;
 
 	if (!(latch->cc & NVME_CC_ENABLE))
-		return;
+		return false;
 	if (index >= 2 * VFMIG_NVME_QUEUES) {
 		latch->flags |= VFMIG_NVME_BAD_DOORBELL;
-		return;
+		return true;
 	}
 	index = array_index_nospec(index, 2 * VFMIG_NVME_QUEUES);
 	latch->doorbell[index] = value;
 	__set_bit(index, latch->rung);
+	return index % 2 == 0 || test_bit(index / 2, latch->full) ||
+	       vfmig_nvme_head_is_news(ctrl, index / 2, value);
 }
 
 static void set_half(u64 *reg, bool upper, u32 value)
@@ -111,12 +115,12 @@ static void set_half(u64 *reg, bool upper, u32 value)
 }
 
 /* Returns true if the worker must be kicked; with the latch's lock held */
-static bool reg_write(struct vfmig_nvme_latch *latch, u64 offset, u32 value)
+static bool reg_write(struct vfmig_nvme *ctrl, u64 offset, u32 value)
 {
-	if (offset >= NVME_REG_DBS) {
-		write_doorbell(latch, offset, value);
-		return true;
-	}
+	struct vfmig_nvme_latch *latch = &ctrl->latch;
+
+	if (offset >= NVME_REG_DBS)
+		return write_doorbell(ctrl, offset, value);
 
 	switch (offset) {
 	case NVME_REG_INTMS:
@@ -156,9 +160,9 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 	scoped_guard(spinlock, &ctrl->latch.lock) {
 		if (ctrl->latch.frozen)
 			return;
-		kick = reg_write(&ctrl->latch, offset, lower_32_bits(val));
+		kick = reg_write(ctrl, offset, lower_32_bits(val));
 		if (len == 8)
-			kick |= reg_write(&ctrl->latch, offset + 4, upper_32_bits(val));
+			kick |= reg_write(ctrl, offset + 4, upper_32_bits(val));
 	}
 	if (kick)
 		vfmig_worker_kick(&ctrl->worker);
@@ -267,6 +271,7 @@ void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl)
 		memcpy(doorbell, latch->doorbell, sizeof(doorbell));
 		latch->flags = 0;
 		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
+		bitmap_zero(latch->full, VFMIG_NVME_QUEUES);
 	}
 
 	if (flags & VFMIG_NVME_DISABLED)
@@ -280,4 +285,24 @@ void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl)
 		vfmig_nvme_doorbell_error(ctrl, U16_MAX, VFMIG_NVME_DOORBELL_REGISTER);
 	for_each_set_bit(i, rung, 2 * VFMIG_NVME_QUEUES)
 		vfmig_nvme_doorbell(ctrl, i, doorbell[i]);
+}
+
+/*
+ * The worker is about to sleep while something waits for room in the queues of @ctrl->full.
+ * From now on their head doorbells kick it.  Returns true if one of them was rung meanwhile.
+ */
+bool vfmig_nvme_await_room(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme_latch *latch = &ctrl->latch;
+	unsigned int cqid;
+	bool rung = false;
+
+	if (bitmap_empty(ctrl->full, VFMIG_NVME_QUEUES))
+		return false;
+	scoped_guard(spinlock, &latch->lock) {
+		bitmap_copy(latch->full, ctrl->full, VFMIG_NVME_QUEUES);
+		for_each_set_bit(cqid, latch->full, VFMIG_NVME_QUEUES)
+			rung |= test_bit(2 * cqid + 1, latch->rung);
+	}
+	return rung;
 }
