@@ -364,6 +364,7 @@ struct vfmig_nvme_sanitize {
  * @sq: submission queues
  * @cq: completion queues
  * @full: completion queues in which something has found no room in this turn
+ * @busy: submission queues that may have commands to fetch.  One that has is in here.
  * @next_sq: next queue in the round robin
  * @raise: vectors to raise
  * @reqs: all requests, each in one of the following lists
@@ -427,6 +428,7 @@ struct vfmig_nvme {
 	struct vfmig_nvme_sq sq[VFMIG_NVME_QUEUES];
 	struct vfmig_nvme_cq cq[VFMIG_NVME_QUEUES];
 	DECLARE_BITMAP(full, VFMIG_NVME_QUEUES);
+	DECLARE_BITMAP(busy, VFMIG_NVME_QUEUES);
 	unsigned int next_sq;
 	DECLARE_BITMAP(raise, VFMIG_NVME_VECTORS);
 

@@ -203,6 +203,7 @@ static bool sq_doorbell(struct vfmig_nvme *ctrl, unsigned int sqid, u16 tail)
 		return false;
 	vfmig_nvme_note_arrivals(ctrl, sqid, sq->tail, tail);
 	sq->tail = tail;
+	__set_bit(sqid, ctrl->busy);
 	return true;
 }
 
@@ -426,11 +427,14 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 		      bool *progress)
 {
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
+	unsigned int n;
 	bool over = false;
-	unsigned int n = 0;
 
-	if (sq->head != sq->tail)
-		n = min(VFMIG_NVME_BURST, cq_room(ctrl, sq->cqid));
+	if (sq->head == sq->tail) {
+		__clear_bit(sqid, ctrl->busy);
+		return false;
+	}
+	n = min(VFMIG_NVME_BURST, cq_room(ctrl, sq->cqid));
 	while (n-- && !over && fetch(ctrl, sqid)) {
 		*progress = true;
 		over = count_command(ctrl, budget);
@@ -439,12 +443,12 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 	return over;
 }
 
-/* A turn of each queue; returns true if the batch is over */
+/* A turn of each queue that has commands; returns true if the batch is over */
 static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *progress)
 {
-	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
-		unsigned int sqid = ctrl->next_sq;
+	unsigned int sqid, first = ctrl->next_sq;
 
+	for_each_set_bit_wrap(sqid, ctrl->busy, VFMIG_NVME_QUEUES, first) {
 		ctrl->next_sq = (sqid + 1) % VFMIG_NVME_QUEUES;
 		if (take_turn(ctrl, sqid, budget, progress))
 			return true;

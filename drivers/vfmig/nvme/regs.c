@@ -189,6 +189,7 @@ void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl)
 	memset(ctrl->sq, 0, sizeof(ctrl->sq));
 	memset(ctrl->cq, 0, sizeof(ctrl->cq));
 	bitmap_zero(ctrl->raise, VFMIG_NVME_VECTORS);
+	bitmap_zero(ctrl->busy, VFMIG_NVME_QUEUES);
 	ctrl->next_sq = 0;
 }
 

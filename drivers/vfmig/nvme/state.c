@@ -508,6 +508,7 @@ static void apply_queues(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state 
 			.tail = le16_to_cpu(sq->tail),
 			.cqid = le16_to_cpu(sq->cqid),
 		};
+		__set_bit(i, ctrl->busy);
 		ctrl->cq[i] = (struct vfmig_nvme_cq) {
 			.base = le64_to_cpu(cq->base),
 			.size = le32_to_cpu(cq->size),
