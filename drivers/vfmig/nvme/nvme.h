@@ -91,6 +91,9 @@ struct vfmig_nvme_config {
 #define VFMIG_NVME_MAX_REQS	256
 #define VFMIG_NVME_ADMIN_REQS	16
 
+/* Commands of a queue before the next one has its turn */
+#define VFMIG_NVME_BURST	8U
+
 /* Bits of CC and AQA that are not reserved in NVMe 1.4; bits of AEC that are supported */
 #define VFMIG_NVME_CC_MASK	0x00fffff1
 #define VFMIG_NVME_AQA_MASK	0x0fff0fff
@@ -376,6 +379,7 @@ struct vfmig_nvme_sanitize {
  * @nr_events: number of requests in @aers
  * @arrivals: time of the doorbell for each entry of the I/O submission queues, ktime in ns,
  *	or 0; NULL on a VF that never had an @io_latency_ns
+ * @fetched: submission queue entries of the current turn of a queue
  * @prps: PRP entries for the data of the current command
  * @buf: a page for the current command
  */
@@ -441,6 +445,7 @@ struct vfmig_nvme {
 	unsigned int nr_events;
 
 	u64 *arrivals;
+	struct nvme_command fetched[VFMIG_NVME_BURST];
 	__le64 prps[VFMIG_NVME_MAX_PRPS];
 	u8 *buf;
 };

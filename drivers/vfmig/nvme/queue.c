@@ -16,7 +16,6 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_BATCH	32	/* commands before the worker reads the registers again */
-#define VFMIG_NVME_BURST	8U	/* commands before the next queue has its turn */
 
 /* Number of retries of a command that gets no memory, and the delay before each */
 #define VFMIG_NVME_TRIES	100
@@ -335,17 +334,26 @@ static u64 next_due(struct vfmig_nvme *ctrl)
 	return due;
 }
 
-static bool fetch_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sq *sq,
-			struct vfmig_nvme_req *req)
+/*
+ * Fetch up to @max entries of @sq, all by one read, into @ctrl->fetched; returns how many, or 0
+ * if that can't be done now.  A read within a host page fails as a whole: no entry is lost because
+ * of another one.
+ */
+static unsigned int fetch_entries(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sq *sq,
+				  unsigned int max)
 {
-	int ret = vfmig_fn_dma_read(ctrl->fn, sq->base + (u64)sq->head * sizeof(req->cmd),
-				    &req->cmd, sizeof(req->cmd));
+	const size_t size = sizeof(struct nvme_command);
+	u64 iova = sq->base + (u64)sq->head * size;
+	u32 n = sq->tail > sq->head ? sq->tail - sq->head : sq->size - sq->head;
+	int ret;
 
+	n = min3(n, max, (u32)((PAGE_SIZE - offset_in_page(iova)) / size));
+	ret = vfmig_fn_dma_read(ctrl->fn, iova, ctrl->fetched, n * size);
 	if (ret == -EAGAIN)
 		ctrl->stalled = true;
 	else if (ret)
 		vfmig_nvme_fatal(ctrl);
-	return !ret;
+	return ret ? 0 : n;
 }
 
 /*
@@ -365,23 +373,22 @@ static bool is_quick(const struct vfmig_nvme_req *req)
 	}
 }
 
-/* Fetch a command of queue @sqid and start it; returns false if that can't be done now */
-static bool fetch(struct vfmig_nvme *ctrl, unsigned int sqid)
+/* Start @cmd, the next one of queue @sqid; returns false if that can't be done now */
+static bool start(struct vfmig_nvme *ctrl, unsigned int sqid, const struct nvme_command *cmd)
 {
 	struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
 	struct vfmig_nvme_req *req;
 	u64 due;
 	u16 status;
 
-	if (must_stop(ctrl) || sq->head == sq->tail)
+	if (must_stop(ctrl))
 		return false;
 	if (sqid && ctrl->nr_reqs >= VFMIG_NVME_MAX_REQS - VFMIG_NVME_ADMIN_REQS)
 		return false;
 	req = vfmig_nvme_get_req(ctrl);
 	if (!req)
 		return false;
-	if (!fetch_entry(ctrl, sq, req))
-		goto put;
+	req->cmd = *cmd;
 	req->sqid = sqid;
 	if (!is_quick(req)) {
 		post_done(ctrl);
@@ -427,7 +434,7 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 		      bool *progress)
 {
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
-	unsigned int n;
+	unsigned int n, i;
 	bool over = false;
 
 	if (sq->head == sq->tail) {
@@ -435,7 +442,9 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 		return false;
 	}
 	n = min(VFMIG_NVME_BURST, cq_room(ctrl, sq->cqid));
-	while (n-- && !over && fetch(ctrl, sqid)) {
+	if (n)
+		n = fetch_entries(ctrl, sq, n);
+	for (i = 0; i < n && !over && start(ctrl, sqid, &ctrl->fetched[i]); i++) {
 		*progress = true;
 		over = count_command(ctrl, budget);
 	}
