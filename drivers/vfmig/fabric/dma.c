@@ -43,12 +43,10 @@ static struct page *vfmig_dma_page(phys_addr_t paddr)
 }
 
 /*
- * A small write arrives like a PCIe write, from low to high addresses.  So a driver
- * that polls the end of a queue entry may then read the rest of it.  memcpy() does
- * not guarantee the order.
+ * A write of at most VFMIG_DMA_ORDERED bytes arrives like a PCIe write, from low to high
+ * addresses.  So a driver that polls the end of a queue entry may then read the rest of
+ * it, and the entries before.  memcpy() does not guarantee the order.
  */
-#define VFMIG_DMA_ORDERED	64
-
 static void vfmig_dma_write_ordered(struct page *page, size_t offset, const void *buf, size_t len)
 {
 	void *to = kmap_local_page(page);

@@ -21,6 +21,7 @@ struct vfmig_fn;	/* one function, PF or VF */
 #define VFMIG_MAX_VECTORS	64
 #define VFMIG_MAX_PF_DESCS	8
 #define VFMIG_CAPS_SIZE		100
+#define VFMIG_DMA_ORDERED	128	/* bytes, see vfmig_fn_dma_write() */
 
 /**
  * struct vfmig_cap - a vendor-specific capability in config space
@@ -287,8 +288,8 @@ int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
  * As vfmig_fn_dma_read(), with two differences.  It may sleep: if writes are tracked or
  * logged, it allocates memory for the dirty bits.  If that fails, it returns -EAGAIN, and a
  * kick() follows 10 ms later.  2, 4 or 8 bytes with a natural alignment arrive as a whole.  If
- * @iova and @len are multiples of 8 and @len is at most 64, CPUs see the bytes arrive in order,
- * 8 at a time.  Otherwise there is no order.
+ * @iova and @len are multiples of 8 and @len is at most VFMIG_DMA_ORDERED, CPUs see the bytes
+ * arrive in order, 8 at a time.  Otherwise there is no order.
  *
  * Return: as vfmig_fn_dma_read().
  */

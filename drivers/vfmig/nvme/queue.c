@@ -99,23 +99,67 @@ static u32 cq_room(struct vfmig_nvme *ctrl, unsigned int cqid)
 	return room;
 }
 
-/*
- * The guest must not see the phase tag, which is in the second half, before the rest
- * of the entry.  vfmig_fn_dma_write() guarantees the order.
- */
-static int post_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
-		      const struct vfmig_nvme_req *req)
+/* Completions that are posted by one write: as many as vfmig_fn_dma_write() keeps in order */
+#define VFMIG_NVME_POST		(VFMIG_DMA_ORDERED / sizeof(struct nvme_completion))
+
+static struct nvme_completion completion(const struct vfmig_nvme_req *req, bool phase)
 {
-	struct nvme_completion cqe = {
+	return (struct nvme_completion) {
 		.result.u32 = cpu_to_le32(req->result),
 		.sq_head = cpu_to_le16(req->sq_head),
 		.sq_id = cpu_to_le16(req->sqid),
 		.command_id = req->cmd.common.command_id,
-		.status = cpu_to_le16(req->status << 1 | cq->phase),
+		.status = cpu_to_le16(req->status << 1 | phase),
 	};
+}
 
-	return vfmig_fn_dma_write(ctrl->fn, cq->base + (u64)cq->tail * sizeof(cqe), &cqe,
-				  sizeof(cqe));
+/*
+ * Post up to @max completions of one queue, for @req and those that follow it in the list; returns
+ * how many, or 0 if that can't be done now.  The guest must not see the phase tag, which is in the
+ * second half of an entry, before the rest of it, nor an entry before those of lower addresses.
+ * vfmig_fn_dma_write() guarantees the order.  A write within a host page fails as a whole.
+ */
+static unsigned int post_entries(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
+				 const struct vfmig_nvme_req *req, unsigned int max)
+{
+	struct nvme_completion cqes[VFMIG_NVME_POST];
+	u64 iova = cq->base + (u64)cq->tail * sizeof(*cqes);
+	unsigned int n = 0, cqid = req->cqid;
+	int ret;
+
+	max = min3(max, (unsigned int)ARRAY_SIZE(cqes), cq->size - cq->tail);
+	max = min_t(unsigned int, max, (PAGE_SIZE - offset_in_page(iova)) / sizeof(*cqes));
+	list_for_each_entry_from(req, &ctrl->done, entry) {
+		if (n == max || req->cqid != cqid)
+			break;
+		cqes[n++] = completion(req, cq->phase);
+	}
+
+	/* First, so that a user who sees a completion gets a state size without it */
+	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - n);
+	ret = vfmig_fn_dma_write(ctrl->fn, iova, cqes, n * sizeof(*cqes));
+	if (!ret)
+		return n;
+	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs + n);
+	if (ret == -EAGAIN)
+		ctrl->stalled = true;
+	else
+		vfmig_nvme_fatal(ctrl);
+	return 0;
+}
+
+/* The next @n entries of @cq are posted */
+static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned int n)
+{
+	u32 tail = cq->tail + n;
+
+	if (tail == cq->size) {
+		tail = 0;
+		cq->phase = !cq->phase;
+	}
+	WRITE_ONCE(cq->tail, tail);
+	if (cq->irq)
+		__set_bit(cq->vector, ctrl->raise);
 }
 
 /*
@@ -125,32 +169,25 @@ static int post_entry(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
 static void post_done(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_req *req, *next;
-	int ret;
+	unsigned int n = 0;
 
 	vfmig_memory_settle(&ctrl->media);
 	list_for_each_entry_safe(req, next, &ctrl->done, entry) {
 		struct vfmig_nvme_cq *cq = &ctrl->cq[req->cqid];
+		u32 room;
 
-		if (!cq_room(ctrl, req->cqid))
-			continue;
-		/* First, so that a user who sees the completion gets a state size without it */
-		WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
-		ret = post_entry(ctrl, cq, req);
-		if (ret) {
-			WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs + 1);
-			if (ret == -EAGAIN)
-				ctrl->stalled = true;
-			else
-				vfmig_nvme_fatal(ctrl);
-			return;
+		/* @n: this one and the following that were posted together */
+		if (!n) {
+			room = cq_room(ctrl, req->cqid);
+			if (!room)
+				continue;
+			n = post_entries(ctrl, cq, req, room);
+			if (!n)
+				return;
+			advance(ctrl, cq, n);
 		}
-
-		WRITE_ONCE(cq->tail, vfmig_nvme_next_entry(cq->tail, cq->size));
-		if (!cq->tail)
-			cq->phase = !cq->phase;
-		if (cq->irq)
-			__set_bit(cq->vector, ctrl->raise);
 		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_FREE);
+		n--;
 	}
 }
 
