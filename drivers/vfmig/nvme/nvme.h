@@ -370,6 +370,7 @@ struct vfmig_nvme_sanitize {
  * @busy: submission queues that may have commands to fetch.  One that has is in here.
  * @next_sq: next queue in the round robin
  * @raise: vectors to raise
+ * @raise_since: time of the first completion that one of them is for, ktime in ns
  * @reqs: all requests, each in one of the following lists
  * @free: requests without a command
  * @waiting: commands that execute when they are due
@@ -435,6 +436,7 @@ struct vfmig_nvme {
 	DECLARE_BITMAP(busy, VFMIG_NVME_QUEUES);
 	unsigned int next_sq;
 	DECLARE_BITMAP(raise, VFMIG_NVME_VECTORS);
+	u64 raise_since;
 
 	struct vfmig_nvme_req *reqs;
 	struct list_head free;

@@ -17,6 +17,9 @@
 
 #define VFMIG_NVME_BATCH	32	/* commands before the worker reads the registers again */
 
+/* A completion is older than this at most when its interrupt is raised, or a burst has begun */
+#define VFMIG_NVME_IRQ_DELAY_NS	(50 * NSEC_PER_USEC)
+
 /* Number of retries of a command that gets no memory, and the delay before each */
 #define VFMIG_NVME_TRIES	100
 #define VFMIG_NVME_TRY_NS	(10 * NSEC_PER_MSEC)
@@ -158,8 +161,11 @@ static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned 
 		cq->phase = !cq->phase;
 	}
 	WRITE_ONCE(cq->tail, tail);
-	if (cq->irq)
-		__set_bit(cq->vector, ctrl->raise);
+	if (!cq->irq)
+		return;
+	if (bitmap_empty(ctrl->raise, VFMIG_NVME_VECTORS))
+		ctrl->raise_since = ktime_get_ns();
+	__set_bit(cq->vector, ctrl->raise);
 }
 
 /*
@@ -489,6 +495,13 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 	return over;
 }
 
+/* An interrupt costs a guest more than a command does, so the completions of a batch share one */
+static bool irqs_are_late(const struct vfmig_nvme *ctrl)
+{
+	return !bitmap_empty(ctrl->raise, VFMIG_NVME_VECTORS) &&
+	       ktime_get_ns() - ctrl->raise_since > VFMIG_NVME_IRQ_DELAY_NS;
+}
+
 /* A turn of each queue that has commands; returns true if the batch is over */
 static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *progress)
 {
@@ -500,7 +513,8 @@ static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *pro
 			return true;
 		if (must_stop(ctrl))
 			return false;
-		vfmig_nvme_flush_irqs(ctrl);
+		if (irqs_are_late(ctrl))
+			vfmig_nvme_flush_irqs(ctrl);
 	}
 	return false;
 }
