@@ -235,14 +235,17 @@ struct page *vfmig_memory_lookup(struct vfmig_memory *mem, u64 offset)
 	return chunk ? chunk->pages[granule_bit(offset)] : NULL;
 }
 
-/* The page that a new granule will have; -ENOSPC where the limit is met, -ENOMEM */
-static int granule_alloc(struct vfmig_memory *mem, struct page **page)
+/*
+ * The page that a new granule will have, of zeroes unless all of it is to be written;
+ * -ENOSPC where the limit is met, -ENOMEM
+ */
+static int granule_alloc(struct vfmig_memory *mem, bool whole, struct page **page)
 {
 	int ret = take_granule(mem);
 
 	if (ret)
 		return ret;
-	*page = alloc_page(VFMIG_MEMORY_GFP | __GFP_ZERO);
+	*page = alloc_page(whole ? VFMIG_MEMORY_GFP : VFMIG_MEMORY_GFP | __GFP_ZERO);
 	if (*page)
 		return 0;
 	vfmig_memory_give_granules(1);
@@ -251,9 +254,10 @@ static int granule_alloc(struct vfmig_memory *mem, struct page **page)
 
 /*
  * Get a page for data to go into the granule at @offset; -ENOSPC where all devices together have
- * what they may have, -ENOMEM where it is worth trying again
+ * what they may have, -ENOMEM where it is worth trying again.  With @whole the caller fills the
+ * page: one that is fresh has old contents.
  */
-int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset,
+int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset, bool whole,
 			     struct vfmig_memory_write *write)
 {
 	struct vfmig_memory_chunk *chunk = chunk_get(mem, offset);
@@ -267,7 +271,7 @@ int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset,
 	write->fresh = !write->page;
 	if (!write->fresh)
 		return 0;
-	ret = granule_alloc(mem, &write->page);
+	ret = granule_alloc(mem, whole, &write->page);
 	if (ret)
 		chunk_reap(mem, chunk);
 	return ret;

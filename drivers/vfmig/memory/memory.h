@@ -143,7 +143,7 @@ int vfmig_memory_init(struct vfmig_memory *mem, u64 size,
 		      void (*became_dirty)(struct vfmig_memory *mem));
 void vfmig_memory_destroy(struct vfmig_memory *mem);
 struct page *vfmig_memory_lookup(struct vfmig_memory *mem, u64 offset);
-int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset,
+int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset, bool whole,
 			     struct vfmig_memory_write *write);
 void vfmig_memory_write_end(struct vfmig_memory *mem, struct vfmig_memory_write *write);
 u64 vfmig_memory_zero_piece(struct vfmig_memory *mem, u64 offset, u64 length, bool deallocate);

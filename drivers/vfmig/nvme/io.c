@@ -43,12 +43,13 @@ static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *pi
 static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
 {
 	unsigned int from = piece->offset % VFMIG_GRANULE;
+	bool whole = piece->len == VFMIG_GRANULE;
 	struct vfmig_memory_write write;
 	void *data;
 	int ret;
 
 	/* The medium is thin: a write may need memory */
-	ret = vfmig_memory_write_begin(&ctrl->media, piece->offset - from, &write);
+	ret = vfmig_memory_write_begin(&ctrl->media, piece->offset - from, whole, &write);
 	if (ret == -ENOMEM)
 		return VFMIG_NVME_SC_SHORT;
 	if (ret) {
@@ -58,6 +59,8 @@ static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *p
 	ctrl->sanitize.written = true;
 	data = kmap_local_page(write.page);
 	ret = vfmig_fn_dma_read(ctrl->fn, piece->iova, data + from, piece->len);
+	if (unlikely(ret && whole && write.fresh))
+		memset(data, 0, VFMIG_GRANULE);
 	kunmap_local(data);
 	vfmig_memory_write_end(&ctrl->media, &write);
 	return vfmig_nvme_dma_status(ret);
