@@ -237,6 +237,9 @@ guest_kernel()
 	return 1
 }
 
+# Modules of the guest's kernel, in the order in which they are loaded
+GUEST_MODULES=(virtio_blk failover net_failover virtio_net)
+
 guest_module()
 {
 	find "$BUILD/cache/guest" -name "$1.ko*" 2>/dev/null | grep -m 1 .
@@ -251,6 +254,16 @@ guest_busybox()
 		[ -x "$file" ] && ! ldd "$file" >/dev/null 2>&1 && echo "$file" && return
 	done
 	return 1
+}
+
+# Are all of GUEST_MODULES there?
+have_guest_modules()
+{
+	local module
+
+	for module in "${GUEST_MODULES[@]}"; do
+		guest_module "$module" >/dev/null || return
+	done
 }
 
 # unpack_module FILE DIR: puts FILE into DIR as plain .ko
