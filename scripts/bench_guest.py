@@ -13,9 +13,7 @@ status: 0 if all targets were met, or the kernel has no IOMMUFD; else 1.
 """
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from pathlib import Path
 
 from migration import Failure, GuestLost
 from migration.combination import TRACKED, Emulator, wirings
+from migration.figure import ROUNDS, report
 from migration.guest import Disk
 from migration.qemu import Qemu
 from migration.tour import Lab
@@ -30,8 +29,6 @@ from migration.tracking import DeviceLog, Files, IommuTracking, Tracker
 
 TOP = Path(__file__).resolve().parent.parent
 
-# As in tools/testing/selftests/vfmig/lib/figure.h and vfmig_bench.c
-ROUNDS = 15
 MEDIUM_MB = 256
 # A sample is so many slices, in turns with those of the others: what else the machine does
 # comes and goes, and then is in all samples of a round.  In seconds.
@@ -169,31 +166,12 @@ def measure(lab: Lab) -> Samples:
             lab.progress(f"was lost after {len(samples[OFF])} rounds, another goes on: {failure}")
 
 
-def report(output: Path, name: str, first: tuple[str, list[float]],
-           second: tuple[str, list[float]]) -> bool:
-    """The figure is the ratio of the medians: printed, and written to NAME.json, in the form
-    of report() in lib/figure.c.  Returns whether it meets the target."""
-    (a_name, a), (b_name, b) = first, second
-    ratio = statistics.median(a) / statistics.median(b)
-    met = ratio >= TARGET
-    print(f"{name:<14} {ratio:6.2f}  ({a_name} {statistics.median(a):g} : "
-          f"{b_name} {statistics.median(b):g} {UNIT}; target at least {TARGET:g}: "
-          f"{'met' if met else 'NOT MET'})", flush=True)
-    samples = "".join(f'  "{key}": [{", ".join(f"{value:g}" for value in values)}],\n'
-                      for key, values in (first, second))
-    (output / f"{name}.json").write_text(
-        f'{{\n  "name": "{name}",\n  "unit": "{UNIT}",\n{samples}'
-        f'  "ratio": {ratio:.4f},\n  "target": ">= {TARGET:g}",\n'
-        f'  "met": {json.dumps(met)}\n}}\n')
-    return met
-
-
 def report_all(output: Path, samples: Samples) -> bool:
     off, log, iommu = samples[OFF], samples[LOG], samples[IOMMU]
     return all([
-        report(output, "dma_log_guest", ("on", log), ("off", off)),
-        report(output, "iommu_dirty_guest", ("on", iommu), ("off", off)),
-        report(output, "log_by_iommu_guest", ("log", log), ("iommu", iommu)),
+        report(output, "dma_log_guest", UNIT, TARGET, ("on", log), ("off", off)),
+        report(output, "iommu_dirty_guest", UNIT, TARGET, ("on", iommu), ("off", off)),
+        report(output, "log_by_iommu_guest", UNIT, TARGET, ("log", log), ("iommu", iommu)),
     ])
 
 

@@ -24,6 +24,7 @@ timeline     what a migration leaves for its picture
 picture      the pictures
 summary      the table and summary.json
 tracking     dirty tracking turned on and off beside QEMU, for scripts/bench_guest.py
+figure       a figure of scripts/bench
 """
 
 
