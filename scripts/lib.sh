@@ -13,6 +13,10 @@ export TOP BUILD
 BUILT_KERNELS=(mainline debug builtin iov-lock)
 KERNELS=(distro "${BUILT_KERNELS[@]}")
 
+# The PFs of a kernel that has the drivers built in, where nobody loads them: a parameter of
+# the kernel for scripts/migrate.py
+export PFS=vfmig_sim.models=nvme,virtio-net
+
 # Oldest kernel that the modules build for
 MIN_KERNEL=6.12
 

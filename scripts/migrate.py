@@ -115,6 +115,7 @@ class Run:
                       + (f", {result.error}" if result.error else "")
                       + f", {result.io_verify_errors} verification errors, "
                       f"{result.memory_verify_errors} memory errors, "
+                      f"{result.net_errors} network errors, "
                       f"{result.guest_errors} guest errors")
         summary.write_json(self.summary_file, self.facts, self.results, False)
 

@@ -2,9 +2,11 @@
 """Live migration of a guest with simulated VFs, as scripts/run shows it.
 
 combination  which QEMUs, machine type and hardware, IOMMU and dirty tracking
-host         the PF and its VFs, seen from sysfs
+host         the PFs and their VFs, seen from sysfs
+wire         the network on the host: a bridge and the peer
 qemu         a QEMU process and its QMP
 guest        what runs in the guest: commands, verified I/O, its kernel log
+traffic      verified traffic of the guest's NICs
 result       one migration's figures, and the targets that they are held against
 tour         a guest that goes from VF to VF, and what stays the same meanwhile
 carry        a migration under verified I/O: the one road for all scenarios
@@ -18,6 +20,7 @@ place        a snapshot in place
 cpus         four processors with a queue each
 crossing     two guests at the same time
 firmware     a machine whose BIOS polls the disk
+net          guests with a NIC
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

@@ -13,9 +13,10 @@ from . import Failure, patience
 from .guest import Disk, Memory, Sampler, Verified
 from .qemu import Qemu
 from .result import Result
-from .timeline import Timeline
+from .timeline import TAIL, Timeline
 from .tour import Tour
 from .trace import Trace
+from .traffic import Traffic, TrafficLoad
 
 # Regions of a disk in MiB: offset and size
 BEFORE = (0, 16)
@@ -30,6 +31,10 @@ CAPABILITIES = {"events": True, "return-path": False, "switchover-ack": False, "
 # Blocks per second that the guest reads into memory.  It takes 8 s until one is replaced,
 # more than the guest is told after that it has moved.
 MEMORY_RATE = 96
+
+# What a ping's gap may be longer than the time that the guest was stopped.  A bridge that nobody
+# told where the guest is forwards to the wrong port for 300 s.
+GAP_SLACK = patience(10)
 
 # Of the bandwidth, 0 is all there is
 PARAMETERS = {"max-bandwidth": 0, "avail-switchover-bandwidth": 0, "downtime-limit": 1000}
@@ -55,6 +60,8 @@ class Load:
     name: str
     region: tuple[int, int] = DURING
     rate: int = 0
+    # Of each NIC, always
+    traffic: TrafficLoad = field(default_factory=TrafficLoad)
 
 
 IDLE = Load("idle", (0, 0))
@@ -210,7 +217,9 @@ def describe(tour: Tour, mode: Mode, load: Load, result: Result) -> Timeline:
     result.iommu = tour.combination.wiring.iommu
     result.dirty_tracking = tour.combination.wiring.tracking
     result.guest_io = load.name
-    result.media_mb = tour.lab.media_mb
+    result.disks, result.nics = len(tour.disks), len(tour.nics)
+    result.media_mb = tour.lab.media_mb if tour.disks else 0
+    result.queue_pairs = tour.lab.queue_pairs if tour.nics else 0
     return Timeline(f"{result.scenario}: {mode.name}, guest {load.name}")
 
 
@@ -222,6 +231,31 @@ def note_guest(tour: Tour, io: Verified, memory: Verified, result: Result) -> No
     result.memory_verify_errors = memory.errors
     result.guest_messages = tour.guest.kernel_errors()
     result.guest_errors = len(result.guest_messages)
+
+
+def note_network(traffics: list[Traffic], result: Result, timeline: Timeline) -> None:
+    """Ends the traffic, and fills in its part of the result."""
+    moved = timeline.resumed is not None
+    if moved:
+        # For the picture
+        time.sleep(max(0, timeline.end + TAIL - time.time()))
+    for traffic in traffics:
+        if moved and timeline.stopped:
+            traffic.wait_announced(timeline.stopped)
+        carried, pings = traffic.stop()
+        if traffic is traffics[0]:
+            timeline.take_traffic(traffic.samples(), pings.replies)
+        begin, end = pings.gap()
+        result.net_bytes_verified += carried.verified
+        result.net_errors += carried.errors
+        result.net_messages += carried.messages
+        result.net_gap_ms = max(result.net_gap_ms, round((end - begin) * 1e3, 1))
+        result.net_announcements += len(pings.announcements)
+    if traffics and moved and timeline.stopped and timeline.resumed:
+        stopped = timeline.resumed - timeline.stopped
+        if result.net_gap_ms > (stopped + GAP_SLACK) * 1e3:
+            raise Failure(f"the guest was out of reach for {result.net_gap_ms / 1e3:.2f} s and "
+                          f"stopped for {stopped:.2f} s")
 
 
 def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -> Timeline:
@@ -241,7 +275,8 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
             disk.busy()
     memories = [Memory(disk, *MEMORY, seed, MEMORY_RATE if load.region[1] else 0)
                 for disk in disks]
-    sampler = Sampler(guest, disks)
+    sampler = Sampler(guest, disks) if disks else None
+    traffics = tour.start_traffic(load.traffic)
 
     move(tour, mode, result, timeline)
 
@@ -249,6 +284,7 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
     in_memory = Verified()
     for memory in memories:
         in_memory += memory.stop()
+    note_network(traffics, result, timeline)
     if load.region[1]:
         # The pass that was under way when the guest moved; loop_result() waits for one more
         passes = [disk.passes() for disk in disks]
@@ -261,7 +297,7 @@ def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -
             total += disk.loop_result()
         total += disk.verify(*BEFORE, seed, "32k")
         total += disk.write(*AFTER, seed + 1)
-    timeline.finish(sampler.stop())
+    timeline.finish(sampler.stop() if sampler else [])
 
     note_guest(tour, total, in_memory, result)
     return timeline

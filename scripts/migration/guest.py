@@ -141,8 +141,8 @@ class Guest:
         return best[1]
 
     def kernel_errors(self) -> list[str]:
-        """Lines of the kernel log at warning level or worse: of the nvme driver at
-        any time, of anyone since the guest was up."""
+        """Lines of the kernel log at warning level or worse: of the drivers of VFs at any
+        time, of anyone since the guest was up."""
         booted = float(self.output("cat /tmp/booted"))
         found = []
         # Most of the log is of the levels 6 and 7, and each byte takes its time to come here
@@ -150,7 +150,7 @@ class Guest:
             match = re.match(r"<(\d+)>\[ *([0-9.]+)\] (.*)", line)
             if not match or int(match[1]) & 7 > 4:
                 continue
-            if float(match[2]) < booted and "nvme" not in match[3]:
+            if float(match[2]) < booted and not re.search("nvme|virtio", match[3]):
                 continue
             if not match[3].startswith(CLOCK_NOISE):
                 found.append(match[3])

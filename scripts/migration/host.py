@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The PF and its VFs, seen from sysfs."""
+"""The PFs and their VFs, seen from sysfs."""
 
 import subprocess
 import time
@@ -8,9 +8,11 @@ from pathlib import Path
 from . import Failure
 
 DRIVER = "vfmig_vfio_pci"
-VENDOR = "0x564d"
-DEVICE_PF = "0x5046"
+SIM = "vfmig_sim"
 PCI = Path("/sys/bus/pci")
+
+# Models of devices.  There is a PF of each.
+NVME, NET = "nvme", "virtio-net"
 
 
 def modprobe(*arguments: str) -> None:
@@ -21,19 +23,27 @@ def modprobe(*arguments: str) -> None:
 
 def find_pfs() -> list[Path]:
     """All simulated PFs, in the order of their addresses."""
-    return sorted(
-        path for path in (PCI / "devices").iterdir()
-        if (path / "vendor").read_text().strip() == VENDOR
-        and (path / "device").read_text().strip() == DEVICE_PF)
+    return sorted(path for path in (PCI / "devices").iterdir()
+                  if (path / "vfmig" / "model").exists())
 
 
 class Vf:
     """A virtual function bound to the variant driver."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.address = path.name
+    def __init__(self, pf: Path, number: int):
+        self.path = (pf / f"virtfn{number}").resolve()
+        self.address = self.path.name
+        self.model = model_of(pf)
+        # The host's end of its wire
+        self.netdev = self._representor(pf, number) if self.model == NET else ""
         self._bind()
+
+    @staticmethod
+    def _representor(pf: Path, number: int) -> str:
+        for netdev in (pf / "net").iterdir():
+            if (netdev / "phys_port_name").read_text().strip().endswith(f"vf{number}"):
+                return netdev.name
+        raise Failure(f"VF {number} of {pf.name} has no representor")
 
     def _bound_to(self) -> str:
         driver = self.path / "driver"
@@ -72,21 +82,31 @@ class Vf:
         (Path("/sys/kernel/debug/vfmig") / self.address / "media_mb").write_text(str(media_mb))
 
 
-def make_vfs(count: int, media_mb: int) -> list[Vf]:
-    """Loads the modules if they aren't, and makes the VFs of one PF, as a user would."""
-    modprobe("vfmig_sim")
+def model_of(pf: Path) -> str:
+    return (pf / "vfmig" / "model").read_text().strip()
+
+
+def make_vfs(model: str, count: int, **settings: int) -> list[Vf]:
+    """Loads the modules if they aren't, and makes the VFs of the PF of a model, as a user
+    would.  If no PF has it, one without VFs gets it."""
+    modprobe(SIM, f"models={NVME},{NET}")
     pfs = find_pfs()
-    if len(pfs) != 1:
-        raise Failure(f"there are {len(pfs)} simulated PFs, not 1")
-    (pfs[0] / "sriov_numvfs").write_text("0")
-    (pfs[0] / "vfmig" / "media_mb").write_text(str(media_mb))
-    (pfs[0] / "sriov_numvfs").write_text(str(count))
-    return [Vf((pfs[0] / f"virtfn{n}").resolve()) for n in range(count)]
+    pf = next((pf for pf in pfs if model_of(pf) == model), None)
+    if not pf:
+        pf = next((pf for pf in pfs if (pf / "sriov_numvfs").read_text().strip() == "0"), None)
+        if not pf:
+            raise Failure(f"no simulated PF can have the model {model}")
+        (pf / "vfmig" / "model").write_text(model)
+    (pf / "sriov_numvfs").write_text("0")
+    for name, value in settings.items():
+        (pf / "vfmig" / name).write_text(str(value))
+    (pf / "sriov_numvfs").write_text(str(count))
+    return [Vf(pf, number) for number in range(count)]
 
 
 def remove_vfs() -> None:
     for pf in find_pfs():
         (pf / "sriov_numvfs").write_text("0")
     # Only what was loaded has a state, and can be unloaded
-    if Path("/sys/module/vfmig_sim/initstate").exists():
-        modprobe("-r", "vfmig_sim")
+    if (Path("/sys/module") / SIM / "initstate").exists():
+        modprobe("-r", SIM)

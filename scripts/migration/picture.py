@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pictures, drawn by gnuplot: device state, bytes left and the guest's I/O on one time
-axis, one migration or several side by side.
+"""The pictures, drawn by gnuplot: device state, bytes left, the guest's I/O and its traffic
+on one time axis, one migration or several side by side.
 """
 
 import shutil
@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Iterator
 
 from . import Failure
-from .timeline import Timeline
+from .timeline import Counter, Timeline
 from .trace import Device
 
 STATES = ("RUNNING", "RUNNING_P2P", "PRE_COPY", "PRE_COPY_P2P", "STOP", "STOP_COPY", "RESUMING")
 
 MIB = 1 << 20
 
-# Of one migration's column, in pixels
-WIDTH, HEIGHT = 900, 760
-LEFT, RIGHT = 125, 70
+# Of one migration's column, in pixels: its width, the height of each of its plots and of
+# what is between them, and the margins
+WIDTH = 900
+PLOT, GAP = 175, 50
+LEFT, RIGHT, TOP, BOTTOM = 125, 70, 76, 68
 
 BLUE, ORANGE, RED, GREEN, OCHRE = "#1f5fa8", "#d9730d", "#b2182b", "#2e7d32", "#b8860b"
+GREY = "#888888"
 DOWNTIME = "#f4c7c3"
 
 STYLE = """
@@ -73,15 +76,24 @@ def state_curves(timeline: Timeline) -> Iterator[Curve]:
             title = ""
 
 
+def left_unit(timeline: Timeline) -> tuple[str, int]:
+    """A NIC has only some KiB to move."""
+    sizes = [size for device in devices(timeline)
+             for size in (*(initial + dirty for _, initial, dirty in device.left),
+                          sum(size for _, size in device.stopcopy))]
+    return ("MiB", MIB) if max(sizes, default=0) > MIB // 4 else ("KiB", 1 << 10)
+
+
 def left_curves(timeline: Timeline) -> Iterator[Curve]:
+    _, unit = left_unit(timeline)
     titles = ["initial", "dirty (right axis)", "read in STOP_COPY"]
     for device in devices(timeline):
-        initial = [(when - timeline.begin, size / MIB) for when, size, _ in device.left]
-        dirty = [(when - timeline.begin, size / MIB) for when, _, size in device.left]
+        initial = [(when - timeline.begin, size / unit) for when, size, _ in device.left]
+        dirty = [(when - timeline.begin, size / unit) for when, _, size in device.left]
         left = sum(size for _, size in device.stopcopy)
         stopcopy = []
         for when, size in device.stopcopy:
-            stopcopy.append((when - timeline.begin, left / MIB))
+            stopcopy.append((when - timeline.begin, left / unit))
             left -= size
         yield Curve(initial, "lines lw 2", BLUE, titles[0])
         yield Curve(dirty, "lines lw 1.5", OCHRE, titles[1], "x1y2")
@@ -91,15 +103,74 @@ def left_curves(timeline: Timeline) -> Iterator[Curve]:
 
 def dirty_axis(timeline: Timeline) -> str:
     """Little beside the initial data, dirty data has an axis of its own."""
-    most = max((dirty / MIB for device in devices(timeline) for _, _, dirty in device.left),
+    name, unit = left_unit(timeline)
+    most = max((dirty / unit for device in devices(timeline) for _, _, dirty in device.left),
                default=0)
     tics = f"""set y2tics textcolor rgb '{OCHRE}'
-set y2label 'MiB dirty' textcolor rgb '{OCHRE}'"""
+set y2label '{name} dirty' textcolor rgb '{OCHRE}'"""
     return f"set y2range [0:{most * 1.1 or 1}]\n{tics if most else ''}"
 
 
-def column(timeline: Timeline, left: float, right: float) -> str:
-    """One migration's three plots, between two parts of the page's width."""
+def state_plot(timeline: Timeline) -> str:
+    ytics = ", ".join(f"'{state}' {at}" for at, state in enumerate(STATES))
+    return f"""set ylabel
+set ytics ({ytics}) noenhanced
+set yrange [{len(STATES) - 0.5}:-0.5]
+{plot(list(state_curves(timeline)))}
+set title
+set ytics auto
+set yrange [0:*]"""
+
+
+def left_plot(timeline: Timeline) -> str:
+    return f"""set ylabel '{left_unit(timeline)[0]} left'
+{dirty_axis(timeline)}
+{plot(list(left_curves(timeline)))}
+unset y2tics
+set y2label"""
+
+
+def rate_curve(timeline: Timeline, counter: Counter, colour: str, title: str = "",
+               unit: float = 1) -> Curve:
+    rows = [(when - timeline.begin, rate / unit) for when, rate in timeline.per_second(counter)]
+    return Curve(rows, "fsteps lw 1.5", colour, title)
+
+
+def io_plot(timeline: Timeline) -> str:
+    return f"""set ylabel 'guest I/O per second'
+{plot([rate_curve(timeline, timeline.io, GREEN)])}"""
+
+
+def traffic_plot(timeline: Timeline) -> str:
+    """What the NIC carries, and the pings that the guest replies to."""
+    replies = rate_curve(timeline, timeline.replies, GREY, "pings per second (right axis)")
+    replies.axes = "x1y2"
+    curves = [replies, rate_curve(timeline, timeline.from_guest, GREEN, "from the guest", MIB),
+              rate_curve(timeline, timeline.to_guest, BLUE, "to the guest", MIB)]
+    return f"""set ylabel 'MiB per second'
+set y2range [0:*]
+set y2tics textcolor rgb '{GREY}'
+{plot(curves)}
+unset y2tics"""
+
+
+def plots(timeline: Timeline) -> list[str]:
+    """Those of one migration, from top to bottom."""
+    found = [state_plot(timeline), left_plot(timeline)]
+    if timeline.io.samples or not timeline.replies.samples:
+        found.append(io_plot(timeline))
+    if timeline.replies.samples:
+        found.append(traffic_plot(timeline))
+    return found
+
+
+def page_height(timelines: list[Timeline]) -> int:
+    most = max(len(plots(timeline)) for timeline in timelines)
+    return TOP + most * PLOT + (most - 1) * GAP + BOTTOM
+
+
+def column(timeline: Timeline, left: float, right: float, height: int) -> str:
+    """One migration's plots, between two parts of the page's width."""
     begin, until = timeline.window()
     title = timeline.title
     shade = "unset object 1"
@@ -108,52 +179,36 @@ def column(timeline: Timeline, left: float, right: float) -> str:
         shade = (f"set object 1 rectangle from {timeline.stopped - timeline.begin}, graph 0 "
                  f"to {timeline.resumed - timeline.begin}, graph 1 behind "
                  f"fillcolor rgb '{DOWNTIME}' fillstyle solid noborder")
-    ytics = ", ".join(f"'{state}' {at}" for at, state in enumerate(STATES))
-    iops = [(when - timeline.begin, rate) for when, rate in timeline.iops()]
-    return f"""
+    page = f"""
 set lmargin at screen {left}
 set rmargin at screen {right}
 set xrange [{begin}:{until}]
 {shade}
 set title '{title}' noenhanced offset 0,1.2
-set tmargin at screen 0.90
-set bmargin at screen 0.66
 set format x ''
 set xlabel
-set ylabel
-set ytics ({ytics}) noenhanced
-set yrange [{len(STATES) - 0.5}:-0.5]
-{plot(list(state_curves(timeline)))}
-set title
-set tmargin at screen 0.59
-set bmargin at screen 0.37
-set ylabel 'MiB left'
-set ytics auto
-set yrange [0:*]
-{dirty_axis(timeline)}
-{plot(list(left_curves(timeline)))}
-unset y2tics
-set y2label
-set tmargin at screen 0.32
-set bmargin at screen 0.09
-set format x
-set xlabel 'seconds since the migration began'
-set ylabel 'guest I/O per second'
-{plot([Curve(iops, "fsteps lw 1.5", GREEN)])}
 """
+    found = plots(timeline)
+    for number, commands in enumerate(found):
+        top = height - TOP - number * (PLOT + GAP)
+        if number == len(found) - 1:
+            page += "set format x\nset xlabel 'seconds since the migration began'\n"
+        page += (f"set tmargin at screen {top / height}\n"
+                 f"set bmargin at screen {(top - PLOT) / height}\n{commands}\n")
+    return page
 
 
 def draw(timelines: list[Timeline], base: Path, formats: tuple[str, ...]) -> list[str]:
     """Draws a page base.svg and so on; returns the files' names, none without gnuplot."""
     if not shutil.which("gnuplot"):
         return []
-    width = WIDTH * len(timelines)
-    terminals = {"svg": f"svg size {width},{HEIGHT} font 'DejaVu Sans,12' background rgb 'white'",
-                 "png": f"pngcairo size {width},{HEIGHT} font 'DejaVu Sans,10'"}
+    width, height = WIDTH * len(timelines), page_height(timelines)
+    terminals = {"svg": f"svg size {width},{height} font 'DejaVu Sans,12' background rgb 'white'",
+                 "png": f"pngcairo size {width},{height} font 'DejaVu Sans,10'"}
     page = STYLE
     for number, timeline in enumerate(timelines):
         page += column(timeline, (number * WIDTH + LEFT) / width,
-                       ((number + 1) * WIDTH - RIGHT) / width)
+                       ((number + 1) * WIDTH - RIGHT) / width, height)
     page += "unset multiplot\n"
     files = [base.with_suffix(f".{kind}") for kind in formats]
     script = base.with_suffix(".gnuplot")

@@ -17,7 +17,10 @@ class Result:
     machine: str = ""
     iommu: str = ""
     dirty_tracking: str = ""
+    disks: int = 0
+    nics: int = 0
     media_mb: int = 0
+    queue_pairs: int = 0
     device_bytes: int = 0
     precopy_bytes: int = 0
     stopcopy_bytes: int = 0
@@ -30,6 +33,11 @@ class Result:
     io_verify_errors: int = 0
     memory_bytes_verified: int = 0
     memory_verify_errors: int = 0
+    net_bytes_verified: int = 0
+    net_errors: int = 0
+    net_messages: list[str] = field(default_factory=list)
+    net_gap_ms: float = 0
+    net_announcements: int = 0
     guest_errors: int = 0
     guest_messages: list[str] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
@@ -43,9 +51,14 @@ class Result:
         return self.status
 
     def good(self) -> bool:
-        return (self.status == self.expected and not self.error and self.io_bytes_verified > 0
-                and self.memory_bytes_verified > 0 and not self.io_verify_errors
-                and not self.memory_verify_errors and not self.guest_errors)
+        verified = [self.io_bytes_verified, self.memory_bytes_verified] if self.disks else []
+        verified += [self.net_bytes_verified] if self.nics else []
+        return (self.status == self.expected and not self.error and bool(verified)
+                and all(verified) and not self.errors())
+
+    def errors(self) -> int:
+        return (self.io_verify_errors + self.memory_verify_errors + self.net_errors
+                + self.guest_errors)
 
 
 @dataclass

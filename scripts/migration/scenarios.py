@@ -19,6 +19,7 @@ from .firmware import firmware
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
+from .net import net_across, net_and_nvme, net_flood, net_killed, net_queues4, net_vf
 from .place import snapshot_in_place
 from .plugging import fresh_identity, hotplug
 from .resets import resets
@@ -175,6 +176,9 @@ BY_NAME: dict[str, Scenario] = {
     "vcpus": vcpus,
     "crossing": crossing,
     "firmware": firmware,
+    "net-flood": net_flood,
+    "net-killed": net_killed,
+    **{f"net-{wiring.name}": net_across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "downtime": downtime,
 }
 
@@ -187,5 +191,8 @@ SCENARIOS: dict[str, Scenario] = {
     "two-vfs": two_vfs,
     **{wiring.name: across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "reinit": resized,
+    "net-vf": net_vf,
+    "net-queues4": net_queues4,
+    "net-and-nvme": net_and_nvme,
     **BY_NAME,
 }

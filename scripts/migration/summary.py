@@ -11,7 +11,7 @@ from .result import Result, Target
 COLUMNS = ("scenario", "QEMU", "IOMMU, tracking", "mode", "guest I/O", "status",
            "pre-copy MiB", "stop-copy MiB", "reads",
            "downtime ms", "device ms", "total ms", "verified MiB", "verify errors",
-           "memory errors", "guest errors")
+           "memory errors", "net gap ms", "net MiB", "net errors", "guest errors")
 TEXTS = 6  # columns on the left
 
 
@@ -46,12 +46,16 @@ def row(result: Result) -> tuple[str, ...]:
     qemu = result.qemu_source
     if result.qemu_destination != qemu:
         qemu += f" > {result.qemu_destination}"
+    network = ("", "", "")
+    if result.nics:
+        network = (f"{result.net_gap_ms:.0f}", f"{result.net_bytes_verified / 2**20:.1f}",
+                   str(result.net_errors))
     return (result.scenario, qemu, f"{result.iommu}, {result.dirty_tracking}", result.mode,
             result.guest_io, result.outcome,
             f"{result.precopy_bytes / 2**20:.1f}", f"{result.stopcopy_bytes / 2**20:.1f}",
             str(result.iterations), str(result.downtime_ms), f"{result.device_downtime_ms:.1f}",
             str(result.total_ms), f"{result.io_bytes_verified / 2**20:.1f}",
-            str(result.io_verify_errors), str(result.memory_verify_errors),
+            str(result.io_verify_errors), str(result.memory_verify_errors), *network,
             str(result.guest_errors))
 
 
@@ -65,7 +69,8 @@ def table(results: list[Result]) -> str:
         lines.append("  ".join(padded).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     for result in results:
-        for text in ([result.error] if result.error else []) + result.guest_messages[:5]:
+        for text in ([result.error] if result.error else []) + [
+                *result.net_messages[:5], *result.guest_messages[:5]]:
             lines.append(f"{result.scenario}: {text}")
     for target in targets(results):
         lines.append(f"{target.name}: {target.measured:.3f}, target {target.limit:.3f}: "

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What one migration leaves for its picture: the traces of both QEMUs, when the guest
-stopped and ran again, and how much I/O it had done when.
+stopped and ran again, how much I/O it had done when, and what its NICs had carried.
 """
 
 import bisect
@@ -18,6 +18,33 @@ TAIL = 2.5
 STEPS = 120
 
 
+class Counter:
+    """Something that grows: times, and what it was then."""
+
+    def __init__(self) -> None:
+        self.samples: list[tuple[float, float]] = []
+
+    def add(self, when: float, count: float) -> None:
+        """Only what is later than the last one."""
+        if not self.samples or when > self.samples[-1][0]:
+            self.samples.append((when, count))
+
+    def _at(self, when: float) -> float:
+        """Between two samples it is taken to have grown evenly."""
+        after = bisect.bisect_left(self.samples, (when, 0.0))
+        if after in (0, len(self.samples)):
+            return self.samples[min(after, len(self.samples) - 1)][1]
+        (since, before), (until, count) = self.samples[after - 1:after + 1]
+        return before + (count - before) * (when - since) / (until - since)
+
+    def rates(self, edges: list[float]) -> list[tuple[float, float]]:
+        """How much it grew per second up to each of these times but the first."""
+        if not self.samples:
+            return []
+        return [(until, (self._at(until) - self._at(since)) / (until - since))
+                for since, until in pairwise(edges)]
+
+
 class Timeline:
     """One migration; all times are seconds of the host's clock."""
 
@@ -29,8 +56,12 @@ class Timeline:
         self.destination: Optional[Trace] = None
         self.stopped: Optional[float] = None
         self.resumed: Optional[float] = None
-        # How much I/O the guest had done when
-        self.count: list[tuple[float, float]] = []
+        # I/O that the guest had done, bytes that its NICs had carried, and pings that it had
+        # replied to
+        self.io = Counter()
+        self.to_guest = Counter()
+        self.from_guest = Counter()
+        self.replies = Counter()
         self._clocks: list[float] = []
 
     def start(self, guest: Guest) -> None:
@@ -65,35 +96,29 @@ class Timeline:
 
     def _take(self, when: float, count: float) -> None:
         """A sample; none of the I/O since the one before was in the downtime."""
-        if self.count and when <= self.count[-1][0]:
-            return
-        if self.count and self.stopped and self.resumed and self.count[-1][0] < self.stopped < when:
-            since, before = self.count[-1]
+        last = self.io.samples[-1] if self.io.samples else None
+        if last and self.stopped and self.resumed and last[0] < self.stopped < when:
+            since, before = last
             running = self.stopped - since + when - self.resumed
             done = before + (count - before) * (self.stopped - since) / running
-            self.count += [(self.stopped, done), (self.resumed, done)]
-        self.count.append((when, count))
+            self.io.add(self.stopped, done)
+            self.io.add(self.resumed, done)
+        self.io.add(when, count)
 
-    def _count_at(self, when: float) -> float:
-        """Between two samples it is taken to have grown evenly."""
-        after = bisect.bisect_left(self.count, (when, 0.0))
-        if after in (0, len(self.count)):
-            return self.count[min(after, len(self.count) - 1)][1]
-        (since, before), (until, count) = self.count[after - 1:after + 1]
-        return before + (count - before) * (when - since) / (until - since)
+    def take_traffic(self, samples: list[tuple[float, list[int]]], replies: list[float]) -> None:
+        """Takes what Traffic has of one NIC, on the host's clock."""
+        for when, counts in samples:
+            self.from_guest.add(when, sum(counts[::2]))
+            self.to_guest.add(when, sum(counts[1::2]))
+        for number, when in enumerate(replies):
+            self.replies.add(when, number)
 
-    def iops(self) -> list[tuple[float, float]]:
-        """The guest's I/O per second up to each time, in STEPS steps."""
-        if not self.count:
-            return []
+    def per_second(self, counter: Counter) -> list[tuple[float, float]]:
+        """The rate of a counter up to each time of the picture, in STEPS steps."""
         begin, end = self.window()
         edges = {self.begin + begin + (end - begin) * step / STEPS for step in range(STEPS + 1)}
         edges |= {edge for edge in (self.stopped, self.resumed) if edge and self.resumed}
-        rows = []
-        for since, until in pairwise(sorted(edges)):
-            rate = (self._count_at(until) - self._count_at(since)) / (until - since)
-            rows.append((until, rate))
-        return rows
+        return counter.rates(sorted(edges))
 
     def window(self) -> tuple[float, float]:
         return -LEAD, max(self.end, self.resumed or 0) - self.begin + TAIL

@@ -10,6 +10,8 @@ from . import Failure, host
 from .combination import PLAIN, Combination, Emulator, Hardware, Wiring
 from .guest import Disk, Guest
 from .qemu import Qemu
+from .traffic import Nic, Traffic, TrafficLoad
+from .wire import Wire
 
 # Each migration of a guest has so many seeds of its own, so that no old data passes
 SEEDS = 1 << 16
@@ -24,6 +26,7 @@ class Tour:
         self.sides = sides
         self.combination = combination
         self.seed = 0
+        self.traffics: list[Traffic] = []
         self.call(name)
         self._at = 0
         self._stack = ExitStack()
@@ -31,10 +34,12 @@ class Tour:
                      f"{combination.wiring.name}")
         try:
             self.guest = Guest(self._boot(0))
-            self.disks = [Disk(self.guest, f"/dev/nvme{number}n1")
-                          for number in range(len(sides[0]))]
+            disks = sum(vf.model == host.NVME for vf in sides[0])
+            self.disks = [Disk(self.guest, f"/dev/nvme{number}n1") for number in range(disks)]
             for disk in self.disks:
                 disk.wait()
+            nics = len(sides[0]) - disks
+            self.nics = [Nic(self.guest, number, lab.queue_pairs) for number in range(nics)]
         except BaseException:
             self.end()
             raise
@@ -74,6 +79,18 @@ class Tour:
         self._prefix = f"{name}-guest{guests}" if guests > 1 else name
         self.migrations = 0
 
+    def start_traffic(self, load: TrafficLoad) -> list[Traffic]:
+        """Has all NICs carry traffic.  Ends with the tour, at the latest."""
+        self.traffics = []
+        if self.nics:
+            assert self.lab.wire
+            self._stack.callback(self.lab.wire.end_peers)
+        for nic in self.nics:
+            logs = self.lab.logs / f"{self._prefix}-{self.migrations}-{nic.name}"
+            self.traffics.append(Traffic(nic, self.lab.wire, self.lab.image, logs, self.seed,
+                                         load))
+        return self.traffics
+
     def arrived(self) -> None:
         self._at = 1 - self._at
 
@@ -97,6 +114,10 @@ class Lab:
     progress: Callable[[str], None]
     vfs: list[host.Vf] = field(default_factory=list)
     media_mb: int = 0
+    nics: list[host.Vf] = field(default_factory=list)
+    queue_pairs: int = 0
+    packed: bool = False
+    wire: Optional[Wire] = None
     guests: dict[str, int] = field(default_factory=dict)
     _tour: Optional[Tour] = None
 
@@ -105,8 +126,20 @@ class Lab:
         if len(self.vfs) != count or self.media_mb != media_mb:
             self.end_tour()
             self.progress(f"making {count} VFs with {media_mb} MiB each")
-            self.vfs = host.make_vfs(count, media_mb)
+            self.vfs = host.make_vfs(host.NVME, count, media_mb=media_mb)
             self.media_mb = media_mb
+
+    def set_nics(self, count: int, queue_pairs: int, packed: bool = True) -> None:
+        """The same for VFs that are NICs.  All of them are on one bridge with the peer."""
+        if (len(self.nics), self.queue_pairs, self.packed) != (count, queue_pairs, packed):
+            self.end_tour()
+            self.progress(f"making {count} VFs with {queue_pairs} queue pairs each, "
+                          f"{'packed' if packed else 'split'}")
+            self.wire = self.wire or Wire()
+            nics = host.make_vfs(host.NET, count, queue_pairs=queue_pairs, packed=int(packed))
+            for vf in nics:
+                self.wire.attach(vf.netdev)
+            self.nics, self.queue_pairs, self.packed = nics, queue_pairs, packed
 
     def tour(self, name: str, sides: list[list[host.Vf]],
              emulators: Optional[tuple[Emulator, Emulator]] = None,
@@ -133,6 +166,8 @@ class Lab:
 
     def close(self) -> None:
         self.end_tour()
+        if self.wire:
+            self.wire.close()
         try:
             host.remove_vfs()
         except (OSError, Failure) as error:
