@@ -97,12 +97,19 @@ class Hardware:
     behind_ports: bool = False
     # QEMU's default BIOS boots from the first VF
     boots_vf: bool = False
+    # The host's ends of NICs that are QEMU's own, with vhost
+    taps: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         found = ["-smp", str(self.cpus)]
         for port in range(self.ports):
             found += ["-device", f"pcie-root-port,id=port{port},addr={0x10 + port:02x}.0,"
                       f"chassis={1 + port},slot={1 + port}"]
+        for number, tap in enumerate(self.taps):
+            found += ["-netdev", f"tap,id=net{number},ifname={tap},vhost=on,"
+                      "script=no,downscript=no",
+                      "-device", f"virtio-net-pci,netdev=net{number},addr={0x18 + number:02x}.0,"
+                      f"mac=52:54:00:00:00:{number:02x},romfile="]
         return found
 
     def place(self, number: int) -> str:

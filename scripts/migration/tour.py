@@ -38,7 +38,7 @@ class Tour:
             self.disks = [Disk(self.guest, f"/dev/nvme{number}n1") for number in range(disks)]
             for disk in self.disks:
                 disk.wait()
-            nics = len(sides[0]) - disks
+            nics = len(sides[0]) - disks + len(combination.hardware.taps)
             self.nics = [Nic(self.guest, number, lab.queue_pairs) for number in range(nics)]
         except BaseException:
             self.end()

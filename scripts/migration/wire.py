@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import IO, Optional
 
 from . import Failure
+from .host import modprobe
 BRIDGE = "vfmig-br"
 NAMESPACE = "vfmig-peer"
 # The peer's link to the bridge: the host's end, and the peer's
 LINK, PEER_NIC = "vfmig-link", "eth0"
+# The host's end of a NIC that QEMU emulates
+TAP = "vfmig-tap"
 # Each NIC of a guest has a network of its own, so each is on the peer's only way to the
 # address of that NIC.  Of RFC 5737: nobody else uses these.
 NETWORK, PREFIX = "192.0.2", 28
@@ -62,6 +65,14 @@ class Wire:
         """Makes a netdev a port of the bridge.  It stays one until it is removed."""
         ip("link", "set", netdev, "master", BRIDGE, "up")
 
+    @staticmethod
+    def make_tap() -> str:
+        """The host's end of a NIC of QEMU's own, with vhost, on the bridge."""
+        modprobe("vhost_net")
+        ip("tuntap", "add", TAP, "mode", "tap")
+        Wire.attach(TAP)
+        return TAP
+
     def start_peer(self, *command: str, stdin: Optional[int] = None,
                    stdout: Optional[IO[str]] = None) -> subprocess.Popen:
         """Runs a program as the peer."""
@@ -82,7 +93,8 @@ class Wire:
 
     @staticmethod
     def _remove() -> None:
-        for arguments in (("netns", "delete", NAMESPACE), ("link", "delete", BRIDGE)):
+        for arguments in (("netns", "delete", NAMESPACE), ("link", "delete", TAP),
+                          ("link", "delete", BRIDGE)):
             subprocess.run(["ip", *arguments], capture_output=True, check=False)
 
     def close(self) -> None:

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Measures the network of a guest with a VF against that of QEMU's virtio-net with vhost.
+
+The guest has both NICs, and the host's ends of both are on one bridge with the peer.  TCP is
+measured over one and the other in turns (scripts/guest/speed.c): bytes per second from the
+guest and to the guest, and requests per second.  Prints figures, and writes DIR/NAME.json for
+each, like vfmig_bench.
+
+Runs as root where the modules are installed and /dev/kvm works: in the test VM, called by
+scripts/bench, or on any other machine.  Needs the guest of scripts/guest-image.  Exit
+status: 0 if all targets were met; else 1.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from migration import Failure, GuestLost, patience
+from migration.combination import Emulator, Hardware, wirings
+from migration.figure import ROUNDS, report
+from migration.tour import Lab
+from migration.wire import peer_address
+
+TOP = Path(__file__).resolve().parent.parent
+
+PORT = 5002
+# A round takes two seconds, and none should take longer than this
+ROUND = patience(20)
+TARGET = 1.0
+
+# Guests that may be replaced
+MAX_LOST = 2
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What the guest does, and what the figure is called."""
+    name: str
+    action: str
+    unit: str
+    scale: float
+
+
+FIGURES = (
+    Figure("net_from_guest", "send", "MB/s", 1e6),
+    Figure("net_to_guest", "receive", "MB/s", 1e6),
+    Figure("net_requests", "ask", "requests/s", 1),
+)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--qemu", default="qemu-system-x86_64", metavar="PROGRAM",
+                        help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=TOP / "build/bench", metavar="DIR",
+                        help="where the figures go, and logs to DIR/net (default: build/bench)")
+    parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
+                        help="the guest (default: build/guest)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N",
+                        help="default: %(default)s")
+    return parser.parse_args()
+
+
+def progress(text: str) -> None:
+    print(f"net: {text}", flush=True)
+
+
+def take(lab: Lab, hardware: Hardware, samples: dict[str, list[str]], rounds: int) -> None:
+    """Boots a guest and takes the figures that there are not yet."""
+    assert lab.wire
+    tour = lab.tour("bench", [[lab.nics[0]]], hardware=hardware)
+    try:
+        with (lab.logs / "served").open("w") as said:
+            lab.wire.start_peer(str(lab.image / "speed"), "serve", str(PORT), stdout=said)
+        for figure in FIGURES:
+            if figure.name not in samples:
+                samples[figure.name] = tour.guest.output(
+                    f"speed {figure.action} {PORT} {rounds} {peer_address(0)} {peer_address(1)}",
+                    rounds * ROUND).splitlines()
+    finally:
+        lab.wire.end_peers()
+        lab.end_tour()
+
+
+def measure(lab: Lab, hardware: Hardware, rounds: int) -> dict[str, list[str]]:
+    """An emulated processor may lose a guest (see Documentation/testing.rst): there, and
+    there only, another one goes on with the figures that are left."""
+    samples: dict[str, list[str]] = {}
+    lost = 0
+    while True:
+        try:
+            take(lab, hardware, samples, rounds)
+            return samples
+        except GuestLost as failure:
+            if os.environ.get("VFMIG_ACCEL") != "tcg" or lost == MAX_LOST:
+                raise
+            lost += 1
+            lab.progress(f"was lost after {len(samples)} figures, another goes on: {failure}")
+
+
+def report_all(output: Path, samples: dict[str, list[str]]) -> bool:
+    met = True
+    for figure in FIGURES:
+        pairs = [tuple(map(float, line.split())) for line in samples[figure.name]]
+        vf, vhost = ([pair[path] / figure.scale for pair in pairs] for path in (0, 1))
+        met &= report(output, figure.name, figure.unit, TARGET, ("vf", vf), ("vhost", vhost))
+    return met
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    logs = arguments.output / "net"
+    logs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="vfmig-", dir="/dev/shm") as run:
+        lab = Lab(arguments.image, logs, Path(run), [Emulator.find(arguments.qemu)],
+                  wirings()[0], progress)
+        try:
+            lab.set_nics(1, 1)
+            assert lab.wire
+            hardware = Hardware(taps=(lab.wire.make_tap(),))
+            samples = measure(lab, hardware, arguments.rounds)
+        finally:
+            lab.close()
+    return 0 if report_all(arguments.output, samples) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (Failure, OSError) as failure_of_the_run:
+        print(f"bench_net.py: {failure_of_the_run}", file=sys.stderr)
+        sys.exit(1)
