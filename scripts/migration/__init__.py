@@ -21,6 +21,7 @@ cpus         four processors with a queue each
 crossing     two guests at the same time
 firmware     a machine whose BIOS polls the disk
 net          guests with a NIC
+pxe          a machine whose firmware boots from a NIC
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

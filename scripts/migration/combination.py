@@ -97,6 +97,8 @@ class Hardware:
     behind_ports: bool = False
     # QEMU's default BIOS boots from the first VF
     boots_vf: bool = False
+    # The option ROM of each VF, by which a BIOS boots from a NIC
+    rom: str = ""
     # The host's ends of NICs that are QEMU's own, with vhost
     taps: tuple[str, ...] = ()
 

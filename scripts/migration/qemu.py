@@ -211,6 +211,8 @@ class Qemu:
                  "migration-events=on", *self._combination.wiring.properties()]
         if self._combination.hardware.boots_vf:
             found.append(f"bootindex={number}")
+        if self._combination.hardware.rom:
+            found.append(f"romfile={self._combination.hardware.rom}")
         return ",".join(found)
 
     def plug(self, vf: Vf, number: int, port: int) -> None:

@@ -22,6 +22,7 @@ from .late import reinit
 from .net import net_across, net_and_nvme, net_flood, net_killed, net_queues4, net_vf
 from .place import snapshot_in_place
 from .plugging import fresh_identity, hotplug
+from .pxe import net_pxe
 from .resets import resets
 from .result import Result
 from .step import PRECOPY, Step, migrate, one_vf_tour
@@ -178,6 +179,7 @@ BY_NAME: dict[str, Scenario] = {
     "firmware": firmware,
     "net-flood": net_flood,
     "net-killed": net_killed,
+    "net-pxe": net_pxe,
     **{f"net-{wiring.name}": net_across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "downtime": downtime,
 }
