@@ -38,6 +38,7 @@
 #include "../model/blob.h"
 #include "../model/running.h"
 #include "../model/worker.h"
+#include "format.h"
 
 #define VFMIG_MAX_QUEUES	32
 #define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
@@ -69,7 +70,6 @@ struct vfmig_nvme_config {
 
 /* The controller's capabilities */
 #define VFMIG_NVME_VERSION	NVME_VS(1, 4, 0)
-#define VFMIG_NVME_QUEUES	(VFMIG_MAX_QUEUES + 1)	/* with the admin queues */
 #define VFMIG_NVME_VECTORS	33
 #define VFMIG_NVME_MIN_SHIFT	12			/* memory page sizes */
 #define VFMIG_NVME_MAX_SHIFT	16
@@ -79,7 +79,6 @@ struct vfmig_nvme_config {
 #define VFMIG_NVME_MAX_PRPS	(VFMIG_NVME_MAX_TRANSFER / 4096 + 1)
 #define VFMIG_NVME_MAX_AERS	4
 #define VFMIG_NVME_MAX_ABORTS	4
-#define VFMIG_NVME_ERRORS	16			/* entries of the error log */
 #define VFMIG_NVME_NSID		1
 #define VFMIG_NVME_FIRMWARE	"1.0     "
 #define VFMIG_NVME_BUF		4096U			/* of identify data, log pages */
@@ -144,14 +143,6 @@ struct vfmig_nvme_cq {
 	u16 vector;
 	bool irq;
 	bool phase;
-};
-
-/* The stage of a request */
-enum vfmig_nvme_stage {
-	VFMIG_NVME_FREE,	/* no command */
-	VFMIG_NVME_WAITING,	/* executes when it is due */
-	VFMIG_NVME_EVENT,	/* an Asynchronous Event Request */
-	VFMIG_NVME_DONE,	/* its completion is to be posted */
 };
 
 /**
@@ -237,9 +228,6 @@ struct vfmig_nvme_ident {
 
 #define VFMIG_NVME_MAX_CNTLID	0xffef	/* higher IDs are reserved */
 
-/* Number of features with one dword, indexed by Feature Identifier */
-#define VFMIG_NVME_FEATURES	(NVME_FEAT_ASYNC_EVENT + 1)
-
 /**
  * struct vfmig_nvme_features - values of the features
  * @dword: by Feature Identifier; the temperature threshold is the over one
@@ -271,9 +259,6 @@ struct vfmig_nvme_health {
 	u64 power_on_s;
 	u64 since;
 };
-
-/* Types of asynchronous events up to NVME_AER_CSS, of which 3 to 5 are reserved */
-#define VFMIG_NVME_EVENT_TYPES	7
 
 /* Asynchronous Event Information for NVME_AER_ERROR (two), NVME_AER_SMART, NVME_AER_CSS */
 #define VFMIG_NVME_DOORBELL_REGISTER	0

@@ -15,7 +15,6 @@
 #include "virtio.h"
 
 #define VFMIG_NET_MAX_PAIRS	VFMIG_PORT_MAX_QUEUES
-#define VFMIG_NET_MACS		64U	/* of each kind in the guest's filter */
 #define VFMIG_NET_BATCH		64U	/* frames of a direction in a batch */
 #define VFMIG_NET_CTRL_MAX	64U	/* control commands in a batch */
 #define VFMIG_NET_MIN_MTU	68

@@ -12,35 +12,8 @@
 
 #define VFMIG_NET_MODEL_NAME	"virtio-net"
 
-struct vfmig_net_state_macs {
-	__u8 count;
-	__u8 overflow;		/* 0 or 1 */
-	__u8 mac[VFMIG_NET_MACS][ETH_ALEN];
-} __packed;
-
-struct vfmig_net_state {
-	__u8 mac[ETH_ALEN];
-	__u8 ident_mac[ETH_ALEN];
-	__le16 pairs;
-	__le16 cur_pairs;
-	__le16 mtu;
-	__u8 announce;		/* 0 or 1 */
-	__u8 link_up;		/* 0 or 1 */
-	__le64 offloads;
-	__u8 modes;
-	__u8 chosen;		/* 0 or 1 */
-	__u8 reserved[6];
-	__u8 vlans[VLAN_N_VID / 8];
-	struct vfmig_net_state_macs uni;
-	struct vfmig_net_state_macs multi;
-	__le64 rx_frames;
-	__le64 tx_frames;
-	__le64 rx_filtered;
-	__le64 tx_malformed;
-	__le64 commands;
-} __packed;
-
 static_assert(sizeof(struct vfmig_net_state) == VFMIG_NET_STATE_SIZE);
+static_assert(sizeof_field(struct vfmig_net_state, vlans) == VLAN_N_VID / 8);
 
 void vfmig_net_identity(struct vfmig_virtio *dev, struct vfmig_vf_identity *id)
 {

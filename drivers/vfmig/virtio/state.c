@@ -12,50 +12,6 @@
 #include "state.h"
 #include "virtio.h"
 
-#define VQ_AVAIL_WRAP	BIT(0)
-#define VQ_USED_WRAP	BIT(1)
-#define VQ_TAKEN	BIT(2)	/* the device has seen that the queue is enabled */
-#define VQ_NOTIFIED	BIT(3)
-#define VQ_FLAGS	(VQ_AVAIL_WRAP | VQ_USED_WRAP | VQ_TAKEN | VQ_NOTIFIED)
-
-struct vfmig_virtio_state_vq {
-	__le64 desc;
-	__le64 driver;
-	__le64 device;
-	__le16 size;
-	__le16 vector;
-	__u8 state;		/* VFMIG_VQ_STATES */
-	__u8 flags;		/* VQ_FLAGS */
-	__le16 avail;		/* 0 if not taken, as the next and the wrap counters */
-	__le16 used;
-	__u8 reserved[6];
-} __packed;
-
-#define STATE_RESETTING	BIT(0)
-#define STATE_BROKEN	BIT(1)
-#define STATE_FLAGS	(STATE_RESETTING | STATE_BROKEN)
-
-struct vfmig_virtio_state {
-	__le64 driver_features;
-	__le64 negotiated;	/* 0 unless status_seen has DRIVER_OK */
-	__le32 device_feature_select;
-	__le32 driver_feature_select;
-	__le16 config_vector;
-	__le16 queue_select;
-	__le16 nr_vqs;
-	__u8 status;
-	__u8 status_seen;	/* as the device last saw it */
-	__u8 isr;
-	__u8 generation;
-	__u8 flags;		/* STATE_FLAGS */
-	__u8 reserved[5];
-	__le64 resets;
-	__le64 broken;
-	__le64 notifications;
-	struct vfmig_virtio_cap_state cap;
-	struct vfmig_virtio_state_vq vq[VFMIG_VIRTIO_VQS];
-} __packed;
-
 size_t vfmig_virtio_state_size(const struct vfmig_virtio *dev)
 {
 	return sizeof(struct vfmig_virtio_state) + dev->type->state_size;

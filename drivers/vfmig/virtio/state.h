@@ -7,21 +7,6 @@
 
 struct vfmig_virtio;
 
-/**
- * struct vfmig_virtio_cap_state - what the driver wrote to the PCI configuration access
- *	capability; all values are possible
- * @offset: cap.offset
- * @length: cap.length
- * @bar: cap.bar
- * @reserved: 0
- */
-struct vfmig_virtio_cap_state {
-	__le32 offset;
-	__le32 length;
-	__u8 bar;
-	__u8 reserved[7];
-} __packed;
-
 size_t vfmig_virtio_state_size(const struct vfmig_virtio *dev);
 void vfmig_virtio_state_save(struct vfmig_virtio *dev, void *buf);
 const char *vfmig_virtio_state_check(struct vfmig_virtio *dev, const void *buf, size_t size);

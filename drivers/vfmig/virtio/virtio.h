@@ -34,12 +34,12 @@
 #include "../model/running.h"
 #include "../model/worker.h"
 #include "../sim.h"
+#include "format.h"
 #include "ring.h"
 
 struct vfmig_virtio_cap_state;
 
 #define VFMIG_VIRTIO_VENDOR		0x1af4
-#define VFMIG_VIRTIO_VQS		33U	/* 16 pairs and a control queue */
 #define VFMIG_VIRTIO_VECTORS		34U	/* one more, for configuration changes */
 #define VFMIG_VIRTIO_CONFIG_MAX		64U	/* bytes of device-specific configuration */
 

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The state of a controller as bytes: the payloads of the STATE records in a stream of the
+ * model "nvme", version 3.  All integers are little-endian.  For state.c, and for tools that
+ * read a stream, so this needs nothing else of the kernel but BIT() and __packed.
+ */
+#ifndef _VFMIG_NVME_FORMAT_H
+#define _VFMIG_NVME_FORMAT_H
+
+#include <linux/types.h>
+
+#define VFMIG_NVME_QUEUES	33	/* pairs, the admin queues included */
+#define VFMIG_NVME_ERRORS	16	/* entries of the error log */
+/* Number of features with one dword, indexed by Feature Identifier */
+#define VFMIG_NVME_FEATURES	12
+/* Types of asynchronous events up to NVME_AER_CSS, of which 3 to 5 are reserved */
+#define VFMIG_NVME_EVENT_TYPES	7
+
+/* The stage of a request */
+enum vfmig_nvme_stage {
+	VFMIG_NVME_FREE,	/* no command */
+	VFMIG_NVME_WAITING,	/* executes when it is due */
+	VFMIG_NVME_EVENT,	/* an Asynchronous Event Request */
+	VFMIG_NVME_DONE,	/* its completion is to be posted */
+};
+
+struct vfmig_nvme_state_sq {
+	__le64 base;
+	__le32 size;		/* 0: does not exist, and all is 0 */
+	__le16 head;
+	__le16 tail;
+	__le16 cqid;
+	__le16 reserved;
+} __packed;
+
+#define VFMIG_NVME_STATE_CQ_IRQ		BIT(0)
+#define VFMIG_NVME_STATE_CQ_PHASE	BIT(1)
+
+struct vfmig_nvme_state_cq {
+	__le64 base;
+	__le32 size;		/* 0: does not exist, and all is 0 */
+	__le16 head;
+	__le16 tail;
+	__le16 vector;
+	__le16 flags;
+} __packed;
+
+struct vfmig_nvme_state_req {
+	__u8 stage;		/* enum vfmig_nvme_stage, not FREE */
+	__u8 reserved;
+	__le16 sqid;
+	__le16 cqid;
+	__le16 sq_head;
+	__le16 status;
+	__le16 reserved2;
+	__le32 result;
+	__le64 remaining_ns;	/* of a waiting one, until it executes */
+	__u8 cmd[64];
+} __packed;
+
+struct vfmig_nvme_state {
+	/* registers: as the guest sees them, and CC as the controller last saw it */
+	__le32 flags;		/* VFMIG_NVME_LATCH_FLAGS */
+	__le32 intm;
+	__le32 cc;
+	__le32 cc_seen;
+	__le32 csts;
+	__le32 aqa;
+	__le64 asq;
+	__le64 acq;
+	__u8 rung[16];		/* doorbells not looked at, a bit each */
+	__le16 doorbell[2 * VFMIG_NVME_QUEUES];	/* 0 if not rung */
+
+	/* identity */
+	__le64 media_size;	/* bytes, as in the last identity record */
+	__u8 serial[20];
+	__u8 nguid[16];
+	__u8 eui64[8];
+	__u8 subsys[16];
+	__le16 queues;
+	__le16 cntlid;		/* not 0 */
+
+	/* features */
+	__le32 feature[VFMIG_NVME_FEATURES];
+	__le16 temp_under;
+	__le16 reserved2;
+	__le64 vector_cd;
+
+	/* SMART log */
+	__le64 read_units;
+	__le64 written_units;
+	__le64 reads;
+	__le64 writes;
+	__le64 media_errors;
+	__le64 power_on_s;
+
+	/* Sanitize Status log */
+	__le32 sanitize_cdw10;
+	__le16 sanitize_status;
+	__le16 sanitize_written;	/* 0 or 1 */
+
+	/* events and error log */
+	__u8 events_pending[VFMIG_NVME_EVENT_TYPES];
+	__u8 events_masked;
+	__u8 ns_changed;	/* 0 or 1 */
+	__le32 nr_reqs;
+	__le64 error_count;
+	__u8 errors[VFMIG_NVME_ERRORS][64];	/* error n at n modulo the size */
+
+	/* queues and commands */
+	struct vfmig_nvme_state_sq sq[VFMIG_NVME_QUEUES];
+	struct vfmig_nvme_state_cq cq[VFMIG_NVME_QUEUES];
+	struct vfmig_nvme_state_req req[];
+} __packed;
+
+#endif /* _VFMIG_NVME_FORMAT_H */
