@@ -11,6 +11,7 @@
 #include <linux/vfio_pci_core.h>
 #include <linux/vfmig.h>
 
+struct dentry;
 struct vfmig_save;
 struct vfmig_load;
 
@@ -29,6 +30,7 @@ struct vfmig_load;
  * @gone: the device behind the VF is gone.  Written under @state_mutex, never cleared; read
  *	without it by BAR accesses.
  * @log_lost: the device has lost writes of its log since the log was started
+ * @dir: directory in debugfs; constant while bound
  * @state_mutex: protects @open, @state, @save and @load; held during every arc.
  *	Never held while user memory is accessed.  Released only by
  *	vfmig_state_unlock().
@@ -52,6 +54,7 @@ struct vfmig_device {
 	bool own_reset;
 	bool gone;
 	bool log_lost;
+	struct dentry *dir;
 
 	struct mutex state_mutex;	/* open, state, save, load */
 	bool open;
@@ -74,6 +77,27 @@ static inline struct vfmig_device *vfmig_device_of(struct vfio_device *vdev)
 	return container_of(vdev, struct vfmig_device, core.vdev);
 }
 
+/* What a data fd is for */
+enum vfmig_session {
+	VFMIG_SESSION_NONE,
+	VFMIG_SESSION_SAVE,
+	VFMIG_SESSION_LOAD,
+};
+
+/**
+ * struct vfmig_progress - where the migration of a VF stands
+ * @state: migration state
+ * @session: what the data fd is for, if there is one
+ * @done: bytes of the stream that were read; or written, in complete records
+ * @left: bytes left to read; 0 in another session
+ */
+struct vfmig_progress {
+	enum vfio_device_mig_state state;
+	enum vfmig_session session;
+	u64 done;
+	u64 left;
+};
+
 /* region.c */
 ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos);
 ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, size_t count,
@@ -87,9 +111,16 @@ void vfmig_migration_close(struct vfmig_device *vfdev);
 void vfmig_migration_reset_prepare(struct vfmig_device *vfdev);
 void vfmig_migration_reset_done(struct vfmig_device *vfdev);
 void vfmig_migration_lost(struct vfmig_device *vfdev);
+int vfmig_migration_progress(struct vfmig_device *vfdev, struct vfmig_progress *progress);
 
 /* log.c */
 void vfmig_log_init(struct vfmig_device *vfdev);
 void vfmig_log_lost(struct vfmig_device *vfdev);
+
+/* debugfs.c */
+void vfmig_debugfs_init(void);
+void vfmig_debugfs_exit(void);
+void vfmig_debugfs_add(struct vfmig_device *vfdev);
+void vfmig_debugfs_remove(struct vfmig_device *vfdev);
 
 #endif /* _VFMIG_DEVICE_H */

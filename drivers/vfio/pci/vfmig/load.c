@@ -76,7 +76,7 @@ enum vfmig_load_part {
  * @version_minor: of the format, from the last identity record
  * @model_version: version of the state, from the last identity record
  * @memory_size: of the source, from the last identity record
- * @bytes: bytes of the stream before the record under way
+ * @bytes: bytes of the stream before the record under way.  Also read without the lock.
  * @records: records before it
  * @due: what came is to be given to the device, which had no room for it
  * @lock: protects @vfdev and @stage.  Nests in the state_mutex and in @write_lock;
@@ -262,7 +262,7 @@ static int vfmig_record_done(struct vfmig_load *load)
 {
 	kvfree(load->buf);
 	load->buf = NULL;
-	load->bytes += sizeof(load->rec) + vfmig_rec_length(load);
+	WRITE_ONCE(load->bytes, load->bytes + sizeof(load->rec) + vfmig_rec_length(load));
 	load->records++;
 	vfmig_expect(load, VFMIG_PART_HEADER, sizeof(load->rec));
 	return 0;
@@ -778,6 +778,12 @@ struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev)
 struct file *vfmig_load_file(struct vfmig_load *load)
 {
 	return load->filp;
+}
+
+/* Bytes of the records that came.  A writer that waits for the user holds none up. */
+u64 vfmig_load_done(const struct vfmig_load *load)
+{
+	return READ_ONCE(load->bytes);
 }
 
 /* Was a closing record accepted? */

@@ -13,6 +13,7 @@ struct vfmig_load;
 
 struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev);
 struct file *vfmig_load_file(struct vfmig_load *load);
+u64 vfmig_load_done(const struct vfmig_load *load);
 bool vfmig_load_complete(struct vfmig_load *load);
 void vfmig_load_end(struct vfmig_load *load);
 void vfmig_load_wake(struct vfmig_load *load);

@@ -163,15 +163,19 @@ static int vfmig_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return PTR_ERR(vfdev);
 	dev_set_drvdata(&pdev->dev, &vfdev->core);
 	ret = vfio_pci_core_register_device(&vfdev->core);
-	if (ret)
+	if (ret) {
 		vfio_put_device(&vfdev->core.vdev);
-	return ret;
+		return ret;
+	}
+	vfmig_debugfs_add(vfdev);
+	return 0;
 }
 
 static void vfmig_remove(struct pci_dev *pdev)
 {
 	struct vfmig_device *vfdev = vfmig_drvdata(pdev);
 
+	vfmig_debugfs_remove(vfdev);
 	vfio_pci_core_unregister_device(&vfdev->core);
 	vfio_put_device(&vfdev->core.vdev);
 }
@@ -207,7 +211,25 @@ static struct pci_driver vfmig_pci_driver = {
 	.err_handler = &vfmig_err_handlers,
 	.driver_managed_dma = true,
 };
-module_pci_driver(vfmig_pci_driver);
+
+static int __init vfmig_vfio_pci_init(void)
+{
+	int ret;
+
+	vfmig_debugfs_init();
+	ret = pci_register_driver(&vfmig_pci_driver);
+	if (ret)
+		vfmig_debugfs_exit();
+	return ret;
+}
+module_init(vfmig_vfio_pci_init);
+
+static void __exit vfmig_vfio_pci_exit(void)
+{
+	pci_unregister_driver(&vfmig_pci_driver);
+	vfmig_debugfs_exit();
+}
+module_exit(vfmig_vfio_pci_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("VFIO variant driver that live-migrates vfmig VFs");

@@ -452,6 +452,30 @@ static int vfmig_get_data_size(struct vfio_device *vdev, unsigned long *stop_cop
 	return ret;
 }
 
+static int vfmig_session_progress(struct vfmig_device *vfdev, struct vfmig_progress *progress)
+{
+	if (vfdev->load) {
+		progress->session = VFMIG_SESSION_LOAD;
+		progress->done = vfmig_load_done(vfdev->load);
+	}
+	if (!vfdev->save)
+		return 0;
+	progress->session = VFMIG_SESSION_SAVE;
+	return vfmig_save_progress(vfdev->save, &progress->done, &progress->left);
+}
+
+int vfmig_migration_progress(struct vfmig_device *vfdev, struct vfmig_progress *progress)
+{
+	int ret;
+
+	*progress = (struct vfmig_progress) {};
+	vfmig_state_lock(vfdev);
+	ret = vfmig_session_progress(vfdev, progress);
+	/* A session can end as the lock is dropped, and the state is then what it led to */
+	progress->state = vfmig_state_unlock(vfdev);
+	return ret;
+}
+
 static const struct vfio_migration_ops vfmig_migration_ops = {
 	.migration_set_state = vfmig_set_state,
 	.migration_get_state = vfmig_get_state,

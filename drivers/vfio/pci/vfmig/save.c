@@ -711,16 +711,25 @@ static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return done ? done : ret;
 }
 
-/* Bytes that a reader would still get if the VF were stopped now */
-int vfmig_save_unread(struct vfmig_save *save, u64 *bytes)
+/* Bytes that a reader has got, and would still get if the VF were stopped now */
+int vfmig_save_progress(struct vfmig_save *save, u64 *done, u64 *left)
 {
 	struct vfmig_unread unread;
 	int ret;
 
 	guard(mutex)(&save->lock);
 	ret = vfmig_count_unread(save, &unread);
-	*bytes = unread.initial + unread.reinit + unread.dirty + unread.trailer;
+	*done = save->bytes - vfmig_record_unread(save);
+	*left = unread.initial + unread.reinit + unread.dirty + unread.trailer;
 	return ret;
+}
+
+/* The latter alone */
+int vfmig_save_unread(struct vfmig_save *save, u64 *bytes)
+{
+	u64 done;
+
+	return vfmig_save_progress(save, &done, bytes);
 }
 
 /* The same for a VF that no save is on for */
