@@ -52,6 +52,7 @@ depmod = PATH=$$PATH:/usr/sbin:/sbin; \
 
 clean: clean-modules
 	+@$(MAKE) -s -C $(TESTS) clean
+	+@$(MAKE) -s -C tools/vfmig clean
 
 # Not kbuild's own: that would look for objects in build/ too, where a whole
 # kernel may be
@@ -77,6 +78,13 @@ clean-stale: kdir
 	[ "$$for_kernel" = "$$(cat build/modules-kdir 2>/dev/null)" ] || { \
 		$(MAKE) -s clean-modules && echo "$$for_kernel" >build/modules-kdir; }
 
+# vfmigctl, which needs no kernel
+tools:
+	+$(MAKE) -C tools/vfmig all
+
+tools_install:
+	+$(MAKE) -C tools/vfmig install
+
 setup run check bench deb:
 	+@scripts/$@ $(ARGS)
 
@@ -94,6 +102,10 @@ help:
 	@echo '  clean            remove what was built'
 	@echo '  distclean        also remove build/: logs, results, what setup unpacked;'
 	@echo '                   the cache (see scripts/kernel) stays'
+	@echo ''
+	@echo 'The program vfmigctl (needs json-c and ncurses):'
+	@echo '  tools            build it'
+	@echo '  tools_install    install it, in PREFIX=/usr/local'
 	@echo ''
 	@echo 'The whole (each installs through apt what is missing):'
 	@echo '  run              migrate a guest under I/O in the test VM'
@@ -114,4 +126,4 @@ help:
 	@echo '  ARGS="..."       options for run, check and bench (see scripts/run --help)'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
-	setup run check bench deb htmldocs help
+	tools tools_install setup run check bench deb htmldocs help
