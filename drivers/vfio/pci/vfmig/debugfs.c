@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The files of a VF in debugfs: where its migration stands.  VFIO has a file with the state,
- * but only on kernels with CONFIG_VFIO_DEBUGFS, which distributions leave out.
+ * The directory of a VF in debugfs, and the file that says where its migration stands.  VFIO
+ * has a directory and a file with the state, but only on kernels with CONFIG_VFIO_DEBUGFS, which
+ * distributions leave out.
  */
 #include <linux/array_size.h>
 #include <linux/debugfs.h>
@@ -10,6 +11,7 @@
 #include <linux/seq_file.h>
 
 #include "device.h"
+#include "fault.h"
 
 static struct dentry *vfmig_debugfs_root;
 
@@ -55,9 +57,10 @@ void vfmig_debugfs_add(struct vfmig_device *vfdev)
 {
 	vfdev->dir = debugfs_create_dir(pci_name(vfdev->core.pdev), vfmig_debugfs_root);
 	debugfs_create_file("migration", 0400, vfdev->dir, vfdev, &migration_fops);
+	vfmig_fault_fs_add(vfdev->faults, vfdev->dir);
 }
 
-/* When this returns, no reader is under way */
+/* When this returns, no reader or writer is under way */
 void vfmig_debugfs_remove(struct vfmig_device *vfdev)
 {
 	debugfs_remove(vfdev->dir);

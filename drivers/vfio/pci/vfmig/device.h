@@ -12,8 +12,9 @@
 #include <linux/vfmig.h>
 
 struct dentry;
-struct vfmig_save;
+struct vfmig_faults;
 struct vfmig_load;
+struct vfmig_save;
 
 /* What happened to the VF, in &vfmig_device.deferred */
 #define VFMIG_WAS_RESET		BIT(0)	/* it runs, in its power-on state */
@@ -31,9 +32,12 @@ struct vfmig_load;
  *	without it by BAR accesses.
  * @log_lost: the device has lost writes of its log since the log was started
  * @dir: directory in debugfs; constant while bound
- * @state_mutex: protects @open, @state, @save and @load; held during every arc.
+ * @faults: what is to go wrong on purpose; constant
+ * @state_mutex: protects @upsets, @open, @state, @save and @load; held during every arc.
  *	Never held while user memory is accessed.  Released only by
  *	vfmig_state_unlock().
+ * @upsets: how often the VF was reset or lost.  Written under @state_mutex, read without it
+ *	by a thread whose arc is delayed.
  * @open: a user has the device open, and the PF driver calls vfmig_client
  * @state: current migration state
  * @save: the data fd of PRE_COPY and STOP_COPY, with a reference of the driver, or
@@ -55,8 +59,10 @@ struct vfmig_device {
 	bool gone;
 	bool log_lost;
 	struct dentry *dir;
+	struct vfmig_faults *faults;
 
-	struct mutex state_mutex;	/* open, state, save, load */
+	struct mutex state_mutex;	/* upsets, open, state, save, load */
+	unsigned int upsets;
 	bool open;
 	enum vfio_device_mig_state state;
 	struct vfmig_save *save;
@@ -97,6 +103,9 @@ struct vfmig_progress {
 	u64 done;
 	u64 left;
 };
+
+/* main.c */
+int vfmig_device_reset(struct vfmig_device *vfdev);
 
 /* region.c */
 ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos);

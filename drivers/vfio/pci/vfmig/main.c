@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "device.h"
+#include "fault.h"
 
 static struct vfmig_device *vfmig_drvdata(struct pci_dev *pdev)
 {
@@ -29,9 +30,14 @@ static int vfmig_init_dev(struct vfio_device *vdev)
 	ret = vfmig_find_vf(to_pci_dev(vdev->dev), &vfdev->ops, &vfdev->vf);
 	if (ret)
 		return ret;
+	vfdev->faults = vfmig_faults_create(dev_name(vdev->dev));
+	if (!vfdev->faults)
+		return -ENOMEM;
 	ret = vfio_pci_core_init_dev(vdev);
-	if (ret)
+	if (ret) {
+		vfmig_faults_put(vfdev->faults);
 		return ret;
+	}
 	vfmig_migration_init(vfdev);
 	vfmig_log_init(vfdev);
 	return 0;
@@ -39,7 +45,10 @@ static int vfmig_init_dev(struct vfio_device *vdev)
 
 static void vfmig_release_dev(struct vfio_device *vdev)
 {
-	mutex_destroy(&vfmig_device_of(vdev)->state_mutex);
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	mutex_destroy(&vfdev->state_mutex);
+	vfmig_faults_put(vfdev->faults);
 	vfio_pci_core_release_dev(vdev);
 }
 
@@ -132,6 +141,12 @@ static long vfmig_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned lon
 	return vfio_pci_core_ioctl(vdev, cmd, arg);
 }
 
+/* What a user can do at any time, done on the user's behalf.  The caller holds no lock. */
+int vfmig_device_reset(struct vfmig_device *vfdev)
+{
+	return vfmig_ioctl(&vfdev->core.vdev, VFIO_DEVICE_RESET, 0);
+}
+
 static const struct vfio_device_ops vfmig_device_ops = {
 	.name = "vfmig-vfio-pci",
 	.init = vfmig_init_dev,
@@ -175,7 +190,9 @@ static void vfmig_remove(struct pci_dev *pdev)
 {
 	struct vfmig_device *vfdev = vfmig_drvdata(pdev);
 
+	/* First, as the next waits for the user, who may be waiting for a fault */
 	vfmig_debugfs_remove(vfdev);
+	vfmig_faults_clear(vfdev->faults);
 	vfio_pci_core_unregister_device(&vfdev->core);
 	vfio_put_device(&vfdev->core.vdev);
 }

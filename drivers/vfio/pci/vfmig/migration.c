@@ -16,6 +16,7 @@
 #include <linux/vfio.h>
 
 #include "device.h"
+#include "fault.h"
 #include "load.h"
 #include "save.h"
 
@@ -254,6 +255,10 @@ static void vfmig_reset_locked(struct vfmig_device *vfdev)
 /* @what happened to the VF.  state_mutex is held. */
 static void vfmig_handle(struct vfmig_device *vfdev, unsigned int what)
 {
+	if (what) {
+		WRITE_ONCE(vfdev->upsets, vfdev->upsets + 1);
+		wake_up_all(&vfdev->faults->wait);
+	}
 	if (what & VFMIG_IS_GONE)
 		WRITE_ONCE(vfdev->gone, true);
 	if (!vfdev->open)
@@ -369,6 +374,40 @@ static int vfmig_next_state(struct vfmig_device *vfdev, enum vfio_device_mig_sta
 	return vfio_mig_get_next_state(&vfdev->core.vdev, vfdev->state, target, next);
 }
 
+/*
+ * Holds the arc up, without state_mutex, so that a reset and others who want the state need not
+ * wait.  The arc goes on if none of them has done anything.
+ */
+static int vfmig_hold_up_arc(struct vfmig_device *vfdev, const struct vfmig_fault_arc *arc)
+{
+	enum vfio_device_mig_state from = vfdev->state;
+	unsigned int upsets = vfdev->upsets;
+	int ret;
+
+	vfmig_state_unlock(vfdev);
+	ret = vfmig_fault_delay(vfdev->faults, arc, &vfdev->upsets, upsets);
+	if (!ret && arc->reset)
+		ret = vfmig_device_reset(vfdev);
+	vfmig_state_lock(vfdev);
+	if (vfdev->gone)
+		return -ENODEV;
+	if (vfdev->upsets != upsets || vfdev->state != from)
+		return -ECANCELED;
+	return ret;
+}
+
+/* What is to go wrong with the arc on purpose */
+static int vfmig_spoil_arc(struct vfmig_device *vfdev, enum vfio_device_mig_state next)
+{
+	struct vfmig_fault_arc arc;
+	int ret = 0;
+
+	vfmig_fault_meet_arc(vfdev->faults, vfdev->state, next, &arc);
+	if (arc.delay || arc.reset)
+		ret = vfmig_hold_up_arc(vfdev, &arc);
+	return ret ?: arc.ret;
+}
+
 /* One arc towards @target; on error the state is as before, or ERROR */
 static struct file *vfmig_step(struct vfmig_device *vfdev, enum vfio_device_mig_state target)
 {
@@ -379,7 +418,9 @@ static struct file *vfmig_step(struct vfmig_device *vfdev, enum vfio_device_mig_
 	ret = vfmig_next_state(vfdev, target, &next);
 	if (ret)
 		return ERR_PTR(ret);
-	file = vfmig_take_arc(vfdev, next);
+	if (vfmig_fault_armed(vfdev->faults, VFMIG_FAULT_ARC))
+		ret = vfmig_spoil_arc(vfdev, next);
+	file = ret ? ERR_PTR(ret) : vfmig_take_arc(vfdev, next);
 	trace_vfmig_arc(&vfdev->core.pdev->dev, vfdev->state, next, PTR_ERR_OR_ZERO(file));
 	if (!IS_ERR(file))
 		vfdev->state = next;
@@ -398,6 +439,9 @@ static struct file *vfmig_set_state(struct vfio_device *vdev, enum vfio_device_m
 	while (vfdev->state != target && !IS_ERR(file))
 		file = vfmig_step(vfdev, target);
 	state = vfmig_state_unlock(vfdev);
+	/* The reset that ended the wait of an arc did what was asked for */
+	if (PTR_ERR_OR_ZERO(file) == -ECANCELED && state == target)
+		return NULL;
 	if (IS_ERR(file) || state == target)
 		return file;
 

@@ -103,6 +103,23 @@ DEFINE_EVENT(vfmig_record, vfmig_load_record,
 	TP_ARGS(dev, type, offset, length)
 );
 
+/* Something was done on purpose, because of fault number id (fault.h) */
+TRACE_EVENT(vfmig_fault,
+	TP_PROTO(const char *dev, unsigned int id, const char *line),
+	TP_ARGS(dev, id, line),
+	TP_STRUCT__entry(
+		__string(dev, dev)
+		__field(unsigned int, id)
+		__string(line, line)
+	),
+	TP_fast_assign(
+		__assign_str(dev);
+		__entry->id = id;
+		__assign_str(line);
+	),
+	TP_printk("%s %u: %s", __get_str(dev), __entry->id, __get_str(line))
+);
+
 #endif /* _VFMIG_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Faults on command: what the rest of the driver calls where it serves a user of VFIO.
+ * Documentation/faults.rst describes them.  While no VF has a fault, each call is a branch
+ * that is patched out.
+ */
+#ifndef _VFMIG_FAULT_H
+#define _VFMIG_FAULT_H
+
+#include <linux/bits.h>
+#include <linux/jump_label.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/vfio.h>
+#include <linux/wait.h>
+
+struct dentry;
+
+/* Where a fault can be */
+enum vfmig_fault_point {
+	VFMIG_FAULT_ARC,
+	VFMIG_FAULT_POINTS
+};
+
+#define VFMIG_FAULT_LINE	128	/* bytes of a line */
+#define VFMIG_FAULT_WHY		(VFMIG_FAULT_LINE + 160)
+
+/**
+ * struct vfmig_faults - the faults of a VF
+ * @ref: the VF's reference, and one of each data fd, which can outlive the VF
+ * @armed: bit N is set if a fault is at point N.  Written under @edit and @lock, read without.
+ * @name: PCI address of the VF; constant
+ * @wait: threads whose arc is delayed; woken when the VF is reset or lost
+ * @edit: serialises those who add and clear faults, and protects @last_id, @nr and @why
+ * @last_id: number of the last fault
+ * @nr: number of faults
+ * @why: why the last line was refused
+ * @lock: protects @list and the counters of its entries; nests in every lock of the driver
+ * @list: struct vfmig_fault, in the order of their numbers
+ */
+struct vfmig_faults {
+	struct kref ref;
+	unsigned long armed;
+	char name[24];
+	wait_queue_head_t wait;
+
+	struct mutex edit;		/* last_id, nr, why; changes of list */
+	unsigned int last_id;
+	unsigned int nr;
+	char why[VFMIG_FAULT_WHY];
+
+	spinlock_t lock;		/* list */
+	struct list_head list;
+};
+
+/**
+ * struct vfmig_fault_arc - what is to happen to an arc
+ * @delay: milliseconds before it
+ * @delay_id: number of the fault with the longest delay
+ * @reset: the VF is to be reset before it
+ * @ret: 0, or the negative errno of the arc
+ */
+struct vfmig_fault_arc {
+	unsigned int delay;
+	unsigned int delay_id;
+	bool reset;
+	int ret;
+};
+
+DECLARE_STATIC_KEY_FALSE(vfmig_faults_set);
+
+/* Is there a fault at @point? */
+static inline bool vfmig_fault_armed(const struct vfmig_faults *faults,
+				     enum vfmig_fault_point point)
+{
+	return static_branch_unlikely(&vfmig_faults_set) && READ_ONCE(faults->armed) & BIT(point);
+}
+
+/* fault.c */
+struct vfmig_faults *vfmig_faults_create(const char *name);
+void vfmig_faults_put(struct vfmig_faults *faults);
+void vfmig_faults_clear(struct vfmig_faults *faults);
+
+/* fault_arc.c */
+void vfmig_fault_meet_arc(struct vfmig_faults *faults, enum vfio_device_mig_state from,
+			  enum vfio_device_mig_state to, struct vfmig_fault_arc *arc);
+int vfmig_fault_delay(struct vfmig_faults *faults, const struct vfmig_fault_arc *arc,
+		      const unsigned int *upsets, unsigned int seen);
+
+/* fault_fs.c */
+void vfmig_fault_fs_add(struct vfmig_faults *faults, struct dentry *dir);
+
+#endif /* _VFMIG_FAULT_H */

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A fault, for the files that know what one is: fault*.c.  The rest of the driver includes
+ * fault.h only.
+ */
+#ifndef _VFMIG_FAULT_LIST_H
+#define _VFMIG_FAULT_LIST_H
+
+#include <linux/prandom.h>
+#include <linux/types.h>
+
+#include "fault.h"
+
+enum vfmig_fault_action {
+	VFMIG_FAULT_NONE,
+	VFMIG_FAULT_ERRNO,
+	VFMIG_FAULT_ERROR,
+	VFMIG_FAULT_DELAY,
+	VFMIG_FAULT_RESET,
+};
+
+enum vfmig_fault_when {
+	VFMIG_FAULT_ALWAYS,
+	VFMIG_FAULT_TIMES,	/* the first @count times */
+	VFMIG_FAULT_NTH,	/* time number @count */
+	VFMIG_FAULT_PROBABLY,	/* in @count percent of all times */
+};
+
+#define VFMIG_FAULT_ANY_STATE	U32_MAX
+
+/**
+ * struct vfmig_fault - a line of a user
+ * @node: in &vfmig_faults.list
+ * @id: its number
+ * @point: where it is
+ * @action: what happens
+ * @value: of the action: a positive errno, milliseconds, bytes and so on
+ * @from: state before the arc, or VFMIG_FAULT_ANY_STATE
+ * @to: state after it, likewise
+ * @when: which times it happens
+ * @count: of @when
+ * @seed: of @random
+ * @given: the words that were given, by their index
+ * @random: for VFMIG_FAULT_PROBABLY
+ * @seen: how often it could have happened
+ * @done: how often it has happened
+ * @text: the line, with single blanks
+ *
+ * @random, @seen and @done are protected by &vfmig_faults.lock.  All else is constant
+ * once the fault is in the list.
+ */
+struct vfmig_fault {
+	struct list_head node;
+	unsigned int id;
+	enum vfmig_fault_point point;
+	enum vfmig_fault_action action;
+	u64 value;
+	u32 from;
+	u32 to;
+	enum vfmig_fault_when when;
+	u64 count;
+	u64 seed;
+	unsigned long given;
+	struct rnd_state random;
+	u64 seen;
+	u64 done;
+	char text[VFMIG_FAULT_LINE];
+};
+
+/* The fault at @point after @after in the list, or NULL.  Under &vfmig_faults.lock. */
+static inline struct vfmig_fault *vfmig_fault_after(struct vfmig_faults *faults,
+						    enum vfmig_fault_point point,
+						    struct list_head *after)
+{
+	for (struct list_head *node = after->next; node != &faults->list; node = node->next) {
+		struct vfmig_fault *fault = list_entry(node, struct vfmig_fault, node);
+
+		if (fault->point == point)
+			return fault;
+	}
+	return NULL;
+}
+
+static inline struct vfmig_fault *vfmig_first_fault(struct vfmig_faults *faults,
+						    enum vfmig_fault_point point)
+{
+	return vfmig_fault_after(faults, point, &faults->list);
+}
+
+static inline struct vfmig_fault *vfmig_next_fault(struct vfmig_faults *faults,
+						   struct vfmig_fault *fault)
+{
+	return vfmig_fault_after(faults, fault->point, &fault->node);
+}
+
+/* fault.c */
+bool vfmig_fault_happens(struct vfmig_faults *faults, struct vfmig_fault *fault);
+bool vfmig_fault_is_set(struct vfmig_faults *faults, unsigned int id);
+int vfmig_fault_write_line(struct vfmig_faults *faults, char *line);
+
+/* fault_parse.c */
+int vfmig_fault_parse(struct vfmig_fault *fault, const char *line, char *text, size_t size);
+int vfmig_fault_parse_u64(const char *text, bool bytes, u64 *value);
+
+#endif /* _VFMIG_FAULT_LIST_H */
