@@ -13,14 +13,18 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/timer.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
 
 struct dentry;
+struct vfmig_device;
 
 /* Where a fault can be */
 enum vfmig_fault_point {
 	VFMIG_FAULT_ARC,
+	VFMIG_FAULT_READ,
+	VFMIG_FAULT_WRITE,
 	VFMIG_FAULT_POINTS
 };
 
@@ -69,6 +73,58 @@ struct vfmig_fault_arc {
 	int ret;
 };
 
+/**
+ * struct vfmig_fault_fd - faults of a data fd
+ * @faults: those of its VF, with a reference; constant
+ * @vfdev: where the fd has its VF, NULL when the session is over; constant
+ * @wait: its waitqueue; constant
+ * @ready: what a thread compares that waits there for the device; constant
+ * @session: number of the session, unique; constant
+ * @writes: it is written to; constant
+ * @timer: increments @ready while the fd stalls
+ * @not_before: no data passes before this time.  Written by the only reader or writer, as all
+ *	that follows.  This and @stalled_by are read by pollers too.
+ * @stalled_by: number of the fault that says so
+ * @paced_by: number of the fault that limits the rate
+ * @paid: position up to which that has taken time
+ * @due: when data may pass because of it
+ */
+struct vfmig_fault_fd {
+	struct vfmig_faults *faults;
+	struct vfmig_device **vfdev;
+	wait_queue_head_t *wait;
+	atomic_t *ready;
+	u64 session;
+	bool writes;
+	struct timer_list timer;
+
+	u64 not_before;
+	unsigned int stalled_by;
+	unsigned int paced_by;
+	u64 paid;
+	u64 due;
+};
+
+/**
+ * struct vfmig_fault_io - a read() or write() that begins
+ * @pos: position in the stream
+ * @reach: how many bytes from there on can meet a fault: 1 for a read, all for a write
+ * @record: number of the record that begins at @pos, or 0
+ * @last: that is END
+ * @most: set to the greatest number of bytes that the call may move
+ * @refuse: set if the stream is to be refused
+ * @ret: set to what vfmig_fault_meet_call() returns
+ */
+struct vfmig_fault_io {
+	u64 pos;
+	u64 reach;
+	u64 record;
+	bool last;
+	u64 most;
+	bool refuse;
+	int ret;
+};
+
 DECLARE_STATIC_KEY_FALSE(vfmig_faults_set);
 
 /* Is there a fault at @point? */
@@ -88,6 +144,16 @@ void vfmig_fault_meet_arc(struct vfmig_faults *faults, enum vfio_device_mig_stat
 			  enum vfio_device_mig_state to, struct vfmig_fault_arc *arc);
 int vfmig_fault_delay(struct vfmig_faults *faults, const struct vfmig_fault_arc *arc,
 		      const unsigned int *upsets, unsigned int seen);
+
+/* fault_fd.c */
+void vfmig_fault_fd_init(struct vfmig_fault_fd *fd, struct vfmig_faults *faults,
+			 struct vfmig_device **vfdev, wait_queue_head_t *wait, atomic_t *ready);
+void vfmig_fault_fd_exit(struct vfmig_fault_fd *fd);
+bool vfmig_fault_fd_stalls(struct vfmig_fault_fd *fd);
+int vfmig_fault_meet_call(struct vfmig_fault_fd *fd, struct vfmig_fault_io *io, bool nonblock);
+int vfmig_fault_meet_record(struct vfmig_fault_fd *fd, u64 record, bool last);
+bool vfmig_fault_is_next(struct vfmig_fault_fd *fd, u64 records);
+size_t vfmig_fault_flips(struct vfmig_fault_fd *fd, u64 pos, size_t len, u8 *mask);
 
 /* fault_fs.c */
 void vfmig_fault_fs_add(struct vfmig_faults *faults, struct dentry *dir);

@@ -17,6 +17,19 @@ enum vfmig_fault_action {
 	VFMIG_FAULT_ERROR,
 	VFMIG_FAULT_DELAY,
 	VFMIG_FAULT_RESET,
+	VFMIG_FAULT_RATE,
+	VFMIG_FAULT_STALL,
+	VFMIG_FAULT_END,
+	VFMIG_FAULT_SHORT,
+	VFMIG_FAULT_FLIP,
+	VFMIG_FAULT_REFUSE,
+};
+
+enum vfmig_fault_place {
+	VFMIG_FAULT_NOWHERE,
+	VFMIG_FAULT_AT,		/* byte @at */
+	VFMIG_FAULT_RECORD,	/* record number @at */
+	VFMIG_FAULT_LAST,	/* the closing record */
 };
 
 enum vfmig_fault_when {
@@ -37,16 +50,20 @@ enum vfmig_fault_when {
  * @value: of the action: a positive errno, milliseconds, bytes and so on
  * @from: state before the arc, or VFMIG_FAULT_ANY_STATE
  * @to: state after it, likewise
+ * @place: where in a stream
+ * @at: of @place
  * @when: which times it happens
  * @count: of @when
  * @seed: of @random
  * @given: the words that were given, by their index
  * @random: for VFMIG_FAULT_PROBABLY
+ * @met_in: the session that met this stall last
+ * @met_at: where it did
  * @seen: how often it could have happened
  * @done: how often it has happened
  * @text: the line, with single blanks
  *
- * @random, @seen and @done are protected by &vfmig_faults.lock.  All else is constant
+ * @random and all from there to @done are protected by &vfmig_faults.lock.  All else is constant
  * once the fault is in the list.
  */
 struct vfmig_fault {
@@ -57,11 +74,15 @@ struct vfmig_fault {
 	u64 value;
 	u32 from;
 	u32 to;
+	enum vfmig_fault_place place;
+	u64 at;
 	enum vfmig_fault_when when;
 	u64 count;
 	u64 seed;
 	unsigned long given;
 	struct rnd_state random;
+	u64 met_in;
+	u64 met_at;
 	u64 seen;
 	u64 done;
 	char text[VFMIG_FAULT_LINE];

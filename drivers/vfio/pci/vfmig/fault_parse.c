@@ -16,14 +16,17 @@
 enum vfmig_fault_arg {
 	VFMIG_ARG_NONE,
 	VFMIG_ARG_ERRNO,
+	VFMIG_ARG_MAY_ERRNO,	/* EINVAL if it is left out */
 	VFMIG_ARG_NUMBER,
 	VFMIG_ARG_BYTES,
 	VFMIG_ARG_PERCENT,
+	VFMIG_ARG_RECORD,	/* a number, "first" or "last" */
 };
 
 /* What a word is for */
 enum vfmig_fault_role {
 	VFMIG_ROLE_ACTION,	/* @detail is an enum vfmig_fault_action */
+	VFMIG_ROLE_PLACE,	/* @detail is an enum vfmig_fault_place */
 	VFMIG_ROLE_WHEN,	/* @detail is an enum vfmig_fault_when */
 	VFMIG_ROLE_SEED,
 };
@@ -50,6 +53,7 @@ struct vfmig_fault_word {
 
 #define AT(point)	BIT(VFMIG_FAULT_##point)
 #define ANYWHERE	(BIT(VFMIG_FAULT_POINTS) - 1)
+#define FD		(AT(READ) | AT(WRITE))
 #define MS_MAX		60000
 
 #define ACTION(_name, _points, _action, _arg, _min, _max) {		\
@@ -65,10 +69,20 @@ struct vfmig_fault_word {
 }
 
 static const struct vfmig_fault_word vfmig_fault_words[] = {
-	ACTION("errno", AT(ARC), ERRNO, ERRNO, 0, 0),
+	ACTION("errno", AT(ARC) | FD, ERRNO, ERRNO, 0, 0),
 	ACTION("error", AT(ARC), ERROR, NONE, 0, 0),
 	ACTION("delay", AT(ARC), DELAY, NUMBER, 1, MS_MAX),
 	ACTION("reset", AT(ARC), RESET, NONE, 0, 0),
+	ACTION("rate", FD, RATE, BYTES, 1, U64_MAX),
+	ACTION("stall", FD, STALL, NUMBER, 1, MS_MAX),
+	ACTION("end", AT(READ), END, NONE, 0, 0),
+	ACTION("short", FD, SHORT, BYTES, 1, U64_MAX),
+	ACTION("flip", AT(READ), FLIP, NUMBER, 0, 7),
+	ACTION("refuse", AT(WRITE), REFUSE, MAY_ERRNO, 0, 0),
+	{ .name = "at", .points = FD, .role = VFMIG_ROLE_PLACE, .detail = VFMIG_FAULT_AT,
+	  .arg = VFMIG_ARG_BYTES, .max = U64_MAX },
+	{ .name = "record", .points = FD, .role = VFMIG_ROLE_PLACE, .detail = VFMIG_FAULT_RECORD,
+	  .arg = VFMIG_ARG_RECORD, .min = 1, .max = U64_MAX },
 	WHEN("always", ALWAYS, NONE, 0, 0),
 	WHEN("once", TIMES, NONE, 0, 0),
 	WHEN("times", TIMES, NUMBER, 1, U64_MAX),
@@ -80,6 +94,8 @@ static const struct vfmig_fault_word vfmig_fault_words[] = {
 
 static const char * const vfmig_fault_points[VFMIG_FAULT_POINTS] = {
 	[VFMIG_FAULT_ARC] = "arc",
+	[VFMIG_FAULT_READ] = "read",
+	[VFMIG_FAULT_WRITE] = "write",
 };
 
 #define ERRNO(name)	{ #name, name }
@@ -178,16 +194,27 @@ static int vfmig_parse_errno(const char *text, u64 *value)
 	return -EINVAL;
 }
 
+/* No stream has so many records */
+#define LAST_RECORD	U64_MAX
+
 /* Takes a value to pieces that stands behind the "=" of a word.  @text is changed. */
 static int vfmig_parse_arg(const struct vfmig_fault_word *word, char *text, u64 *value,
 			   const struct vfmig_fault_why *why)
 {
 	size_t len = strlen(text);
 
-	if (word->arg == VFMIG_ARG_ERRNO)
+	if (word->arg == VFMIG_ARG_ERRNO || word->arg == VFMIG_ARG_MAY_ERRNO)
 		return vfmig_parse_errno(text, value) ?
 		       vfmig_fault_refuse(why, "\"%s\" of \"%s\" is not an errno", text,
 					  word->name) : 0;
+	if (word->arg == VFMIG_ARG_RECORD && !strcmp(text, "last")) {
+		*value = LAST_RECORD;
+		return 0;
+	}
+	if (word->arg == VFMIG_ARG_RECORD && !strcmp(text, "first")) {
+		*value = 1;
+		return 0;
+	}
 	if (word->arg == VFMIG_ARG_PERCENT && len > 1 && text[len - 1] == '%')
 		text[len - 1] = 0;
 	if (vfmig_fault_parse_u64(text, word->arg == VFMIG_ARG_BYTES, value))
@@ -234,6 +261,11 @@ static void vfmig_take_word(struct vfmig_fault *fault, const struct vfmig_fault_
 		fault->action = word->detail;
 		fault->value = value;
 		break;
+	case VFMIG_ROLE_PLACE:
+		fault->place = word->arg == VFMIG_ARG_RECORD && value == LAST_RECORD ?
+			       VFMIG_FAULT_LAST : word->detail;
+		fault->at = value;
+		break;
 	case VFMIG_ROLE_WHEN:
 		fault->when = word->detail;
 		fault->count = word->arg == VFMIG_ARG_NONE ? 1 : value;
@@ -261,7 +293,9 @@ static int vfmig_parse_word(struct vfmig_fault *fault, char *text,
 	ret = vfmig_check_word(fault, word, why);
 	if (ret)
 		return ret;
-	if (!arg && word->arg != VFMIG_ARG_NONE)
+	if (!arg && word->arg == VFMIG_ARG_MAY_ERRNO)
+		value = EINVAL;
+	else if (!arg && word->arg != VFMIG_ARG_NONE)
 		return vfmig_fault_refuse(why, "\"%s\" needs a value: %s=...", text, text);
 	if (arg && word->arg == VFMIG_ARG_NONE)
 		return vfmig_fault_refuse(why, "\"%s\" takes no value", text);
@@ -355,6 +389,40 @@ static bool vfmig_given(const struct vfmig_fault *fault, enum vfmig_fault_role r
 	return false;
 }
 
+/* Which words go with an action on a data fd */
+static int vfmig_check_fd_fault(const struct vfmig_fault *fault, const struct vfmig_fault_why *why)
+{
+	switch (fault->action) {
+	case VFMIG_FAULT_RATE:
+		if (vfmig_given(fault, VFMIG_ROLE_WHEN))
+			return vfmig_fault_refuse(why, "\"rate\" is always");
+		fallthrough;
+	case VFMIG_FAULT_SHORT:
+		if (fault->place != VFMIG_FAULT_NOWHERE)
+			return vfmig_fault_refuse(why, "\"%s\" goes with no place",
+						  fault->action == VFMIG_FAULT_RATE ? "rate" :
+										      "short");
+		return 0;
+	case VFMIG_FAULT_FLIP:
+		if (fault->place != VFMIG_FAULT_AT)
+			return vfmig_fault_refuse(why, "\"flip\" without \"at\"");
+		return 0;
+	case VFMIG_FAULT_REFUSE:
+		if (fault->place == VFMIG_FAULT_NOWHERE)
+			return vfmig_fault_refuse(why, "\"refuse\" without \"at\" or \"record\"");
+		if (fault->value == EAGAIN)
+			return vfmig_fault_refuse(why, "\"EAGAIN\" of \"refuse\" is no refusal");
+		return 0;
+	case VFMIG_FAULT_ERRNO:
+		if (fault->point == VFMIG_FAULT_WRITE && fault->place > VFMIG_FAULT_AT)
+			return vfmig_fault_refuse(why,
+						  "\"errno\" with \"record\": say \"refuse\"");
+		return 0;
+	default:
+		return 0;
+	}
+}
+
 /* What no single word shows */
 static int vfmig_check_fault(const struct vfmig_fault *fault, const struct vfmig_fault_why *why)
 {
@@ -362,7 +430,7 @@ static int vfmig_check_fault(const struct vfmig_fault *fault, const struct vfmig
 		return vfmig_fault_refuse(why, "\"%s\" without an action", fault->text);
 	if (vfmig_given(fault, VFMIG_ROLE_SEED) && fault->when != VFMIG_FAULT_PROBABLY)
 		return vfmig_fault_refuse(why, "\"seed\" without \"probability\"");
-	return 0;
+	return BIT(fault->point) & FD ? vfmig_check_fd_fault(fault, why) : 0;
 }
 
 /* Copies @line with single blanks */

@@ -30,6 +30,7 @@
 #include <asm/byteorder.h>
 
 #include "device.h"
+#include "fault.h"
 #include "load.h"
 #include "stream.h"
 #include "trace.h"
@@ -62,8 +63,10 @@ enum vfmig_load_part {
  *	RESUMING was left
  * @ready: how often the PF driver said that there is room
  * @write_lock: serialises writers, held while user memory is touched, and protects
- *	all from @part to @due.  Taken by writers only, so that nobody else ever
+ *	all from @fault to @due.  Taken by writers only, so that nobody else ever
  *	waits for user memory.
+ * @fault: what is to go wrong with it on purpose
+ * @taken: bytes of the stream that were taken
  * @part: what comes next
  * @pos: bytes of it that came
  * @len: bytes that it has
@@ -91,7 +94,9 @@ struct vfmig_load {
 	wait_queue_head_t wait;
 	atomic_t ready;
 
-	struct mutex write_lock;	/* writers; part to due */
+	struct mutex write_lock;	/* writers; fault to due */
+	struct vfmig_fault_fd fault;
+	u64 taken;
 	enum vfmig_load_part part;
 	u64 pos;
 	u64 len;
@@ -224,6 +229,23 @@ static int vfmig_check_header(struct vfmig_load *load)
 	return 0;
 }
 
+static bool vfmig_load_is_spoilt(const struct vfmig_load *load)
+{
+	return vfmig_fault_armed(load->fault.faults, VFMIG_FAULT_WRITE);
+}
+
+/* What is to go wrong with the record on purpose? */
+static int vfmig_spoil_record(struct vfmig_load *load)
+{
+	int ret;
+
+	ret = vfmig_fault_meet_record(&load->fault, load->records + 1,
+				      vfmig_rec_type(load) == VFMIG_RECORD_END);
+	if (ret && ret != -EAGAIN)
+		vfmig_refuse(load, "on command");
+	return ret;
+}
+
 /* The header came: what does the payload begin with? */
 static int vfmig_header_done(struct vfmig_load *load)
 {
@@ -231,6 +253,8 @@ static int vfmig_header_done(struct vfmig_load *load)
 	int ret;
 
 	ret = vfmig_check_header(load);
+	if (!ret && vfmig_load_is_spoilt(load))
+		ret = vfmig_spoil_record(load);
 	if (ret)
 		return ret;
 	load->crc = 0;
@@ -638,8 +662,10 @@ static ssize_t vfmig_take_piece(struct vfmig_load *load, struct iov_iter *from)
 		copied = vfmig_take_bytes(load, from);
 	if (copied == -ENOMEM)
 		vfmig_load_fail(load);
-	if (copied > 0)
+	if (copied > 0) {
 		load->pos += copied;
+		load->taken += copied;
+	}
 	return copied;
 }
 
@@ -706,6 +732,34 @@ static ssize_t vfmig_write_all(struct vfmig_load *load, struct iov_iter *from, b
 	return ret < 0 ? ret : done;
 }
 
+/* The stream is refused on purpose */
+static void vfmig_load_spoil(struct vfmig_load *load, int why)
+{
+	guard(mutex)(&load->lock);
+	if (!load->vfdev)
+		return;
+	vfmig_refuse(load, "on command");
+	load->stage = VFMIG_LOAD_FAILED;
+	if (why == -ENOTRECOVERABLE)
+		vfmig_migration_lost(load->vfdev);
+}
+
+/* What is to go wrong with this write() on purpose?  Returns 1 if it goes on, or its result. */
+static int vfmig_spoil_write(struct vfmig_load *load, struct iov_iter *from, bool nonblock)
+{
+	struct vfmig_fault_io io = { .pos = load->taken, .reach = iov_iter_count(from) };
+	int ret;
+
+	ret = vfmig_load_check(load);
+	if (ret || !io.reach)
+		return ret;
+	ret = vfmig_fault_meet_call(&load->fault, &io, nonblock);
+	if (io.refuse || ret == -ENOTRECOVERABLE)
+		vfmig_load_spoil(load, ret);
+	iov_iter_truncate(from, io.most);
+	return ret;
+}
+
 /*
  * A refusal fails the write() that brought it about, whatever that had taken
  * before: a caller must not take a short count for success.
@@ -714,7 +768,7 @@ static ssize_t vfmig_load_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct vfmig_load *load = iocb->ki_filp->private_data;
 	bool nonblock = iocb->ki_filp->f_flags & O_NONBLOCK;
-	ssize_t ret;
+	ssize_t ret = 1;
 
 	if (nonblock) {
 		if (!mutex_trylock(&load->write_lock))
@@ -722,7 +776,10 @@ static ssize_t vfmig_load_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	} else if (mutex_lock_interruptible(&load->write_lock)) {
 		return -ERESTARTSYS;
 	}
-	ret = vfmig_write_all(load, from, nonblock);
+	if (vfmig_load_is_spoilt(load))
+		ret = vfmig_spoil_write(load, from, nonblock);
+	if (ret > 0)
+		ret = vfmig_write_all(load, from, nonblock);
 	mutex_unlock(&load->write_lock);
 	return ret;
 }
@@ -731,6 +788,7 @@ static int vfmig_load_release(struct inode *inode, struct file *filp)
 {
 	struct vfmig_load *load = filp->private_data;
 
+	vfmig_fault_fd_exit(&load->fault);
 	mutex_destroy(&load->lock);
 	mutex_destroy(&load->write_lock);
 	if (load->page)
@@ -771,6 +829,8 @@ struct vfmig_load *vfmig_load_create(struct vfmig_device *vfdev)
 	init_waitqueue_head(&load->wait);
 	mutex_init(&load->write_lock);
 	mutex_init(&load->lock);
+	vfmig_fault_fd_init(&load->fault, vfdev->faults, &load->vfdev, &load->wait, &load->ready);
+	load->fault.writes = true;
 	vfmig_expect(load, VFMIG_PART_HEADER, sizeof(load->rec));
 	return load;
 }

@@ -24,6 +24,7 @@
 
 #include "compat.h"
 #include "device.h"
+#include "fault.h"
 #include "save.h"
 #include "stream.h"
 #include "trace.h"
@@ -47,7 +48,11 @@ enum vfmig_save_kind {
  *	read and when the file's state changes
  * @ready: how often the PF driver said that there is something to read
  * @read_lock: serialises readers, held while user memory is touched.  Taken by
- *	readers only, so that nobody else ever waits for user memory.
+ *	readers only, so that nobody else ever waits for user memory.  Protects @fault, @pos
+ *	and @flipped.
+ * @fault: what is to go wrong with it on purpose
+ * @pos: bytes that were read
+ * @flipped: a byte of the stream in which bits were inverted
  * @lock: protects all that follows.  Nests in the state_mutex and in @read_lock;
  *	nothing that waits for the user is done under it.
  * @vfdev: the VF, or NULL when the session is over
@@ -86,7 +91,10 @@ struct vfmig_save {
 	struct file *filp;
 	wait_queue_head_t wait;
 	atomic_t ready;
-	struct mutex read_lock;		/* readers */
+	struct mutex read_lock;		/* readers; fault, pos, flipped */
+	struct vfmig_fault_fd fault;
+	u64 pos;
+	u8 flipped;
 
 	struct mutex lock;		/* all below */
 	struct vfmig_device *vfdev;
@@ -608,6 +616,7 @@ static size_t vfmig_copy_piece(const struct vfmig_piece *piece, struct iov_iter 
 
 static void vfmig_advance(struct vfmig_save *save, size_t bytes)
 {
+	save->pos += bytes;
 	if (save->head_pos < save->head_len) {
 		save->head_pos += bytes;
 	} else {
@@ -649,6 +658,32 @@ static int vfmig_next_piece(struct vfmig_save *save, struct vfmig_piece *piece)
 	return ret;
 }
 
+/* Is something to go wrong with a read() on purpose? */
+static bool vfmig_save_is_spoilt(const struct vfmig_save *save)
+{
+	return vfmig_fault_armed(save->fault.faults, VFMIG_FAULT_READ);
+}
+
+/* A piece with a bit to be inverted ends before its byte, or is that byte */
+static void vfmig_spoil_piece(struct vfmig_save *save, struct vfmig_piece *piece)
+{
+	u8 mask;
+
+	piece->len = vfmig_fault_flips(&save->fault, save->pos, piece->len, &mask);
+	if (!mask)
+		return;
+	if (!piece->memory)
+		save->flipped = *(const u8 *)(piece->buf + piece->offset);
+	else if (piece->page)
+		memcpy_from_page(&save->flipped, piece->page, piece->offset, 1);
+	else
+		save->flipped = 0;
+	save->flipped ^= mask;
+	if (piece->page)
+		put_page(piece->page);
+	*piece = (struct vfmig_piece) { .buf = &save->flipped, .len = 1 };
+}
+
 /* Bytes copied, 0 at the end of the stream, or a negative errno */
 static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 {
@@ -660,6 +695,8 @@ static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 		ret = vfmig_next_piece(save, &piece);
 		if (ret <= 0)
 			return ret;
+		if (vfmig_save_is_spoilt(save))
+			vfmig_spoil_piece(save, &piece);
 	}
 	copied = vfmig_copy_piece(&piece, to);
 	scoped_guard(mutex, &save->lock) {
@@ -682,20 +719,47 @@ static int vfmig_wait_for_piece(struct vfmig_save *save)
 					!READ_ONCE(save->vfdev));
 }
 
-static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
+/* What is to go wrong with this read() on purpose?  Returns 1 if it goes on, or its result. */
+static int vfmig_spoil_read(struct vfmig_save *save, struct iov_iter *to, bool nonblock)
 {
-	struct vfmig_save *save = iocb->ki_filp->private_data;
+	struct vfmig_fault_io io = { .pos = save->pos, .reach = 1 };
+	int ret;
+
+	scoped_guard(mutex, &save->lock) {
+		if (!save->vfdev)
+			return -ENODEV;
+		/* Which record comes next */
+		if (!save->lost && vfmig_need_record(save) > 0 && !save->head_pos) {
+			io.record = save->records;
+			io.last = save->ended;
+		}
+	}
+	ret = vfmig_fault_meet_call(&save->fault, &io, nonblock);
+	iov_iter_truncate(to, io.most);
+	if (ret != -ENOTRECOVERABLE)
+		return ret;
+	scoped_guard(mutex, &save->lock) {
+		save->lost = true;
+		if (save->vfdev)
+			vfmig_migration_lost(save->vfdev);
+	}
+	return ret;
+}
+
+/* Does a fault on purpose wait for the next read()? */
+static bool vfmig_read_is_cut(struct vfmig_save *save)
+{
+	return vfmig_save_is_spoilt(save) && !vfmig_record_unread(save) &&
+	       vfmig_fault_is_next(&save->fault, save->records);
+}
+
+static ssize_t vfmig_read_all(struct vfmig_save *save, struct iov_iter *to, bool nonblock)
+{
 	ssize_t done = 0, ret = 0;
 
-	if (iocb->ki_filp->f_flags & O_NONBLOCK) {
-		if (!mutex_trylock(&save->read_lock))
-			return -EAGAIN;
-	} else if (mutex_lock_interruptible(&save->read_lock)) {
-		return -ERESTARTSYS;
-	}
 	while (iov_iter_count(to)) {
 		ret = vfmig_read_piece(save, to);
-		if (ret == -EAGAIN && !done && !(iocb->ki_filp->f_flags & O_NONBLOCK)) {
+		if (ret == -EAGAIN && !done && !nonblock) {
 			ret = vfmig_wait_for_piece(save);
 			if (!ret)
 				continue;
@@ -703,12 +767,31 @@ static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		if (ret <= 0)
 			break;
 		done += ret;
-		if (signal_pending(current))
+		if (signal_pending(current) || vfmig_read_is_cut(save))
 			break;
 		cond_resched();
 	}
-	mutex_unlock(&save->read_lock);
 	return done ? done : ret;
+}
+
+static ssize_t vfmig_save_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct vfmig_save *save = iocb->ki_filp->private_data;
+	bool nonblock = iocb->ki_filp->f_flags & O_NONBLOCK;
+	ssize_t ret = 1;
+
+	if (nonblock) {
+		if (!mutex_trylock(&save->read_lock))
+			return -EAGAIN;
+	} else if (mutex_lock_interruptible(&save->read_lock)) {
+		return -ERESTARTSYS;
+	}
+	if (vfmig_save_is_spoilt(save))
+		ret = vfmig_spoil_read(save, to, nonblock);
+	if (ret > 0)
+		ret = vfmig_read_all(save, to, nonblock);
+	mutex_unlock(&save->read_lock);
+	return ret;
 }
 
 /* Bytes that a reader has got, and would still get if the VF were stopped now */
@@ -761,6 +844,8 @@ static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *tab
 	if (!save->vfdev)
 		return EPOLLIN | EPOLLRDNORM | EPOLLERR | EPOLLHUP;
 	if (vfmig_is_starved(save))
+		return 0;
+	if (vfmig_save_is_spoilt(save) && vfmig_fault_fd_stalls(&save->fault))
 		return 0;
 	/* Always readable, be it for the end of the stream */
 	if (save->stop_copy)
@@ -838,6 +923,7 @@ static long vfmig_save_ioctl(struct file *filp, unsigned int cmd, unsigned long 
 
 static void vfmig_save_free(struct vfmig_save *save)
 {
+	vfmig_fault_fd_exit(&save->fault);
 	mutex_destroy(&save->lock);
 	mutex_destroy(&save->read_lock);
 	kvfree(save->piece);
@@ -876,6 +962,7 @@ static struct vfmig_save *vfmig_save_alloc(struct vfmig_device *vfdev)
 	init_waitqueue_head(&save->wait);
 	mutex_init(&save->read_lock);
 	mutex_init(&save->lock);
+	vfmig_fault_fd_init(&save->fault, vfdev->faults, &save->vfdev, &save->wait, &save->ready);
 	return save;
 }
 

@@ -106,6 +106,24 @@ static bool replay_extent(const struct stream_record *record, u8 *medium, u64 si
 	return true;
 }
 
+bool stream_same(const struct blob *a, const struct blob *b)
+{
+	struct stream_record ra, rb;
+	size_t at_a = 0, at_b = 0;
+
+	if (a->len != b->len)
+		return false;
+	while (at_a < a->len) {
+		if (stream_next(a, &at_a, &ra) <= 0 || stream_next(b, &at_b, &rb) <= 0)
+			return false;
+		if (ra.size != rb.size || ra.header->type != rb.header->type)
+			return false;
+		if (ra.header->type != VFMIG_RECORD_STATE && memcmp(ra.header, rb.header, ra.size))
+			return false;
+	}
+	return true;
+}
+
 bool stream_replay(const struct blob *blob, size_t *pos, u8 *medium, u64 size)
 {
 	struct stream_record record;

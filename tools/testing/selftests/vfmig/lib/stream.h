@@ -32,6 +32,9 @@ unsigned int stream_parse(const struct blob *blob, struct stream_record *records
  */
 int stream_next(const struct blob *blob, size_t *pos, struct stream_record *record);
 
+/* Are two whole streams equal, but for the device's state?  That changes with time. */
+bool stream_same(const struct blob *a, const struct blob *b);
+
 /*
  * Apply the records from *@pos on, which must be whole, to @medium of @size bytes, like a
  * destination.  *@pos moves to the end.  Prints an error and returns false if one is wrong.
