@@ -24,6 +24,13 @@
 #define VFMIG_COMPAT_MATCH_TOKEN_OP
 #endif
 
+/* The argument of MODULE_IMPORT_NS() is a token (until 6.12) or a string */
+#ifdef VFMIG_HAS_TOKEN_NAMESPACE
+#define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS(IOMMUFD)
+#else
+#define VFMIG_IMPORT_IOMMUFD	MODULE_IMPORT_NS("IOMMUFD")
+#endif
+
 /*
  * Has the user enabled VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, and so knows
  * VFIO_PRECOPY_INFO_REINIT?  A kernel has both or none.

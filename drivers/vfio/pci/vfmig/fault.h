@@ -25,6 +25,10 @@ enum vfmig_fault_point {
 	VFMIG_FAULT_ARC,
 	VFMIG_FAULT_READ,
 	VFMIG_FAULT_WRITE,
+	VFMIG_FAULT_PRECOPY,
+	VFMIG_FAULT_SIZE,
+	VFMIG_FAULT_LOG_START,
+	VFMIG_FAULT_LOG_REPORT,
 	VFMIG_FAULT_POINTS
 };
 
@@ -125,6 +129,18 @@ struct vfmig_fault_io {
 	int ret;
 };
 
+/**
+ * struct vfmig_fault_log - what is to go wrong with a report of DMA logging
+ * @all: all pages are reported
+ * @forget: percent of pages that never are
+ * @seed: which ones
+ */
+struct vfmig_fault_log {
+	bool all;
+	u64 forget;
+	u64 seed;
+};
+
 DECLARE_STATIC_KEY_FALSE(vfmig_faults_set);
 
 /* Is there a fault at @point? */
@@ -154,6 +170,13 @@ int vfmig_fault_meet_call(struct vfmig_fault_fd *fd, struct vfmig_fault_io *io, 
 int vfmig_fault_meet_record(struct vfmig_fault_fd *fd, u64 record, bool last);
 bool vfmig_fault_is_next(struct vfmig_fault_fd *fd, u64 records);
 size_t vfmig_fault_flips(struct vfmig_fault_fd *fd, u64 pos, size_t len, u8 *mask);
+
+/* fault_report.c */
+int vfmig_fault_meet_info(struct vfmig_fault_fd *fd, struct vfio_precopy_info *info, bool v2);
+int vfmig_fault_meet_size(struct vfmig_faults *faults, unsigned long *size);
+int vfmig_fault_meet_log(struct vfmig_faults *faults, enum vfmig_fault_point point,
+			 struct vfmig_fault_log *log);
+bool vfmig_fault_forgets(const struct vfmig_fault_log *log, u64 iova);
 
 /* fault_fs.c */
 void vfmig_fault_fs_add(struct vfmig_faults *faults, struct dentry *dir);

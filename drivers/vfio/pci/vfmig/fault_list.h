@@ -23,6 +23,17 @@ enum vfmig_fault_action {
 	VFMIG_FAULT_SHORT,
 	VFMIG_FAULT_FLIP,
 	VFMIG_FAULT_REFUSE,
+	VFMIG_FAULT_INITIAL,
+	VFMIG_FAULT_DIRTY,
+	VFMIG_FAULT_STUCK,
+	VFMIG_FAULT_JUMP,
+	VFMIG_FAULT_GROW,
+	VFMIG_FAULT_REINIT,
+	VFMIG_FAULT_SET,
+	VFMIG_FAULT_MULTIPLY,
+	VFMIG_FAULT_DIVIDE,
+	VFMIG_FAULT_ALL,
+	VFMIG_FAULT_FORGET,
 };
 
 enum vfmig_fault_place {
@@ -57,7 +68,9 @@ enum vfmig_fault_when {
  * @seed: of @random
  * @given: the words that were given, by their index
  * @random: for VFMIG_FAULT_PROBABLY
- * @met_in: the session that met this stall last
+ * @initial: highest initial_bytes that "stuck" has seen in session @met_in
+ * @dirty: highest dirty_bytes
+ * @met_in: the session that met this fault last, if that matters
  * @met_at: where it did
  * @seen: how often it could have happened
  * @done: how often it has happened
@@ -81,6 +94,8 @@ struct vfmig_fault {
 	u64 seed;
 	unsigned long given;
 	struct rnd_state random;
+	u64 initial;
+	u64 dirty;
 	u64 met_in;
 	u64 met_at;
 	u64 seen;

@@ -69,7 +69,7 @@ struct vfmig_fault_word {
 }
 
 static const struct vfmig_fault_word vfmig_fault_words[] = {
-	ACTION("errno", AT(ARC) | FD, ERRNO, ERRNO, 0, 0),
+	ACTION("errno", ANYWHERE, ERRNO, ERRNO, 0, 0),
 	ACTION("error", AT(ARC), ERROR, NONE, 0, 0),
 	ACTION("delay", AT(ARC), DELAY, NUMBER, 1, MS_MAX),
 	ACTION("reset", AT(ARC), RESET, NONE, 0, 0),
@@ -79,6 +79,17 @@ static const struct vfmig_fault_word vfmig_fault_words[] = {
 	ACTION("short", FD, SHORT, BYTES, 1, U64_MAX),
 	ACTION("flip", AT(READ), FLIP, NUMBER, 0, 7),
 	ACTION("refuse", AT(WRITE), REFUSE, MAY_ERRNO, 0, 0),
+	ACTION("initial", AT(PRECOPY), INITIAL, BYTES, 0, U64_MAX),
+	ACTION("dirty", AT(PRECOPY), DIRTY, BYTES, 0, U64_MAX),
+	ACTION("stuck", AT(PRECOPY), STUCK, NONE, 0, 0),
+	ACTION("jump", AT(PRECOPY), JUMP, BYTES, 1, U64_MAX),
+	ACTION("grow", AT(PRECOPY), GROW, BYTES, 1, U64_MAX),
+	ACTION("reinit", AT(PRECOPY), REINIT, NONE, 0, 0),
+	ACTION("set", AT(SIZE), SET, BYTES, 0, U64_MAX),
+	ACTION("multiply", AT(SIZE), MULTIPLY, NUMBER, 2, U64_MAX),
+	ACTION("divide", AT(SIZE), DIVIDE, NUMBER, 2, U64_MAX),
+	ACTION("all", AT(LOG_REPORT), ALL, NONE, 0, 0),
+	ACTION("forget", AT(LOG_REPORT), FORGET, PERCENT, 1, 100),
 	{ .name = "at", .points = FD, .role = VFMIG_ROLE_PLACE, .detail = VFMIG_FAULT_AT,
 	  .arg = VFMIG_ARG_BYTES, .max = U64_MAX },
 	{ .name = "record", .points = FD, .role = VFMIG_ROLE_PLACE, .detail = VFMIG_FAULT_RECORD,
@@ -96,6 +107,10 @@ static const char * const vfmig_fault_points[VFMIG_FAULT_POINTS] = {
 	[VFMIG_FAULT_ARC] = "arc",
 	[VFMIG_FAULT_READ] = "read",
 	[VFMIG_FAULT_WRITE] = "write",
+	[VFMIG_FAULT_PRECOPY] = "precopy",
+	[VFMIG_FAULT_SIZE] = "data-size",
+	[VFMIG_FAULT_LOG_START] = "log-start",
+	[VFMIG_FAULT_LOG_REPORT] = "log-report",
 };
 
 #define ERRNO(name)	{ #name, name }
@@ -428,8 +443,9 @@ static int vfmig_check_fault(const struct vfmig_fault *fault, const struct vfmig
 {
 	if (fault->action == VFMIG_FAULT_NONE)
 		return vfmig_fault_refuse(why, "\"%s\" without an action", fault->text);
-	if (vfmig_given(fault, VFMIG_ROLE_SEED) && fault->when != VFMIG_FAULT_PROBABLY)
-		return vfmig_fault_refuse(why, "\"seed\" without \"probability\"");
+	if (vfmig_given(fault, VFMIG_ROLE_SEED) && fault->when != VFMIG_FAULT_PROBABLY &&
+	    fault->action != VFMIG_FAULT_FORGET)
+		return vfmig_fault_refuse(why, "\"seed\" without \"probability\" or \"forget\"");
 	return BIT(fault->point) & FD ? vfmig_check_fd_fault(fault, why) : 0;
 }
 

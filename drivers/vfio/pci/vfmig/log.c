@@ -9,13 +9,19 @@
 #include <linux/log2.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
+#include <linux/module.h>
 #include <linux/range.h>
 #include <linux/rbtree.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
 
+#include "compat.h"
 #include "device.h"
+#include "fault.h"
+
+VFMIG_IMPORT_IOMMUFD;
 
 /*
  * The ranges of @tree as an array, sorted and extended to whole pages of @page_size.  VFIO
@@ -59,6 +65,11 @@ static int vfmig_log_start(struct vfio_device *vdev, struct rb_root_cached *tree
 
 	if (!is_power_of_2(*page_size))
 		return -EINVAL;
+	if (vfmig_fault_armed(vfdev->faults, VFMIG_FAULT_LOG_START)) {
+		ret = vfmig_fault_meet_log(vfdev->faults, VFMIG_FAULT_LOG_START, NULL);
+		if (ret)
+			return ret;
+	}
 	*page_size = max(*page_size, SZ_4K);
 	ranges = vfmig_log_ranges(tree, *page_size, &count);
 	if (IS_ERR(ranges))
@@ -80,16 +91,64 @@ static int vfmig_log_stop(struct vfio_device *vdev)
 	return 0;
 }
 
-static int vfmig_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
-				    unsigned long length, struct iova_bitmap *dirty)
+static int vfmig_log_report(struct vfmig_device *vfdev, u64 iova, u64 length,
+			    struct iova_bitmap *dirty)
 {
-	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 	int ret;
 
 	ret = vfdev->ops->log->report(vfdev->vf, iova, length, dirty);
 	if (!ret && READ_ONCE(vfdev->log_lost))
 		return -EIO;
 	return ret;
+}
+
+/* Reports all runs of pages that are not to be forgotten */
+static int vfmig_log_report_some(struct vfmig_device *vfdev, u64 iova, u64 length,
+				 struct iova_bitmap *dirty, const struct vfmig_fault_log *log)
+{
+	u64 begin = 0;
+	int ret = 0;
+
+	for (u64 at = 0; at < length && !ret; at += SZ_4K) {
+		if (!vfmig_fault_forgets(log, iova + at))
+			continue;
+		if (at > begin)
+			ret = vfmig_log_report(vfdev, iova + begin, at - begin, dirty);
+		begin = at + SZ_4K;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	if (!ret && length > begin)
+		ret = vfmig_log_report(vfdev, iova + begin, length - begin, dirty);
+	return ret;
+}
+
+/* A report with which something is to go wrong on purpose */
+static int vfmig_log_spoil_report(struct vfmig_device *vfdev, u64 iova, u64 length,
+				  struct iova_bitmap *dirty)
+{
+	struct vfmig_fault_log log = {};
+	int ret;
+
+	ret = vfmig_fault_meet_log(vfdev->faults, VFMIG_FAULT_LOG_REPORT, &log);
+	if (!ret && log.forget)
+		ret = vfmig_log_report_some(vfdev, iova, length, dirty, &log);
+	else if (!ret)
+		ret = vfmig_log_report(vfdev, iova, length, dirty);
+	if (!ret && log.all)
+		iova_bitmap_set(dirty, iova, length);
+	return ret;
+}
+
+static int vfmig_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
+				    unsigned long length, struct iova_bitmap *dirty)
+{
+	struct vfmig_device *vfdev = vfmig_device_of(vdev);
+
+	if (vfmig_fault_armed(vfdev->faults, VFMIG_FAULT_LOG_REPORT))
+		return vfmig_log_spoil_report(vfdev, iova, length, dirty);
+	return vfmig_log_report(vfdev, iova, length, dirty);
 }
 
 /* The device does not know what it wrote.  A report must not say that it wrote nothing. */

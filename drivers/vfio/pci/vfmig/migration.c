@@ -493,6 +493,8 @@ static int vfmig_get_data_size(struct vfio_device *vdev, unsigned long *stop_cop
 	vfmig_state_unlock(vfdev);
 	/* VMMs regard 0 as unknown, so return 1 at the end of the stream */
 	*stop_copy_length = max(size, 1);
+	if (!ret && vfmig_fault_armed(vfdev->faults, VFMIG_FAULT_SIZE))
+		ret = vfmig_fault_meet_size(vfdev->faults, stop_copy_length);
 	return ret;
 }
 

@@ -896,6 +896,8 @@ static int vfmig_precopy_info(struct vfmig_save *save, struct vfio_precopy_info 
 		vfmig_report_reinit(save, &unread, info);
 	info->initial_bytes = unread.initial + (v2 ? unread.reinit : 0);
 	info->dirty_bytes = unread.dirty + (v2 ? 0 : unread.reinit);
+	if (vfmig_fault_armed(vfdev->faults, VFMIG_FAULT_PRECOPY))
+		return vfmig_fault_meet_info(&save->fault, info, v2);
 	return 0;
 }
 
