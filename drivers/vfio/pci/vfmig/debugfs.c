@@ -12,6 +12,7 @@
 
 #include "device.h"
 #include "fault.h"
+#include "profile.h"
 
 static struct dentry *vfmig_debugfs_root;
 
@@ -58,6 +59,7 @@ void vfmig_debugfs_add(struct vfmig_device *vfdev)
 	vfdev->dir = debugfs_create_dir(pci_name(vfdev->core.pdev), vfmig_debugfs_root);
 	debugfs_create_file("migration", 0400, vfdev->dir, vfdev, &migration_fops);
 	vfmig_fault_fs_add(vfdev->faults, vfdev->dir);
+	vfmig_profile_fs_add(vfdev);
 }
 
 /* When this returns, no reader or writer is under way */

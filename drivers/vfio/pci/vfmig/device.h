@@ -14,6 +14,7 @@
 struct dentry;
 struct vfmig_faults;
 struct vfmig_load;
+struct vfmig_profile;
 struct vfmig_save;
 
 /* What happened to the VF, in &vfmig_device.deferred */
@@ -33,11 +34,12 @@ struct vfmig_save;
  * @log_lost: the device has lost writes of its log since the log was started
  * @dir: directory in debugfs; constant while bound
  * @faults: what is to go wrong on purpose; constant
- * @state_mutex: protects @upsets, @open, @state, @save and @load; held during every arc.
+ * @state_mutex: protects @upsets, @profile, @open, @state, @save and @load; held during every arc.
  *	Never held while user memory is accessed.  Released only by
  *	vfmig_state_unlock().
  * @upsets: how often the VF was reset or lost.  Written under @state_mutex, read without it
  *	by a thread whose arc is delayed.
+ * @profile: which driver's VF this one behaves as.  Changed only while the device is closed.
  * @open: a user has the device open, and the PF driver calls vfmig_client
  * @state: current migration state
  * @save: the data fd of PRE_COPY and STOP_COPY, with a reference of the driver, or
@@ -61,8 +63,9 @@ struct vfmig_device {
 	struct dentry *dir;
 	struct vfmig_faults *faults;
 
-	struct mutex state_mutex;	/* upsets, open, state, save, load */
+	struct mutex state_mutex;	/* upsets, profile, open, state, save, load */
 	unsigned int upsets;
+	const struct vfmig_profile *profile;
 	bool open;
 	enum vfio_device_mig_state state;
 	struct vfmig_save *save;
@@ -121,9 +124,11 @@ void vfmig_migration_reset_prepare(struct vfmig_device *vfdev);
 void vfmig_migration_reset_done(struct vfmig_device *vfdev);
 void vfmig_migration_lost(struct vfmig_device *vfdev);
 int vfmig_migration_progress(struct vfmig_device *vfdev, struct vfmig_progress *progress);
+int vfmig_migration_set_profile(struct vfmig_device *vfdev, const struct vfmig_profile *profile);
 
 /* log.c */
 void vfmig_log_init(struct vfmig_device *vfdev);
+void vfmig_log_offer(struct vfmig_device *vfdev, bool offer);
 void vfmig_log_lost(struct vfmig_device *vfdev);
 
 /* debugfs.c */

@@ -163,9 +163,14 @@ static const struct vfio_log_ops vfmig_log_ops = {
 	.log_read_and_clear = vfmig_log_read_and_clear,
 };
 
-/* Offer logging if the kernel can report and the device can log */
-void vfmig_log_init(struct vfmig_device *vfdev)
+/* Offer logging, or not, if the kernel can report and the device can log */
+void vfmig_log_offer(struct vfmig_device *vfdev, bool offer)
 {
 	if (IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && vfdev->ops->log)
-		vfdev->core.vdev.log_ops = &vfmig_log_ops;
+		vfdev->core.vdev.log_ops = offer ? &vfmig_log_ops : NULL;
+}
+
+void vfmig_log_init(struct vfmig_device *vfdev)
+{
+	vfmig_log_offer(vfdev, true);
 }

@@ -18,6 +18,7 @@
 #include "device.h"
 #include "fault.h"
 #include "load.h"
+#include "profile.h"
 #include "save.h"
 
 #define CREATE_TRACE_POINTS
@@ -146,16 +147,54 @@ static struct file *vfmig_begin_load(struct vfmig_device *vfdev)
 	return get_file(vfmig_load_file(load));
 }
 
+/* A device has P2P and its profile hides it: between RUNNING and STOP it is quiesced as well */
+static bool vfmig_hides_p2p(const struct vfmig_device *vfdev)
+{
+	u64 hidden = vfdev->ops->migration_flags & ~vfdev->core.vdev.migration_flags;
+
+	return hidden & VFIO_MIGRATION_P2P;
+}
+
+static int vfmig_freeze(struct vfmig_device *vfdev)
+{
+	const struct vfmig_vf_ops *ops = vfdev->ops;
+	int ret;
+
+	if (!vfmig_hides_p2p(vfdev))
+		return ops->freeze(vfdev->vf);
+	ret = ops->quiesce(vfdev->vf);
+	if (ret)
+		return ret;
+	ret = ops->freeze(vfdev->vf);
+	if (ret && ops->resume(vfdev->vf))
+		return -ENOTRECOVERABLE;
+	return ret;
+}
+
+static int vfmig_thaw(struct vfmig_device *vfdev)
+{
+	const struct vfmig_vf_ops *ops = vfdev->ops;
+	int ret;
+
+	ret = ops->thaw(vfdev->vf);
+	if (ret || !vfmig_hides_p2p(vfdev))
+		return ret;
+	ret = ops->resume(vfdev->vf);
+	if (ret && ops->freeze(vfdev->vf))
+		return -ENOTRECOVERABLE;
+	return ret;
+}
+
 /* The stream continues on the same fd, so this arc returns none */
 static int vfmig_precopy_to_stop_copy(struct vfmig_device *vfdev)
 {
 	int ret;
 
-	ret = vfdev->ops->freeze(vfdev->vf);
+	ret = vfmig_freeze(vfdev);
 	if (ret)
 		return ret;
 	ret = vfmig_enter_stop_copy(vfdev, vfdev->save);
-	if (ret && vfdev->ops->thaw(vfdev->vf))
+	if (ret && vfmig_thaw(vfdev))
 		return -ENOTRECOVERABLE;
 	return ret;
 }
@@ -193,11 +232,11 @@ static struct file *vfmig_take_arc(struct vfmig_device *vfdev, enum vfio_device_
 
 	case ARC(RUNNING, STOP):
 	case ARC(RUNNING_P2P, STOP):
-		return ERR_PTR(ops->freeze(vf));
+		return ERR_PTR(vfmig_freeze(vfdev));
 
 	case ARC(STOP, RUNNING):
 	case ARC(STOP, RUNNING_P2P):
-		return ERR_PTR(ops->thaw(vf));
+		return ERR_PTR(vfmig_thaw(vfdev));
 
 	case ARC(RUNNING, PRE_COPY):
 	case ARC(RUNNING_P2P, PRE_COPY_P2P):
@@ -473,9 +512,14 @@ static int vfmig_data_size(struct vfmig_device *vfdev, u64 *size)
 
 	if (vfdev->gone)
 		return -ENODEV;
-	if (vfdev->save)
+	if (vfdev->save && !vfdev->profile->whole_size)
 		return vfmig_save_unread(vfdev->save, size);
 	ret = vfmig_save_estimate(vfdev, size);
+	if (!ret && vfdev->profile->whole_size) {
+		if (vfdev->save)
+			vfmig_save_whole(vfdev->save, size);
+		return 0;
+	}
 	if (!ret && vfdev->ops->mem && (vfdev->state == VFIO_DEVICE_STATE_RUNNING ||
 					vfdev->state == VFIO_DEVICE_STATE_RUNNING_P2P))
 		*size = max(*size, VFMIG_RUNNING_SIZE_MIN);
@@ -608,6 +652,25 @@ void vfmig_migration_close(struct vfmig_device *vfdev)
 	vfdev->ops->close(vfdev->vf);
 }
 
+/* -EBUSY if the device is open, -EOPNOTSUPP if it has not what the profile needs */
+int vfmig_migration_set_profile(struct vfmig_device *vfdev, const struct vfmig_profile *profile)
+{
+	int ret = 0;
+
+	if (profile->needs & ~vfdev->ops->migration_flags)
+		return -EOPNOTSUPP;
+	vfmig_state_lock(vfdev);
+	if (vfdev->open) {
+		ret = -EBUSY;
+	} else {
+		WRITE_ONCE(vfdev->profile, profile);
+		vfdev->core.vdev.migration_flags = vfdev->ops->migration_flags & profile->flags;
+		vfmig_log_offer(vfdev, profile->log);
+	}
+	vfmig_state_unlock(vfdev);
+	return ret;
+}
+
 void vfmig_migration_init(struct vfmig_device *vfdev)
 {
 	struct vfio_device *vdev = &vfdev->core.vdev;
@@ -618,6 +681,7 @@ void vfmig_migration_init(struct vfmig_device *vfdev)
 	ratelimit_state_init(&vfdev->refusals, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	vfdev->state = VFIO_DEVICE_STATE_RUNNING;
+	vfdev->profile = &vfmig_no_profile;
 	vdev->migration_flags = vfdev->ops->migration_flags;
 	vdev->mig_ops = &vfmig_migration_ops;
 }

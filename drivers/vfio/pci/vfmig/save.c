@@ -12,6 +12,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/poll.h>
@@ -25,6 +26,7 @@
 #include "compat.h"
 #include "device.h"
 #include "fault.h"
+#include "profile.h"
 #include "save.h"
 #include "stream.h"
 #include "trace.h"
@@ -80,6 +82,9 @@ enum vfmig_save_kind {
  * @starved: the last piece was not there when @ready was @starved_at.  Read without @lock by
  *	the reader that waits.
  * @starved_at: see @starved
+ * @profile: of the VF; constant
+ * @whole: size of a whole stream, for a profile that wants it
+ * @announced: position up to which the user was told of data
  * @reinits: how often new initial data had appeared when the user was last told
  * @memory_size: of the VF, as the last identity record says
  * @identity_bytes: bytes of an identity record
@@ -118,6 +123,9 @@ struct vfmig_save {
 	u64 run_done;
 	bool starved;
 	int starved_at;
+	const struct vfmig_profile *profile;
+	u64 whole;
+	u64 announced;
 	u64 reinits;
 	u64 memory_size;
 	size_t identity_bytes;
@@ -442,6 +450,15 @@ static void vfmig_add_records(const struct vfmig_save *save, struct vfmig_unread
 				 VFMIG_MEMORY_OVERHEAD + run->length);
 }
 
+/* All of it comes only when the VF is stopped */
+static void vfmig_postpone(struct vfmig_unread *unread)
+{
+	unread->trailer += unread->initial + unread->reinit + unread->dirty;
+	unread->initial = 0;
+	unread->reinit = 0;
+	unread->dirty = 0;
+}
+
 static int vfmig_count_unread(struct vfmig_save *save, struct vfmig_unread *unread)
 {
 	struct vfmig_device *vfdev = save->vfdev;
@@ -461,8 +478,22 @@ static int vfmig_count_unread(struct vfmig_save *save, struct vfmig_unread *unre
 	if (!save->ended)
 		unread->trailer = vfmig_state_bytes(state.final) + VFMIG_END_BYTES;
 	unread->reinits = pending.reinits + state.reinits;
+	if (save->profile->identity_only && !save->stop_copy)
+		vfmig_postpone(unread);
 	vfmig_add_records(save, unread);
 	return 0;
+}
+
+/* Does a VF with this profile not give now what is pending?  No record is under way. */
+static bool vfmig_withholds(struct vfmig_save *save)
+{
+	struct vfmig_unread unread;
+
+	if (save->profile->identity_only)
+		return true;
+	if (!save->profile->on_request || save->pos < save->announced)
+		return false;
+	return !vfmig_count_unread(save, &unread) && !unread.initial;
 }
 
 /* Can anything be read of a VF that runs?  What VFIO_MIG_GET_PRECOPY_INFO would say. */
@@ -471,6 +502,8 @@ static int vfmig_is_drained(struct vfmig_save *save)
 	struct vfmig_unread unread;
 	int ret;
 
+	if (!vfmig_record_unread(save) && vfmig_withholds(save))
+		return 1;
 	ret = vfmig_count_unread(save, &unread);
 	return ret ?: !(unread.initial + unread.reinit + unread.dirty);
 }
@@ -515,6 +548,8 @@ static int vfmig_look_for_record(struct vfmig_save *save)
 {
 	int ret;
 
+	if (vfmig_withholds(save))
+		return -ENOMSG;
 	for (unsigned int i = 0; i < VFMIG_LOOKS; i++) {
 		ret = vfmig_begin_next(save);
 		if (ret)
@@ -725,6 +760,8 @@ static int vfmig_spoil_read(struct vfmig_save *save, struct iov_iter *to, bool n
 	struct vfmig_fault_io io = { .pos = save->pos, .reach = 1 };
 	int ret;
 
+	if (!iov_iter_count(to))
+		return 1;
 	scoped_guard(mutex, &save->lock) {
 		if (!save->vfdev)
 			return -ENODEV;
@@ -834,6 +871,14 @@ int vfmig_save_estimate(struct vfmig_device *vfdev, u64 *bytes)
 	return 0;
 }
 
+/* The size of the whole stream, whatever was read of it; @bytes is what an estimate says now */
+void vfmig_save_whole(struct vfmig_save *save, u64 *bytes)
+{
+	guard(mutex)(&save->lock);
+	save->whole = max(save->whole, *bytes);
+	*bytes = save->whole;
+}
+
 static __poll_t vfmig_save_poll(struct file *filp, struct poll_table_struct *table)
 {
 	struct vfmig_save *save = filp->private_data;
@@ -896,6 +941,9 @@ static int vfmig_precopy_info(struct vfmig_save *save, struct vfio_precopy_info 
 		vfmig_report_reinit(save, &unread, info);
 	info->initial_bytes = unread.initial + (v2 ? unread.reinit : 0);
 	info->dirty_bytes = unread.dirty + (v2 ? 0 : unread.reinit);
+	if (save->profile->on_request && info->initial_bytes)
+		info->dirty_bytes = 0;
+	save->announced = save->pos + info->initial_bytes + info->dirty_bytes;
 	if (vfmig_fault_armed(vfdev->faults, VFMIG_FAULT_PRECOPY))
 		return vfmig_fault_meet_info(&save->fault, info, v2);
 	return 0;
@@ -961,6 +1009,7 @@ static struct vfmig_save *vfmig_save_alloc(struct vfmig_device *vfdev)
 		return NULL;
 	}
 	save->vfdev = vfdev;
+	save->profile = vfdev->profile;
 	init_waitqueue_head(&save->wait);
 	mutex_init(&save->read_lock);
 	mutex_init(&save->lock);
@@ -982,6 +1031,8 @@ struct vfmig_save *vfmig_save_create(struct vfmig_device *vfdev)
 	if (!save)
 		return ERR_PTR(-ENOMEM);
 	ret = vfmig_begin_identity(save, VFMIG_SAVE_INITIAL);
+	if (!ret && save->profile->whole_size)
+		ret = vfmig_save_estimate(vfdev, &save->whole);
 	if (ret)
 		goto err;
 	filp = anon_inode_getfile("[vfmig-save]", &vfmig_save_fops, save, O_RDONLY);

@@ -68,7 +68,11 @@ void rig_irqs(struct rig *rig, unsigned int dev)
 
 void rig_settle(struct rig *rig)
 {
-	must(!mig_set(&rig->dev[0], RUNNING_P2P, NULL));
+	u64 flags;
+
+	/* A profile may hide P2P */
+	must(!mig_flags(&rig->dev[0], &flags));
+	must(!mig_set(&rig->dev[0], flags & VFIO_MIGRATION_P2P ? RUNNING_P2P : STOP, NULL));
 	for (unsigned int i = 0; i < RIG_VECTORS; i++)
 		event_count(rig->irq[i]);
 	must(!mig_set(&rig->dev[0], RUNNING, NULL));

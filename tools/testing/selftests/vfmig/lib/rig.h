@@ -39,7 +39,7 @@ void rig_start(struct rig *rig);
 /*
  * Wait for interrupts of device 0 under way, and clear their counts.  The driver sees a
  * completion before the device raises its interrupt.  The arc to RUNNING_P2P waits for the
- * interrupt; the device runs again afterwards.
+ * interrupt, as does that to STOP; the device runs again afterwards.
  */
 void rig_settle(struct rig *rig);
 /* Connect vectors 0 to 3 of a device to the eventfds of the rig */
