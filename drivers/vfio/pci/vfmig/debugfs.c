@@ -4,7 +4,6 @@
  * has a directory and a file with the state, but only on kernels with CONFIG_VFIO_DEBUGFS, which
  * distributions leave out.
  */
-#include <linux/array_size.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -15,17 +14,6 @@
 #include "profile.h"
 
 static struct dentry *vfmig_debugfs_root;
-
-static const char *const vfmig_state_names[] = {
-	[VFIO_DEVICE_STATE_ERROR] = "ERROR",
-	[VFIO_DEVICE_STATE_STOP] = "STOP",
-	[VFIO_DEVICE_STATE_RUNNING] = "RUNNING",
-	[VFIO_DEVICE_STATE_STOP_COPY] = "STOP_COPY",
-	[VFIO_DEVICE_STATE_RESUMING] = "RESUMING",
-	[VFIO_DEVICE_STATE_RUNNING_P2P] = "RUNNING_P2P",
-	[VFIO_DEVICE_STATE_PRE_COPY] = "PRE_COPY",
-	[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
-};
 
 static const char *const vfmig_session_names[] = {
 	[VFMIG_SESSION_NONE] = "none",
@@ -41,7 +29,7 @@ static int migration_show(struct seq_file *file, void *unused)
 	ret = vfmig_migration_progress(file->private, &progress);
 	if (ret)
 		return ret;
-	if (progress.state >= ARRAY_SIZE(vfmig_state_names))
+	if (progress.state >= VFMIG_STATES)
 		return -EINVAL;
 	seq_printf(file, "state %s\n", vfmig_state_names[progress.state]);
 	seq_printf(file, "session %s\n", vfmig_session_names[progress.session]);

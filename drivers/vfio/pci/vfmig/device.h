@@ -117,6 +117,11 @@ ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, siz
 bool vfmig_region_is_trapped(struct vfmig_device *vfdev, loff_t pos);
 
 /* migration.c */
+#define VFMIG_STATES	(VFIO_DEVICE_STATE_PRE_COPY_P2P + 1)
+
+/* The states' names in the files of debugfs: those of the uAPI */
+extern const char *const vfmig_state_names[VFMIG_STATES];
+
 void vfmig_migration_init(struct vfmig_device *vfdev);
 int vfmig_migration_open(struct vfmig_device *vfdev);
 void vfmig_migration_close(struct vfmig_device *vfdev);

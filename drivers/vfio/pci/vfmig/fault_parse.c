@@ -10,6 +10,7 @@
 #include <linux/limits.h>
 #include <linux/string.h>
 
+#include "device.h"
 #include "fault_list.h"
 
 /* What stands behind the "=" of a word */
@@ -129,17 +130,6 @@ static const struct {
 	ERRNO(ENOBUFS), ERRNO(ENOTCONN), ERRNO(ESHUTDOWN), ERRNO(ETIMEDOUT),
 	ERRNO(ECONNREFUSED), ERRNO(EHOSTDOWN), ERRNO(EALREADY), ERRNO(EINPROGRESS),
 	ERRNO(ESTALE), ERRNO(ECANCELED), ERRNO(ENOTRECOVERABLE), ERRNO(EHWPOISON),
-};
-
-static const char * const vfmig_states[] = {
-	[VFIO_DEVICE_STATE_ERROR] = "ERROR",
-	[VFIO_DEVICE_STATE_STOP] = "STOP",
-	[VFIO_DEVICE_STATE_RUNNING] = "RUNNING",
-	[VFIO_DEVICE_STATE_STOP_COPY] = "STOP_COPY",
-	[VFIO_DEVICE_STATE_RESUMING] = "RESUMING",
-	[VFIO_DEVICE_STATE_RUNNING_P2P] = "RUNNING_P2P",
-	[VFIO_DEVICE_STATE_PRE_COPY] = "PRE_COPY",
-	[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
 };
 
 #define TO(state)	BIT(VFIO_DEVICE_STATE_##state)
@@ -329,7 +319,7 @@ static int vfmig_parse_state(const char *name, u32 *state, const struct vfmig_fa
 		*state = VFMIG_FAULT_ANY_STATE;
 		return 0;
 	}
-	i = match_string(vfmig_states, ARRAY_SIZE(vfmig_states), name);
+	i = match_string(vfmig_state_names, ARRAY_SIZE(vfmig_state_names), name);
 	if (i < 0)
 		return vfmig_fault_refuse(why, "\"%s\" is not a state", name);
 	*state = i;
