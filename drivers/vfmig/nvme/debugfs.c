@@ -76,4 +76,5 @@ void vfmig_nvme_debugfs(void *vf, struct dentry *dir)
 	debugfs_create_file_unsafe("erase", 0200, dir, vf, &erase_fops);
 	debugfs_create_file_unsafe("erase_on_close", 0600, dir, vf, &erase_on_close_fops);
 	debugfs_create_file_unsafe("media_allocated", 0400, dir, vf, &media_allocated_fops);
+	vfmig_nvme_fault_debugfs(vf, dir);
 }

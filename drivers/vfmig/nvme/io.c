@@ -269,5 +269,7 @@ u16 vfmig_nvme_execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		return VFMIG_NVME_BAD_FIELD;
 	if (nsid != VFMIG_NVME_NSID && (opcode != nvme_cmd_flush || nsid != NVME_NSID_ALL))
 		return NVME_SC_INVALID_NS | NVME_STATUS_DNR;
+	if (vfmig_nvme_has_fault(ctrl, cmd, VFMIG_NVME_FAULT_ERROR))
+		return vfmig_nvme_fault_status(ctrl, cmd);
 	return io_ops[opcode].execute(ctrl, req);
 }

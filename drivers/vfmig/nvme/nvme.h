@@ -302,6 +302,26 @@ struct vfmig_nvme_sanitize {
 	bool written;
 };
 
+enum vfmig_nvme_fault_kind {
+	VFMIG_NVME_FAULT_NONE,
+	VFMIG_NVME_FAULT_ERROR,		/* the command fails */
+	VFMIG_NVME_FAULT_HANG,		/* it does not complete while this is set */
+};
+
+/**
+ * struct vfmig_nvme_fault - what goes wrong with I/O commands on purpose
+ * @kind: what
+ * @first: first LBA
+ * @last: last LBA
+ * @met: how often a command met it
+ */
+struct vfmig_nvme_fault {
+	enum vfmig_nvme_fault_kind kind;
+	u64 first;
+	u64 last;
+	u64 met;
+};
+
 /**
  * struct vfmig_nvme - a controller
  * @fn: its function
@@ -339,6 +359,7 @@ struct vfmig_nvme_sanitize {
  * @lock: protects all that follows
  * @running: its running state
  * @moved: its stream was read to the end, and it was not used since
+ * @fault: what goes wrong with I/O commands on purpose
  * @queues: I/O queue pairs that it reports; after a load, the number of the source
  * @features: values of the features
  * @health: SMART log
@@ -404,6 +425,7 @@ struct vfmig_nvme {
 	struct vfmig_running running;
 	bool moved;
 
+	struct vfmig_nvme_fault fault;
 	u16 queues;
 	struct vfmig_nvme_features features;
 	struct vfmig_nvme_health health;
@@ -470,6 +492,12 @@ const char *vfmig_nvme_check_media_mb(unsigned int value);
 const char *vfmig_nvme_check_io_latency_us(unsigned int value);
 const char *vfmig_nvme_check_erase_on_close(unsigned int value);
 void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when);
+
+/* fault.c */
+bool vfmig_nvme_has_fault(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
+			  enum vfmig_nvme_fault_kind kind);
+u16 vfmig_nvme_fault_status(struct vfmig_nvme *ctrl, const struct nvme_command *cmd);
+void vfmig_nvme_fault_debugfs(struct vfmig_nvme *ctrl, struct dentry *dir);
 
 /* debugfs.c */
 void vfmig_nvme_debugfs(void *vf, struct dentry *dir);

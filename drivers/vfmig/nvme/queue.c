@@ -302,14 +302,26 @@ static bool count_command(struct vfmig_nvme *ctrl, unsigned int *budget)
 	return !--*budget || atomic_read(&ctrl->wanted);
 }
 
+static void try_later(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
+{
+	req->due = ktime_get_ns() + VFMIG_NVME_TRY_NS;
+	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);
+}
+
 /*
- * Execute an I/O command.  If it gets no memory, it waits for another try, and this returns
- * VFMIG_NVME_SC_SHORT.  After the last try it returns NVME_SC_INTERNAL, which a host may retry.
+ * Execute an I/O command.  If it gets no memory, or is to hang, it waits for another try, and this
+ * returns VFMIG_NVME_SC_SHORT.  After the last try without memory it returns NVME_SC_INTERNAL,
+ * which a host may retry.
  */
 static u16 execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
-	u16 status = vfmig_nvme_execute_io(ctrl, req);
+	u16 status;
 
+	if (vfmig_nvme_has_fault(ctrl, &req->cmd, VFMIG_NVME_FAULT_HANG)) {
+		try_later(ctrl, req);
+		return VFMIG_NVME_SC_SHORT;
+	}
+	status = vfmig_nvme_execute_io(ctrl, req);
 	if (status != VFMIG_NVME_SC_SHORT)
 		return status;
 	if (req->tries == VFMIG_NVME_TRIES) {
@@ -317,8 +329,7 @@ static u16 execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		return NVME_SC_INTERNAL;
 	}
 	req->tries++;
-	req->due = ktime_get_ns() + VFMIG_NVME_TRY_NS;
-	vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_WAITING);
+	try_later(ctrl, req);
 	return VFMIG_NVME_SC_SHORT;
 }
 

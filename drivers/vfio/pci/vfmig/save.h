@@ -16,11 +16,8 @@ struct file *vfmig_save_file(struct vfmig_save *save);
 void vfmig_save_enter_stop_copy(struct vfmig_save *save);
 void vfmig_save_end(struct vfmig_save *save);
 int vfmig_save_unread(struct vfmig_save *save, u64 *unread);
-<<<<<<< ours
 int vfmig_save_progress(struct vfmig_save *save, u64 *done, u64 *left);
-=======
 void vfmig_save_whole(struct vfmig_save *save, u64 *bytes);
->>>>>>> theirs
 void vfmig_save_wake(struct vfmig_save *save);
 
 int vfmig_save_estimate(struct vfmig_device *vfdev, u64 *bytes);
