@@ -120,3 +120,38 @@ int run_command(const struct command *const *commands, const char *what, int arg
 	fprintf(stderr, "%s: unknown command '%s' (see %s --help)\n", what, argv[0], what);
 	return EXIT_USAGE;
 }
+
+static error_t parse_group(int key, char *arg, struct argp_state *state)
+{
+	int *first = state->input;
+
+	(void)arg;
+	switch (key) {
+	case ARGP_KEY_ARG:
+		*first = state->next - 1;
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which command?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int run_group(const struct command *const *commands, const char *what, const char *more, int argc,
+	      char **argv)
+{
+	struct argp argp = { .parser = parse_group, .args_doc = "COMMAND [ARGUMENT]..." };
+	char *list = list_commands(commands), *doc;
+	int first = 0;
+
+	if (asprintf(&doc, "%s\vCommands:\n%s%s%s", what, list, more ? "\n" : "",
+		     more ? more : "") < 0)
+		doc = NULL;
+	argp.doc = need(doc);
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &first);
+	free(list);
+	free(doc);
+	return run_command(commands, argv[0], argc - first, argv + first);
+}

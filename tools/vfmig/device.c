@@ -183,6 +183,24 @@ static void add_migration(struct json_object *out, const char *bdf)
 	free(text);
 }
 
+/* The number of faults, of which each has a line in the variant driver's file */
+static void add_faults(struct json_object *out, const char *bdf)
+{
+	char *text = sys_read(DEBUG_DRIVER "/%s/faults", bdf);
+	struct json_object *value = NULL;
+	unsigned int faults = 0;
+
+	if (text) {
+		for (const char *line = text; *line; line += strspn(line, "\n")) {
+			line += strcspn(line, "\n");
+			faults++;
+		}
+		value = json_object_new_int64(faults);
+	}
+	json_object_object_add(out, "faults", value);
+	free(text);
+}
+
 static void add_vf(struct json_object *out, const struct function *vf,
 		   struct json_object *openers, bool all_values)
 {
@@ -191,6 +209,7 @@ static void add_vf(struct json_object *out, const struct function *vf,
 	add_text(out, "driver", sys_link(SYS_PCI "/%s/driver", vf->bdf));
 	add_text(out, "iommu_group", sys_link(SYS_PCI "/%s/iommu_group", vf->bdf));
 	add_migration(out, vf->bdf);
+	add_faults(out, vf->bdf);
 	add_text(out, "media_mb", sys_read(DEBUG_MODEL "/%s/media_mb", vf->bdf));
 	add_text(out, "media_allocated", sys_read(DEBUG_MODEL "/%s/media_allocated", vf->bdf));
 	json_object_object_add(out, "open_by", openers_of(openers, vf->bdf));

@@ -11,7 +11,8 @@
 
 static const struct command *const commands[] = {
 	&list_command, &show_command, &watch_command, &create_command, &remove_command,
-	&set_command, &erase_command, &resize_command, &stream_command, NULL
+	&set_command, &erase_command, &resize_command, &fault_command, &profile_command,
+	&stream_command, NULL
 };
 
 const char *argp_program_version = "vfmigctl " VFMIG_VERSION;

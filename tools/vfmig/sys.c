@@ -15,8 +15,8 @@
 #include "sys.h"
 #include "vfmigctl.h"
 
-/* Attributes have a page at most, and files in debugfs are short */
-#define CONTENT_MAX	4096
+/* Attributes have a page at most, and the longest file in debugfs is that of 64 faults */
+#define CONTENT_MAX	16384
 
 static char *vpath(const char *format, va_list args)
 {

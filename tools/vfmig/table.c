@@ -21,13 +21,14 @@ enum column {
 	COLUMN_RATE,
 	COLUMN_DISK,
 	COLUMN_USED,
+	COLUMN_FAULTS,
 	COLUMN_OPEN,
 	COLUMNS,
 };
 
 static const char *const titles[COLUMNS] = {
 	"FUNCTION", "MODEL", "STATE", "SESSION", "DONE", "LEFT", "PER SECOND", "DISK", "USED",
-	"OPEN BY",
+	"FAULTS", "OPEN BY",
 };
 
 #define CELL	48U
@@ -131,6 +132,7 @@ static void add_vf(struct table *table, struct json_object *vf, struct json_obje
 	set_rate(row, vf, before, seconds);
 	set_size(row, COLUMN_DISK, member(vf, "media_mb"), 1 << 20);
 	set_size(row, COLUMN_USED, member(vf, "media_allocated"), 1);
+	set_text(row, COLUMN_FAULTS, member(vf, "faults"));
 	set_openers(row, member(vf, "open_by"));
 }
 

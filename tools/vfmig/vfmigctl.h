@@ -45,10 +45,11 @@ struct command {
 };
 
 extern const struct command list_command, show_command, watch_command, create_command,
-	remove_command, set_command, erase_command, resize_command, stream_command;
+	remove_command, set_command, erase_command, resize_command, fault_command, profile_command,
+	stream_command;
 extern const struct command decode_command, check_command, diff_command, extract_command;
 
-#define MAX_ARGS	4U
+#define MAX_ARGS	8U
 
 /**
  * struct args - what a command takes
@@ -80,6 +81,9 @@ void parse_args(const struct command *command, struct args *args, int argc, char
 u64 parse_number(const char *what, const char *text, u64 min, u64 max);
 /* Runs the command that @argv begins with */
 int run_command(const struct command *const *commands, const char *what, int argc, char **argv);
+/* The same for a command that has commands; @what and @more are for --help, @more or NULL */
+int run_group(const struct command *const *commands, const char *what, const char *more, int argc,
+	      char **argv);
 /* The text for --help */
 char *list_commands(const struct command *const *commands);
 

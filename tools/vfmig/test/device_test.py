@@ -58,6 +58,9 @@ def make_vf(vf: str, number: int, migration: str) -> None:
     write(f"{DEBUG}/vfmig/{vf}/io_latency_us", "0\n", 0o600)
     write(f"{DEBUG}/vfmig/{vf}/erase", "", 0o200)
     write(f"{DEBUG}/vfmig_vfio_pci/{vf}/migration", migration, 0o400)
+    write(f"{DEBUG}/vfmig_vfio_pci/{vf}/faults", "", 0o600)
+    write(f"{DEBUG}/vfmig_vfio_pci/{vf}/fault_error", "", 0o400)
+    write(f"{DEBUG}/vfmig_vfio_pci/{vf}/profile", "none [mlx5] no-p2p\n", 0o600)
 
 
 def make_process(pid: int, name: str, *files: str) -> None:
@@ -111,7 +114,7 @@ def list_is_json() -> None:
     expect(found[0]["functions"][0] == {
         "function": VFS[0], "type": "VF", "pf": PF, "model": "nvme", "driver": "vfmig_vfio_pci",
         "iommu_group": 7, "state": "STOP_COPY", "session": "save", "done": 1536, "left": 2097152,
-        "media_mb": 64, "media_allocated": 4096,
+        "faults": 0, "media_mb": 64, "media_allocated": 4096,
         "open_by": [{"pid": 18, "command": "other"}, {"pid": 17, "command": "qemu"}]}, found)
     expect(found[0]["functions"][1]["open_by"] == [] and
            found[0]["functions"][1]["done"] is None, found)
@@ -120,10 +123,10 @@ def list_is_json() -> None:
 def list_is_a_table() -> None:
     lines = [" ".join(line.split()) for line in call("list").stdout.splitlines()]
     expect(lines == [
-        "FUNCTION MODEL STATE SESSION DONE LEFT DISK USED OPEN BY",
+        "FUNCTION MODEL STATE SESSION DONE LEFT DISK USED FAULTS OPEN BY",
         f"{PF} nvme 2 of 64 VFs",
-        f"{VFS[0]} nvme STOP_COPY save 1.5 KiB 2 MiB 64 MiB 4 KiB other 18, qemu 17",
-        f"{VFS[1]} nvme RUNNING none - - 64 MiB 4 KiB -",
+        f"{VFS[0]} nvme STOP_COPY save 1.5 KiB 2 MiB 64 MiB 4 KiB 0 other 18, qemu 17",
+        f"{VFS[1]} nvme RUNNING none - - 64 MiB 4 KiB 0 -",
         f"{OTHER} virtio-net 0 of 64 VFs"], lines)
 
 
@@ -159,6 +162,42 @@ def settings_are_changed() -> None:
         expect((root / path).read_text().startswith(value), path)
     found = json.loads(call("set", "--json", PF, "media_mb", "64").stdout)
     expect(found == {"function": PF, "name": "media_mb", "value": "64"}, found)
+
+
+def faults_are_lines() -> None:
+    """The kernel knows the words; here a file takes them all."""
+    faults = root / DEBUG / "vfmig_vfio_pci" / VFS[0] / "faults"
+    for arguments, line in [(["add", VFS[0], "arc", "STOP:STOP_COPY", "errno=EIO", "once"],
+                             "arc STOP:STOP_COPY errno=EIO once"),
+                            (["add", VFS[0], "read at=5 stall=1"], "read at=5 stall=1"),
+                            (["clear", VFS[0]], "clear"), (["clear", VFS[0], "7"], "clear 7")]:
+        faults.write_text("")
+        result = call("fault", *arguments)
+        expect(result.returncode == 0 and not result.stdout and not result.stderr, result)
+        expect(faults.read_text() == line, f"{arguments}: {faults.read_text()!r}")
+    lines = ["1 0 0 arc STOP->STOP_COPY errno=EIO", "12 3 40 read rate=10M"]
+    faults.write_text("\n".join(lines) + "\n")
+    expect(call("fault", "list", VFS[0]).stdout.splitlines() == lines, "list")
+    found = json.loads(call("fault", "list", "--json", VFS[0]).stdout)
+    expect(found[1] == {"number": 12, "happened": 3, "could_happen": 40,
+                        "fault": "read rate=10M"}, found)
+    expect(json.loads(call("list", "--json").stdout)[0]["functions"][0]["faults"] == 2, "faults")
+    refused(1, f": {PF} is a PF, not a VF", "fault", "add", PF, "read", "end")
+    refused(1, ": a fault is one line", "fault", "add", VFS[0], "read end\nclear")
+    refused(2, ": fault 'x' is no number from 1 to 4294967295", "fault", "clear", VFS[0], "x")
+    refused(2, " fault add: an argument is missing", "fault", "add", VFS[0])
+    refused(2, " fault: unknown command 'set' (see vfmigctl fault --help)", "fault", "set")
+    faults.write_text("")
+
+
+def profiles_are_names() -> None:
+    profile = root / DEBUG / "vfmig_vfio_pci" / VFS[0] / "profile"
+    expect(call("profile", VFS[0]).stdout == "  none\n* mlx5\n  no-p2p\n", "table")
+    found = json.loads(call("profile", "--json", VFS[0]).stdout)
+    expect(found == {"profile": "mlx5", "profiles": ["none", "mlx5", "no-p2p"]}, found)
+    expect(call("profile", VFS[0], "none").returncode == 0, "set")
+    expect(profile.read_text().startswith("none"), profile.read_text())
+    refused(1, f": {PF} is a PF, not a VF", "profile", PF)
 
 
 def vfs_are_created_and_removed() -> None:
@@ -233,7 +272,7 @@ def nothing_is_there() -> None:
 
 TESTS = [list_is_json, list_is_a_table, show_has_all_values, watch_is_json_lines,
          wrong_words_are_named_and_change_nothing, open_vfs_are_not_removed, settings_are_changed,
-         vfs_are_created_and_removed, missing_files_are_unknown, nothing_is_there]
+         faults_are_lines, profiles_are_names, vfs_are_created_and_removed, missing_files_are_unknown, nothing_is_there]
 
 
 def main() -> int:
