@@ -2,8 +2,6 @@
 /*
  * Faults of arcs: what is to happen to one, and the wait of one that takes a while.
  */
-#include <linux/jiffies.h>
-#include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/sched/signal.h>
 
@@ -45,28 +43,16 @@ void vfmig_fault_meet_arc(struct vfmig_faults *faults, enum vfio_device_mig_stat
 
 	*arc = (struct vfmig_fault_arc) {};
 	spin_lock(&faults->lock);
-	for (fault = vfmig_first_fault(faults, VFMIG_FAULT_ARC); fault;
-	     fault = vfmig_next_fault(faults, fault)) {
+	list_for_each_entry(fault, &faults->list, node) {
 		bool fails = fault->action != VFMIG_FAULT_DELAY;
 
 		/* Of those that end the arc, the first does */
-		if (fails && (arc->ret || arc->reset))
+		if (fault->point != VFMIG_FAULT_ARC || (fails && (arc->ret || arc->reset)))
 			continue;
 		if (vfmig_fault_is_at(fault, from, to) && vfmig_fault_happens(faults, fault))
 			vfmig_fault_take(arc, fault);
 	}
 	spin_unlock(&faults->lock);
-}
-
-/* How often a thread that waits looks whether its fault is still set */
-#define VFMIG_FAULT_LOOK	msecs_to_jiffies(100)
-
-/* Jiffies until @end, or 0 */
-static unsigned long vfmig_fault_until(u64 end)
-{
-	u64 now = ktime_get_ns();
-
-	return now < end ? nsecs_to_jiffies(end - now) + 1 : 0;
 }
 
 /*

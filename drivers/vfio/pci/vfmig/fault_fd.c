@@ -7,16 +7,11 @@
  * waits for a device, and nothing else.  The end of the session wakes it.  A poller, and a writer
  * in the middle of a write(), wait for @ready, which a timer of the fd increments.
  */
-#include <linux/jiffies.h>
-#include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/poll.h>
 #include <linux/sizes.h>
 
 #include "fault_list.h"
-
-/* How often a thread that waits looks whether its fault is still set */
-#define VFMIG_FAULT_LOOK	msecs_to_jiffies(100)
 
 /* No call waits longer */
 #define VFMIG_FAULT_WAIT_NS	(60ULL * NSEC_PER_SEC)
@@ -53,12 +48,9 @@ void vfmig_fault_fd_exit(struct vfmig_fault_fd *fd)
 /* Jiffies until data passes, or 0 */
 static unsigned long vfmig_fault_left(struct vfmig_fault_fd *fd)
 {
-	u64 until = READ_ONCE(fd->not_before);
-	u64 now = ktime_get_ns();
+	unsigned long left = vfmig_fault_until(READ_ONCE(fd->not_before));
 
-	if (now >= until || !vfmig_fault_is_set(fd->faults, READ_ONCE(fd->stalled_by)))
-		return 0;
-	return nsecs_to_jiffies(until - now) + 1;
+	return left && vfmig_fault_is_set(fd->faults, READ_ONCE(fd->stalled_by)) ? left : 0;
 }
 
 /* Is the fd held up?  Then @ready is incremented when it may not be any more. */
@@ -153,9 +145,10 @@ static void vfmig_fault_pace(struct vfmig_fault_fd *fd, struct vfmig_fault *faul
 	vfmig_fault_hold(fd, fault, fd->due);
 }
 
-static enum vfmig_fault_point vfmig_fault_fd_point(const struct vfmig_fault_fd *fd)
+/* Is it one of this end's of the stream? */
+static bool vfmig_fault_is_ours(const struct vfmig_fault_fd *fd, const struct vfmig_fault *fault)
 {
-	return fd->writes ? VFMIG_FAULT_WRITE : VFMIG_FAULT_READ;
+	return fault->point == (fd->writes ? VFMIG_FAULT_WRITE : VFMIG_FAULT_READ);
 }
 
 /* The lowest rate that is set, or NULL.  Under @lock. */
@@ -163,9 +156,9 @@ static struct vfmig_fault *vfmig_fault_rate(struct vfmig_fault_fd *fd)
 {
 	struct vfmig_fault *fault, *rate = NULL;
 
-	for (fault = vfmig_first_fault(fd->faults, vfmig_fault_fd_point(fd)); fault;
-	     fault = vfmig_next_fault(fd->faults, fault))
-		if (fault->action == VFMIG_FAULT_RATE && (!rate || fault->value < rate->value))
+	list_for_each_entry(fault, &fd->faults->list, node)
+		if (vfmig_fault_is_ours(fd, fault) && fault->action == VFMIG_FAULT_RATE &&
+		    (!rate || fault->value < rate->value))
 			rate = fault;
 	return rate;
 }
@@ -177,9 +170,9 @@ static void vfmig_fault_begin_waits(struct vfmig_fault_fd *fd, const struct vfmi
 	u64 now = ktime_get_ns();
 
 	spin_lock(&fd->faults->lock);
-	for (fault = vfmig_first_fault(fd->faults, vfmig_fault_fd_point(fd)); fault;
-	     fault = vfmig_next_fault(fd->faults, fault))
-		if (fault->action == VFMIG_FAULT_STALL && vfmig_fault_is_here(fault, io))
+	list_for_each_entry(fault, &fd->faults->list, node)
+		if (vfmig_fault_is_ours(fd, fault) && fault->action == VFMIG_FAULT_STALL &&
+		    vfmig_fault_is_here(fault, io))
 			vfmig_fault_stall(fd, fault, io, now);
 	fault = io->reach ? vfmig_fault_rate(fd) : NULL;
 	if (fault)
@@ -215,14 +208,12 @@ static void vfmig_fault_meet_rest(struct vfmig_fault_fd *fd, struct vfmig_fault_
 	struct vfmig_fault *fault;
 
 	spin_lock(&fd->faults->lock);
-	for (fault = vfmig_first_fault(fd->faults, vfmig_fault_fd_point(fd)); fault;
-	     fault = vfmig_next_fault(fd->faults, fault)) {
-		if (fault->action == VFMIG_FAULT_STALL || fault->action == VFMIG_FAULT_FLIP)
+	list_for_each_entry(fault, &fd->faults->list, node) {
+		if (fault->action == VFMIG_FAULT_STALL || fault->action == VFMIG_FAULT_FLIP ||
+		    fault->action == VFMIG_FAULT_RATE)
 			continue;
-		if (fault->action == VFMIG_FAULT_RATE)
-			continue;
-		if (vfmig_fault_is_here(fault, io) && vfmig_fault_happens(fd->faults, fault) &&
-		    vfmig_fault_ends_call(io, fault))
+		if (vfmig_fault_is_ours(fd, fault) && vfmig_fault_is_here(fault, io) &&
+		    vfmig_fault_happens(fd->faults, fault) && vfmig_fault_ends_call(io, fault))
 			break;
 	}
 	spin_unlock(&fd->faults->lock);
@@ -234,10 +225,9 @@ static void vfmig_fault_cut_read(struct vfmig_fault_fd *fd, struct vfmig_fault_i
 	struct vfmig_fault *fault;
 
 	spin_lock(&fd->faults->lock);
-	for (fault = vfmig_first_fault(fd->faults, VFMIG_FAULT_READ); fault;
-	     fault = vfmig_next_fault(fd->faults, fault))
-		if (fault->place == VFMIG_FAULT_AT && fault->action != VFMIG_FAULT_FLIP &&
-		    fault->at > io->pos)
+	list_for_each_entry(fault, &fd->faults->list, node)
+		if (vfmig_fault_is_ours(fd, fault) && fault->place == VFMIG_FAULT_AT &&
+		    fault->action != VFMIG_FAULT_FLIP && fault->at > io->pos)
 			io->most = min(io->most, fault->at - io->pos);
 	fault = vfmig_fault_rate(fd);
 	if (fault)
@@ -287,10 +277,10 @@ bool vfmig_fault_is_next(struct vfmig_fault_fd *fd, u64 records)
 	bool is = false;
 
 	spin_lock(&fd->faults->lock);
-	for (fault = vfmig_first_fault(fd->faults, VFMIG_FAULT_READ); fault;
-	     fault = vfmig_next_fault(fd->faults, fault))
-		is |= fault->place == VFMIG_FAULT_LAST ||
-		      (fault->place == VFMIG_FAULT_RECORD && fault->at == records + 1);
+	list_for_each_entry(fault, &fd->faults->list, node)
+		is |= vfmig_fault_is_ours(fd, fault) &&
+		      (fault->place == VFMIG_FAULT_LAST ||
+		       (fault->place == VFMIG_FAULT_RECORD && fault->at == records + 1));
 	spin_unlock(&fd->faults->lock);
 	return is;
 }
@@ -305,8 +295,8 @@ size_t vfmig_fault_flips(struct vfmig_fault_fd *fd, u64 pos, size_t len, u8 *mas
 
 	*mask = 0;
 	spin_lock(&fd->faults->lock);
-	for (fault = vfmig_first_fault(fd->faults, VFMIG_FAULT_READ); fault;
-	     fault = vfmig_next_fault(fd->faults, fault)) {
+	list_for_each_entry(fault, &fd->faults->list, node) {
+		/* Only a reader can have one */
 		if (fault->action != VFMIG_FAULT_FLIP || fault->at < pos)
 			continue;
 		if (fault->at > pos)

@@ -6,6 +6,8 @@
 #ifndef _VFMIG_FAULT_LIST_H
 #define _VFMIG_FAULT_LIST_H
 
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/prandom.h>
 #include <linux/types.h>
 
@@ -103,30 +105,15 @@ struct vfmig_fault {
 	char text[VFMIG_FAULT_LINE];
 };
 
-/* The fault at @point after @after in the list, or NULL.  Under &vfmig_faults.lock. */
-static inline struct vfmig_fault *vfmig_fault_after(struct vfmig_faults *faults,
-						    enum vfmig_fault_point point,
-						    struct list_head *after)
-{
-	for (struct list_head *node = after->next; node != &faults->list; node = node->next) {
-		struct vfmig_fault *fault = list_entry(node, struct vfmig_fault, node);
+/* How often a thread that waits looks whether its fault is still set */
+#define VFMIG_FAULT_LOOK	msecs_to_jiffies(100)
 
-		if (fault->point == point)
-			return fault;
-	}
-	return NULL;
-}
-
-static inline struct vfmig_fault *vfmig_first_fault(struct vfmig_faults *faults,
-						    enum vfmig_fault_point point)
+/* Jiffies until ktime @end in ns, or 0 */
+static inline unsigned long vfmig_fault_until(u64 end)
 {
-	return vfmig_fault_after(faults, point, &faults->list);
-}
+	u64 now = ktime_get_ns();
 
-static inline struct vfmig_fault *vfmig_next_fault(struct vfmig_faults *faults,
-						   struct vfmig_fault *fault)
-{
-	return vfmig_fault_after(faults, fault->point, &fault->node);
+	return now < end ? nsecs_to_jiffies(end - now) + 1 : 0;
 }
 
 /* fault.c */

@@ -12,20 +12,6 @@
 #include "compat.h"
 #include "fault_list.h"
 
-static u64 vfmig_add_saturated(u64 a, u64 b)
-{
-	u64 sum;
-
-	return check_add_overflow(a, b, &sum) ? U64_MAX : sum;
-}
-
-static u64 vfmig_mul_saturated(u64 a, u64 b)
-{
-	u64 product;
-
-	return check_mul_overflow(a, b, &product) ? U64_MAX : product;
-}
-
 /* Neither field falls in a session */
 static void vfmig_fault_stick(struct vfmig_fault *fault, u64 session,
 			      struct vfio_precopy_info *info)
@@ -55,16 +41,15 @@ static void vfmig_fault_change_info(struct vfmig_fault *fault, u64 session,
 		vfmig_fault_stick(fault, session, info);
 		break;
 	case VFMIG_FAULT_JUMP:
-		info->dirty_bytes = vfmig_add_saturated(info->dirty_bytes, fault->value);
+		info->dirty_bytes = size_add(info->dirty_bytes, fault->value);
 		break;
 	case VFMIG_FAULT_GROW:
-		info->dirty_bytes = vfmig_add_saturated(info->dirty_bytes,
-							vfmig_mul_saturated(fault->done,
-									    fault->value));
+		info->dirty_bytes = size_add(info->dirty_bytes,
+					     size_mul(fault->done, fault->value));
 		break;
 	case VFMIG_FAULT_REINIT:
 		info->flags |= VFIO_PRECOPY_INFO_REINIT;
-		info->initial_bytes = vfmig_add_saturated(info->initial_bytes, info->dirty_bytes);
+		info->initial_bytes = size_add(info->initial_bytes, info->dirty_bytes);
 		info->dirty_bytes = 0;
 		break;
 	default:
@@ -79,11 +64,10 @@ int vfmig_fault_meet_info(struct vfmig_fault_fd *fd, struct vfio_precopy_info *i
 	int ret = 0;
 
 	spin_lock(&fd->faults->lock);
-	for (fault = vfmig_first_fault(fd->faults, VFMIG_FAULT_PRECOPY); fault;
-	     fault = vfmig_next_fault(fd->faults, fault)) {
-		if (ret || (fault->action == VFMIG_FAULT_REINIT && !v2))
-			continue;
-		if (!vfmig_fault_happens(fd->faults, fault))
+	list_for_each_entry(fault, &fd->faults->list, node) {
+		if (ret || fault->point != VFMIG_FAULT_PRECOPY ||
+		    (fault->action == VFMIG_FAULT_REINIT && !v2) ||
+		    !vfmig_fault_happens(fd->faults, fault))
 			continue;
 		if (fault->action == VFMIG_FAULT_ERRNO)
 			ret = -(int)fault->value;
@@ -100,16 +84,15 @@ int vfmig_fault_meet_size(struct vfmig_faults *faults, unsigned long *size)
 	int ret = 0;
 
 	spin_lock(&faults->lock);
-	for (fault = vfmig_first_fault(faults, VFMIG_FAULT_SIZE); fault;
-	     fault = vfmig_next_fault(faults, fault)) {
-		if (ret || !vfmig_fault_happens(faults, fault))
+	list_for_each_entry(fault, &faults->list, node) {
+		if (ret || fault->point != VFMIG_FAULT_SIZE || !vfmig_fault_happens(faults, fault))
 			continue;
 		if (fault->action == VFMIG_FAULT_ERRNO)
 			ret = -(int)fault->value;
 		else if (fault->action == VFMIG_FAULT_SET)
 			*size = fault->value;
 		else if (fault->action == VFMIG_FAULT_MULTIPLY)
-			*size = vfmig_mul_saturated(*size, fault->value);
+			*size = size_mul(*size, fault->value);
 		else
 			*size /= fault->value;
 	}
@@ -125,9 +108,8 @@ int vfmig_fault_meet_log(struct vfmig_faults *faults, enum vfmig_fault_point poi
 	int ret = 0;
 
 	spin_lock(&faults->lock);
-	for (fault = vfmig_first_fault(faults, point); fault;
-	     fault = vfmig_next_fault(faults, fault)) {
-		if (ret || !vfmig_fault_happens(faults, fault))
+	list_for_each_entry(fault, &faults->list, node) {
+		if (ret || fault->point != point || !vfmig_fault_happens(faults, fault))
 			continue;
 		if (fault->action == VFMIG_FAULT_ERRNO) {
 			ret = -(int)fault->value;
