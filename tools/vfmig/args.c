@@ -121,6 +121,7 @@ int run_command(const struct command *const *commands, const char *what, int arg
 	return EXIT_USAGE;
 }
 
+/* The first argument is the command, and what follows it is the command's */
 static error_t parse_group(int key, char *arg, struct argp_state *state)
 {
 	int *first = state->input;
@@ -139,10 +140,14 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 	}
 }
 
-int run_group(const struct command *const *commands, const char *what, const char *more, int argc,
-	      char **argv)
+int run_group(const struct command *const *commands, const char *what, const char *more,
+	      const struct argp_child *children, int argc, char **argv)
 {
-	struct argp argp = { .parser = parse_group, .args_doc = "COMMAND [ARGUMENT]..." };
+	struct argp argp = {
+		.parser = parse_group,
+		.args_doc = "COMMAND [ARGUMENT]...",
+		.children = children,
+	};
 	char *list = list_commands(commands), *doc;
 	int first = 0;
 

@@ -7,21 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <json-c/json.h>
 
-#include "device.h"
+#include "setting.h"
 #include "sys.h"
 #include "vfmigctl.h"
-
-/* Prints why the faults of a VF can't be had */
-static int no_faults(const struct function *vf)
-{
-	if (geteuid() && !*options.root)
-		return fail("faults are for root only");
-	return fail("%s has no faults: it needs the driver vfmig_vfio_pci, and debugfs", vf->bdf);
-}
 
 /* Writes a line, and prints the kernel's reason if it is refused */
 static int write_line(const struct function *vf, const char *line)
@@ -32,7 +23,7 @@ static int write_line(const struct function *vf, const char *line)
 	if (strchr(line, '\n'))
 		return fail("a fault is one line");
 	if (!sys_exists(DEBUG_DRIVER "/%s/faults", vf->bdf))
-		return no_faults(vf);
+		return no_driver_file(vf, "faults");
 	error = sys_write(line, DEBUG_DRIVER "/%s/faults", vf->bdf);
 	if (!error)
 		return EXIT_OK;
@@ -143,7 +134,7 @@ static int run_list(const struct command *command, int argc, char **argv)
 		return EXIT_FAILED;
 	text = sys_read(DEBUG_DRIVER "/%s/faults", vf.bdf);
 	if (!text)
-		return no_faults(&vf);
+		return no_driver_file(&vf, "faults");
 	list_faults(text);
 	free(text);
 	return EXIT_OK;
@@ -177,7 +168,8 @@ static const struct command *const commands[] = {
 static int run_fault(const struct command *command, int argc, char **argv)
 {
 	(void)command;
-	return run_group(commands, "Makes a VF do something wrong on purpose.", NULL, argc, argv);
+	return run_group(commands, "Makes a VF do something wrong on purpose.", NULL, NULL, argc,
+			 argv);
 }
 
 const struct command fault_command = {

@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <json-c/json.h>
 
-#include "device.h"
+#include "setting.h"
 #include "sys.h"
 #include "vfmigctl.h"
 
@@ -69,10 +68,7 @@ static int run_profile(const struct command *command, int argc, char **argv)
 		return EXIT_FAILED;
 	text = sys_read(DEBUG_DRIVER "/%s/profile", vf.bdf);
 	if (!text)
-		return geteuid() && !*options.root ?
-		       fail("profiles are for root only") :
-		       fail("%s has no profile: it needs the driver vfmig_vfio_pci, and debugfs",
-			    vf.bdf);
+		return no_driver_file(&vf, "profiles");
 	if (args.count == 1)
 		print_profiles(text);
 	free(text);

@@ -22,7 +22,7 @@ static int run_stream(const struct command *command, int argc, char **argv)
 {
 	(void)command;
 	return run_group(commands, "Reads migration streams, by themselves or in a file of QEMU.",
-			 "'-' is standard input.", argc, argv);
+			 "'-' is standard input.", NULL, argc, argv);
 }
 
 const struct command stream_command = {

@@ -102,6 +102,13 @@ int write_setting(const struct function *function, const char *name, const char 
 	return ret;
 }
 
+int no_driver_file(const struct function *vf, const char *what)
+{
+	if (geteuid() && !*options.root)
+		return fail("%s are for root only", what);
+	return fail("%s has no %s: it needs the driver vfmig_vfio_pci, and debugfs", vf->bdf, what);
+}
+
 bool get_disk(const char *name, struct function *vf)
 {
 	if (!get_function(name, WANT_VF, vf))

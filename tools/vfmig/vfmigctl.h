@@ -81,9 +81,12 @@ void parse_args(const struct command *command, struct args *args, int argc, char
 u64 parse_number(const char *what, const char *text, u64 min, u64 max);
 /* Runs the command that @argv begins with */
 int run_command(const struct command *const *commands, const char *what, int argc, char **argv);
-/* The same for a command that has commands; @what and @more are for --help, @more or NULL */
-int run_group(const struct command *const *commands, const char *what, const char *more, int argc,
-	      char **argv);
+/*
+ * The same where options may come before it; @what and @more are for --help, and @children has
+ * the options.  @more and @children can be NULL.
+ */
+int run_group(const struct command *const *commands, const char *what, const char *more,
+	      const struct argp_child *children, int argc, char **argv);
 /* The text for --help */
 char *list_commands(const struct command *const *commands);
 
