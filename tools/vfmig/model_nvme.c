@@ -16,22 +16,15 @@
 #include "../../drivers/vfmig/nvme/format.h"
 
 #define MAX_QUEUES	(VFMIG_NVME_QUEUES - 1U)
-#define MAX_VECTORS	33U
-#define MAX_REQS	256U
-#define MAX_AERS	4U
-#define MAX_ENTRIES	1024U
 #define MAX_ADMIN	4096U
-#define MAX_CNTLID	0xffefU
 #define MAX_LATENCY_NS	10000000000ULL
 
 #define LATCH_FLAGS	0x3U
 #define CC_ENABLE	0x1U
-#define CC_MASK		0x00fffff1U
 #define CC_MPS(cc)	((cc) >> 7 & 0xf)
 #define MAX_MPS		4U
 #define CSTS_READY	0x1U
 #define CSTS_MASK	0xfU
-#define AQA_MASK	0x0fff0fffU
 #define PAGE_BITS	0xfffULL
 
 #define CQ_FLAGS	(VFMIG_NVME_STATE_CQ_IRQ | VFMIG_NVME_STATE_CQ_PHASE)
@@ -64,7 +57,7 @@ static const char *identity_check(const struct stream_identity *id)
 		return "its LBA format is one that no device has";
 	if (!data->queues || le16toh(data->queues) > MAX_QUEUES)
 		return "it has more queues than any device";
-	if (le16toh(data->vectors) > MAX_VECTORS)
+	if (le16toh(data->vectors) > VFMIG_NVME_VECTORS)
 		return "it has more vectors than any device";
 	return NULL;
 }
@@ -100,9 +93,9 @@ static bool registers_valid(const struct vfmig_nvme_state *state)
 {
 	u32 seen = le32toh(state->cc_seen);
 
-	if ((le32toh(state->flags) & ~LATCH_FLAGS) || (le32toh(state->cc) & ~CC_MASK) ||
-	    (seen & ~CC_MASK) || (le32toh(state->csts) & ~CSTS_MASK) ||
-	    (le32toh(state->aqa) & ~AQA_MASK) || (le64toh(state->asq) & PAGE_BITS) ||
+	if ((le32toh(state->flags) & ~LATCH_FLAGS) || (le32toh(state->cc) & ~VFMIG_NVME_CC_MASK) ||
+	    (seen & ~VFMIG_NVME_CC_MASK) || (le32toh(state->csts) & ~CSTS_MASK) ||
+	    (le32toh(state->aqa) & ~VFMIG_NVME_AQA_MASK) || (le64toh(state->asq) & PAGE_BITS) ||
 	    (le64toh(state->acq) & PAGE_BITS))
 		return false;
 	if (is_ready(state) && (!(seen & CC_ENABLE) || CC_MPS(seen) > MAX_MPS))
@@ -120,7 +113,7 @@ static bool ident_valid(const struct vfmig_nvme_state *state)
 	for (size_t i = 0; i < sizeof(state->serial); i++)
 		if (!isascii(state->serial[i]) || !isprint(state->serial[i]))
 			return false;
-	return queues && queues <= MAX_QUEUES && cntlid && cntlid <= MAX_CNTLID;
+	return queues && queues <= MAX_QUEUES && cntlid && cntlid <= VFMIG_NVME_MAX_CNTLID;
 }
 
 static bool settings_valid(const struct vfmig_nvme_state *state)
@@ -137,7 +130,7 @@ static bool settings_valid(const struct vfmig_nvme_state *state)
 	for (size_t i = 0; i < VFMIG_NVME_FEATURES; i++)
 		if (le32toh(state->feature[i]) & ~feature_masks[i])
 			return false;
-	return !(le64toh(state->vector_cd) >> MAX_VECTORS) && !state->reserved2 &&
+	return !(le64toh(state->vector_cd) >> VFMIG_NVME_VECTORS) && !state->reserved2 &&
 	       state->ns_changed <= 1 && !(state->events_masked >> VFMIG_NVME_EVENT_TYPES);
 }
 
@@ -153,7 +146,7 @@ static bool queue_valid(const struct vfmig_nvme_state *state, unsigned int qid, 
 	u64 low_bits = (PAGE_BITS + 1) << CC_MPS(le32toh(state->cc_seen));
 
 	return queue_may_exist(state, qid) && size >= 2 &&
-	       size <= (qid ? MAX_ENTRIES : MAX_ADMIN) && head < size && tail < size &&
+	       size <= (qid ? VFMIG_NVME_MAX_ENTRIES : MAX_ADMIN) && head < size && tail < size &&
 	       !(base & (low_bits - 1));
 }
 
@@ -176,7 +169,7 @@ static bool cq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
 
 	if (!cq->size)
 		return all_zero(cq, sizeof(*cq)) && (qid || !queue_may_exist(state, 0));
-	if ((le16toh(cq->flags) & ~CQ_FLAGS) || le16toh(cq->vector) >= MAX_VECTORS)
+	if ((le16toh(cq->flags) & ~CQ_FLAGS) || le16toh(cq->vector) >= VFMIG_NVME_VECTORS)
 		return false;
 	return queue_valid(state, qid, le64toh(cq->base), le32toh(cq->size), le16toh(cq->head),
 			   le16toh(cq->tail));
@@ -224,7 +217,7 @@ static bool reqs_valid(const struct vfmig_nvme_state *state, size_t *where)
 	for (u32 i = 0; i < le32toh(state->nr_reqs); i++) {
 		*where = AT(req) + i * sizeof(state->req[0]);
 		events += state->req[i].stage == VFMIG_NVME_EVENT;
-		if (!req_valid(state, &state->req[i]) || events > MAX_AERS)
+		if (!req_valid(state, &state->req[i]) || events > VFMIG_NVME_MAX_AERS)
 			return false;
 	}
 	return true;
@@ -236,7 +229,7 @@ static const char *state_check(const struct stream_identity *id, const u8 *bytes
 	const struct vfmig_nvme_state *state = (const void *)bytes;
 
 	*where = AT(nr_reqs);
-	if (length < sizeof(*state) || le32toh(state->nr_reqs) > MAX_REQS ||
+	if (length < sizeof(*state) || le32toh(state->nr_reqs) > VFMIG_NVME_MAX_REQS ||
 	    length != sizeof(*state) + le32toh(state->nr_reqs) * sizeof(state->req[0]))
 		return "length of the state";
 	*where = AT(media_size);
@@ -347,7 +340,7 @@ const struct model nvme_model = {
 	.name = "nvme",
 	.versions = { 3, 3 },
 	.state_max = sizeof(struct vfmig_nvme_state) +
-		     MAX_REQS * sizeof(struct vfmig_nvme_state_req),
+		     VFMIG_NVME_MAX_REQS * sizeof(struct vfmig_nvme_state_req),
 	.identity_check = identity_check,
 	.like_check = like_check,
 	.state_check = state_check,

@@ -15,59 +15,23 @@
 
 #include "model.h"
 
+/* Newer than the oldest headers that this is built with */
+#ifndef VIRTIO_NET_F_HOST_USO
+#define VIRTIO_NET_F_GUEST_USO4	54
+#define VIRTIO_NET_F_GUEST_USO6	55
+#define VIRTIO_NET_F_HOST_USO	56
+#endif
+
 /* They need what types.h has */
+#include "../../drivers/vfmig/virtio/features.h"
 #include "../../drivers/vfmig/virtio/format.h"
 
-#define VECTORS		34U
-#define QUEUE_SIZE	256U
-#define SPEED		25000U
-#define MAX_PAIRS	16U
-#define MIN_MTU		68U
-#define MAX_MTU		(65535U - ETH_HLEN)
-#define NO_VECTOR	0xffffU
-
-#define QUEUE_ENABLED	0x1U
-#define QUEUE_RESETTING	0x2U
-#define QUEUE_STATES	(QUEUE_ENABLED | QUEUE_RESETTING)
-#define RX_MODES	6U
-
-/* Newer than the oldest headers that this is built with */
-#define FEATURE_GUEST_USO4	54
-#define FEATURE_GUEST_USO6	55
-#define FEATURE_HOST_USO	56
+#define MAX_PAIRS	((VFMIG_VIRTIO_VQS - 1) / 2)
+#define RX_MODES	(VIRTIO_NET_CTRL_RX_NOBCAST + 1)
 
 #define STATUS_BITS	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |		\
 			 VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FEATURES_OK |	\
 			 VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED)
-
-#define GUEST_OFFLOADS	(BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | \
-			 BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | BIT_ULL(VIRTIO_NET_F_GUEST_ECN) | \
-			 BIT_ULL(FEATURE_GUEST_USO4) | BIT_ULL(FEATURE_GUEST_USO6))
-
-/* A feature that the driver accepts only with at least one of others */
-static const struct {
-	unsigned int feature;
-	u64 needs;
-} dependencies[] = {
-	{ VIRTIO_NET_F_GUEST_TSO4, BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) },
-	{ VIRTIO_NET_F_GUEST_TSO6, BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) },
-	{ FEATURE_GUEST_USO4, BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) },
-	{ FEATURE_GUEST_USO6, BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) },
-	{ VIRTIO_NET_F_GUEST_ECN,
-	  BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) },
-	{ VIRTIO_NET_F_HOST_TSO4, BIT_ULL(VIRTIO_NET_F_CSUM) },
-	{ VIRTIO_NET_F_HOST_TSO6, BIT_ULL(VIRTIO_NET_F_CSUM) },
-	{ FEATURE_HOST_USO, BIT_ULL(VIRTIO_NET_F_CSUM) },
-	{ VIRTIO_NET_F_HOST_ECN,
-	  BIT_ULL(VIRTIO_NET_F_HOST_TSO4) | BIT_ULL(VIRTIO_NET_F_HOST_TSO6) },
-	{ VIRTIO_NET_F_CTRL_RX, BIT_ULL(VIRTIO_NET_F_CTRL_VQ) },
-	{ VIRTIO_NET_F_CTRL_RX_EXTRA, BIT_ULL(VIRTIO_NET_F_CTRL_VQ) },
-	{ VIRTIO_NET_F_CTRL_VLAN, BIT_ULL(VIRTIO_NET_F_CTRL_VQ) },
-	{ VIRTIO_NET_F_CTRL_MAC_ADDR, BIT_ULL(VIRTIO_NET_F_CTRL_VQ) },
-	{ VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, BIT_ULL(VIRTIO_NET_F_CTRL_VQ) },
-	{ VIRTIO_NET_F_GUEST_ANNOUNCE, BIT_ULL(VIRTIO_NET_F_CTRL_VQ) },
-	{ VIRTIO_NET_F_MQ, BIT_ULL(VIRTIO_NET_F_CTRL_VQ) },
-};
 
 /* The whole state */
 struct net_state {
@@ -83,11 +47,11 @@ static const char *identity_check(const struct stream_identity *id)
 		return "its virtio-net part makes no sense";
 	if (!data->pairs || le16toh(data->pairs) > MAX_PAIRS)
 		return "it has more queues than any device";
-	if (le16toh(data->queue_size) != QUEUE_SIZE)
+	if (le16toh(data->queue_size) != VFMIG_VQ_SIZE_MAX)
 		return "its queues have a size that no device has";
-	if (le16toh(data->vectors) != VECTORS)
+	if (le16toh(data->vectors) != VFMIG_VIRTIO_VECTORS)
 		return "it has a number of vectors that no device has";
-	if (le32toh(data->speed) != SPEED)
+	if (le32toh(data->speed) != VFMIG_PORT_SPEED)
 		return "it has a speed that no device has";
 	return NULL;
 }
@@ -106,7 +70,7 @@ static const char *like_check(const struct stream_identity *id, const struct str
 
 static bool vector_valid(u16 vector)
 {
-	return vector < VECTORS || vector == NO_VECTOR;
+	return vector < VFMIG_VIRTIO_VECTORS || vector == VIRTIO_MSI_NO_VECTOR;
 }
 
 static bool status_valid(u8 status)
@@ -119,13 +83,8 @@ static bool features_valid(const struct stream_identity *id, u64 features)
 {
 	const struct vfmig_virtio_net_identity *data = (const void *)id->data;
 
-	if ((features & ~le64toh(data->features)) || !(features & BIT_ULL(VIRTIO_F_VERSION_1)))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(dependencies); i++)
-		if ((features & BIT_ULL(dependencies[i].feature)) &&
-		    !(features & dependencies[i].needs))
-			return false;
-	return true;
+	return !(features & ~le64toh(data->features)) &&
+	       (features & BIT_ULL(VIRTIO_F_VERSION_1)) && vfmig_net_features_ok(features);
 }
 
 static bool registers_valid(const struct stream_identity *id,
@@ -161,7 +120,7 @@ static bool seen_valid(const struct vfmig_virtio_state *state)
 
 static bool vq_size_valid(u16 size, bool packed)
 {
-	return size && size <= QUEUE_SIZE && (packed || !(size & (size - 1)));
+	return size && size <= VFMIG_VQ_SIZE_MAX && (packed || !(size & (size - 1)));
 }
 
 static bool vq_pos_valid(const struct vfmig_virtio_state_vq *vq, bool packed)
@@ -179,20 +138,20 @@ static bool vq_valid(const struct vfmig_virtio_state *state, unsigned int i)
 	bool packed = le64toh(state->driver_features) & BIT_ULL(VIRTIO_F_RING_PACKED);
 	bool resetting = state->flags & STATE_RESETTING;
 
-	if ((vq->state & ~QUEUE_STATES) || (vq->flags & ~VQ_FLAGS) ||
+	if ((vq->state & ~VFMIG_VQ_STATES) || (vq->flags & ~VQ_FLAGS) ||
 	    !all_zero(vq->reserved, sizeof(vq->reserved)) || !vector_valid(le16toh(vq->vector)))
 		return false;
 	if (i >= le16toh(state->nr_vqs) && (vq->state || vq->flags))
 		return false;
-	if (vq->state & QUEUE_ENABLED) {
+	if (vq->state & VFMIG_VQ_ENABLED) {
 		if (!(state->status & VIRTIO_CONFIG_S_FEATURES_OK) ||
 		    !vq_size_valid(le16toh(vq->size), packed))
 			return false;
-	} else if (vq->state & QUEUE_RESETTING) {
+	} else if (vq->state & VFMIG_VQ_RESETTING) {
 		return false;
 	}
 	if ((vq->flags & VQ_TAKEN) && !resetting &&
-	    (!(vq->state & QUEUE_ENABLED) || !(state->status_seen & VIRTIO_CONFIG_S_DRIVER_OK)))
+	    (!(vq->state & VFMIG_VQ_ENABLED) || !(state->status_seen & VIRTIO_CONFIG_S_DRIVER_OK)))
 		return false;
 	return resetting || vq_pos_valid(vq, packed);
 }
@@ -248,10 +207,10 @@ static const char *net_check(const struct net_state *all, size_t *where)
 	    (cur_pairs > 1 && !(features & BIT_ULL(VIRTIO_NET_F_MQ))))
 		return "number of queues in use";
 	*where = AT(mtu);
-	if (mtu < MIN_MTU || mtu > MAX_MTU)
+	if (mtu < VFMIG_NET_MIN_MTU || mtu > VFMIG_PORT_MAX_MTU)
 		return "MTU";
 	*where = AT(offloads);
-	if (le64toh(state->offloads) & ~(features & GUEST_OFFLOADS))
+	if (le64toh(state->offloads) & ~(features & VFMIG_NET_GUEST_OFFLOADS))
 		return "offloads";
 	*where = AT(announce);
 	if (state->announce > 1 || state->link_up > 1 || state->chosen > 1 ||
@@ -302,7 +261,7 @@ static void describe_queues(const struct vfmig_virtio_state *state, struct json_
 		const struct vfmig_virtio_state_vq *vq = &state->vq[i];
 		struct json_object *queue;
 
-		if (!(vq->state & QUEUE_ENABLED))
+		if (!(vq->state & VFMIG_VQ_ENABLED))
 			continue;
 		queue = json_object_new_object();
 		put_number(queue, "queue", i);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The state of a controller as bytes: the payloads of the STATE records in a stream of the
- * model "nvme", version 3.  All integers are little-endian.  For state.c, and for tools that
- * read a stream, so this needs nothing else of the kernel but BIT() and __packed.
+ * model "nvme", version 3, and the limits that it keeps.  All integers are little-endian.  For
+ * the model, and for tools that read a stream, so this needs nothing else of the kernel but BIT()
+ * and __packed.
  */
 #ifndef _VFMIG_NVME_FORMAT_H
 #define _VFMIG_NVME_FORMAT_H
@@ -10,6 +11,14 @@
 #include <linux/types.h>
 
 #define VFMIG_NVME_QUEUES	33	/* pairs, the admin queues included */
+#define VFMIG_NVME_VECTORS	33
+#define VFMIG_NVME_MAX_ENTRIES	1024	/* of an I/O queue */
+#define VFMIG_NVME_MAX_REQS	256	/* commands in flight: fetched, not completed */
+#define VFMIG_NVME_MAX_AERS	4
+#define VFMIG_NVME_MAX_CNTLID	0xffef	/* higher IDs are reserved */
+/* Bits of CC and AQA that are not reserved in NVMe 1.4 */
+#define VFMIG_NVME_CC_MASK	0x00fffff1
+#define VFMIG_NVME_AQA_MASK	0x0fff0fff
 #define VFMIG_NVME_ERRORS	16	/* entries of the error log */
 /* Number of features with one dword, indexed by Feature Identifier */
 #define VFMIG_NVME_FEATURES	12

@@ -70,14 +70,11 @@ struct vfmig_nvme_config {
 
 /* The controller's capabilities */
 #define VFMIG_NVME_VERSION	NVME_VS(1, 4, 0)
-#define VFMIG_NVME_VECTORS	33
 #define VFMIG_NVME_MIN_SHIFT	12			/* memory page sizes */
 #define VFMIG_NVME_MAX_SHIFT	16
-#define VFMIG_NVME_MAX_ENTRIES	1024			/* of an I/O queue */
 #define VFMIG_NVME_MDTS		7
 #define VFMIG_NVME_MAX_TRANSFER	(1U << (VFMIG_NVME_MIN_SHIFT + VFMIG_NVME_MDTS))
 #define VFMIG_NVME_MAX_PRPS	(VFMIG_NVME_MAX_TRANSFER / 4096 + 1)
-#define VFMIG_NVME_MAX_AERS	4
 #define VFMIG_NVME_MAX_ABORTS	4
 #define VFMIG_NVME_NSID		1
 #define VFMIG_NVME_FIRMWARE	"1.0     "
@@ -86,16 +83,13 @@ struct vfmig_nvme_config {
 #define VFMIG_NVME_WARN_TEMP	343
 #define VFMIG_NVME_CRIT_TEMP	358
 
-/* Limits for commands in flight (fetched, not completed): in total, reserved for admin */
-#define VFMIG_NVME_MAX_REQS	256
+/* Of VFMIG_NVME_MAX_REQS, those that are reserved for admin commands */
 #define VFMIG_NVME_ADMIN_REQS	16
 
 /* Commands of a queue before the next one has its turn */
 #define VFMIG_NVME_BURST	8U
 
-/* Bits of CC and AQA that are not reserved in NVMe 1.4; bits of AEC that are supported */
-#define VFMIG_NVME_CC_MASK	0x00fffff1
-#define VFMIG_NVME_AQA_MASK	0x0fff0fff
+/* Bits of AEC that are supported */
 #define VFMIG_NVME_AEC_MASK	(NVME_AEN_CFG_NS_ATTR | 0x1f)
 
 /* Internal statuses.  A status for the guest has 15 bits: the phase tag takes one. */
@@ -225,8 +219,6 @@ struct vfmig_nvme_ident {
 	uuid_t subsys;
 	u16 cntlid;
 };
-
-#define VFMIG_NVME_MAX_CNTLID	0xffef	/* higher IDs are reserved */
 
 /**
  * struct vfmig_nvme_features - values of the features

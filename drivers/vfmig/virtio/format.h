@@ -2,8 +2,9 @@
 /*
  * The state of a virtio device as bytes: the payloads of the STATE records in a stream of the
  * model "virtio-net", version 1, are &struct vfmig_virtio_state and then &struct
- * vfmig_net_state.  All integers are little-endian.  For state.c and net_state.c, and for
- * tools that read a stream, so this needs nothing else of the kernel but BIT() and __packed.
+ * vfmig_net_state; and the limits that these keep.  All integers are little-endian.  For the
+ * model, and for tools that read a stream, so this needs nothing else of the kernel but
+ * BIT() and __packed.
  */
 #ifndef _VFMIG_VIRTIO_FORMAT_H
 #define _VFMIG_VIRTIO_FORMAT_H
@@ -12,6 +13,14 @@
 #include <linux/types.h>
 
 #define VFMIG_VIRTIO_VQS	33U	/* 16 pairs and a control queue */
+#define VFMIG_VIRTIO_VECTORS	34U	/* one more, for configuration changes */
+/* The largest Queue Size; no chain of descriptors is longer */
+#define VFMIG_VQ_SIZE_MAX	256U
+#define VFMIG_NET_MIN_MTU	68
+/* Largest MTU of a representor, and of a VF */
+#define VFMIG_PORT_MAX_MTU	(65535 - ETH_HLEN)
+/* Speed that a representor reports, and the device should, in Mbit/s */
+#define VFMIG_PORT_SPEED	25000
 #define VFMIG_NET_MACS		64U	/* of each kind in the guest's filter */
 
 /**
@@ -28,6 +37,11 @@ struct vfmig_virtio_cap_state {
 	__u8 bar;
 	__u8 reserved[7];
 } __packed;
+
+/* Bits of a queue in the latch */
+#define VFMIG_VQ_ENABLED	BIT(0)	/* queue_enable */
+#define VFMIG_VQ_RESETTING	BIT(1)	/* queue_reset was written; the worker has not seen it */
+#define VFMIG_VQ_STATES		(VFMIG_VQ_ENABLED | VFMIG_VQ_RESETTING)
 
 #define VQ_AVAIL_WRAP	BIT(0)
 #define VQ_USED_WRAP	BIT(1)

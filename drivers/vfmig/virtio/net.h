@@ -11,24 +11,18 @@
 #include <linux/list.h>
 #include <linux/virtio_net.h>
 
+#include "features.h"
 #include "port.h"
 #include "virtio.h"
 
 #define VFMIG_NET_MAX_PAIRS	VFMIG_PORT_MAX_QUEUES
 #define VFMIG_NET_BATCH		64U	/* frames of a direction in a batch */
 #define VFMIG_NET_CTRL_MAX	64U	/* control commands in a batch */
-#define VFMIG_NET_MIN_MTU	68
 #define VFMIG_NET_MAX_FRAME	(65535U + ETH_HLEN)
 
 static_assert(sizeof(struct virtio_net_config) <= VFMIG_VIRTIO_CONFIG_MAX);
 static_assert(2 * VFMIG_NET_MAX_PAIRS + 1 == VFMIG_VIRTIO_VQS);
 static_assert(VFMIG_PORT_BURST <= VFMIG_VQ_PENDING_MAX);
-
-/* Offloads that the driver can turn on and off, and whose bit is that of the feature */
-#define VFMIG_NET_GUEST_OFFLOADS						\
-	(BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) |	\
-	 BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | BIT_ULL(VIRTIO_NET_F_GUEST_ECN) |	\
-	 BIT_ULL(VIRTIO_NET_F_GUEST_USO4) | BIT_ULL(VIRTIO_NET_F_GUEST_USO6))
 
 /* Bits of vfmig_net_filter.modes: VIRTIO_NET_CTRL_RX_PROMISC and so on */
 #define VFMIG_NET_RX_MODES	(VIRTIO_NET_CTRL_RX_NOBCAST + 1)

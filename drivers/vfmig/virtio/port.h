@@ -22,6 +22,8 @@
 #include <linux/netdev_features.h>
 #include <linux/types.h>
 
+#include "format.h"
+
 /* MAC addresses in calls are aligned to 2 bytes, as <linux/etherdevice.h> wants them */
 
 struct pci_dev;
@@ -34,12 +36,6 @@ struct vfmig_port;
 
 /* Most frames that vfmig_port_may_send() allows at once */
 #define VFMIG_PORT_BURST	16
-
-/* Speed that a representor reports, and the device should, in Mbit/s */
-#define VFMIG_PORT_SPEED	25000
-
-/* Largest MTU of a representor, and of a VF */
-#define VFMIG_PORT_MAX_MTU	(65535 - ETH_HLEN)
 
 /**
  * enum vfmig_port_drop - why the device dropped a frame

@@ -17,11 +17,10 @@
 
 #include <linux/types.h>
 
+#include "format.h"
+
 struct vfmig_virtio;
 struct vfmig_vq;
-
-/* The largest Queue Size; no chain of descriptors is longer */
-#define VFMIG_VQ_SIZE_MAX	256U
 
 /**
  * struct vfmig_vq_seg - a piece of a buffer

@@ -37,10 +37,7 @@
 #include "format.h"
 #include "ring.h"
 
-struct vfmig_virtio_cap_state;
-
 #define VFMIG_VIRTIO_VENDOR		0x1af4
-#define VFMIG_VIRTIO_VECTORS		34U	/* one more, for configuration changes */
 #define VFMIG_VIRTIO_CONFIG_MAX		64U	/* bytes of device-specific configuration */
 
 /* Features of the transport and of the rings, which each type has */
@@ -49,11 +46,6 @@ struct vfmig_virtio_cap_state;
 	 BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(VIRTIO_F_ACCESS_PLATFORM) |		\
 	 BIT_ULL(VIRTIO_F_RING_PACKED) | BIT_ULL(VIRTIO_F_ORDER_PLATFORM) |		\
 	 BIT_ULL(VIRTIO_F_RING_RESET))
-
-/* Bits of a queue in the latch */
-#define VFMIG_VQ_ENABLED	BIT(0)	/* queue_enable */
-#define VFMIG_VQ_RESETTING	BIT(1)	/* queue_reset was written; the worker has not seen it */
-#define VFMIG_VQ_STATES		(VFMIG_VQ_ENABLED | VFMIG_VQ_RESETTING)
 
 /**
  * struct vfmig_vq_regs - registers of a queue
