@@ -32,17 +32,16 @@ FIXTURE_SETUP(arc)
 		SKIP(return, "%s", why);
 	self->dev = &self->rig.dev[0];
 	bdf_copy(self->bdf, self->dev->bdf);
-	if (!file_exists(command_path(self->bdf, "faults")))
-		SKIP(return, "no debugfs");
-	command_clear(self->bdf);
+	why = command_begin(self->bdf);
+	if (why)
+		SKIP(return, "%s", why);
 }
 
 FIXTURE_TEARDOWN(arc)
 {
 	if (!self->dev)
 		return;
-	if (file_exists(command_path(self->bdf, "faults")))
-		command_clear(self->bdf);
+	command_end(self->bdf);
 	rig_close(&self->rig);
 }
 

@@ -28,17 +28,16 @@ FIXTURE_SETUP(line)
 		SKIP(return, "%s", why);
 	for (unsigned int i = 0; i < 2; i++) {
 		must(pf_vf(self->pf, i, self->vf[i]));
-		if (!file_exists(command_path(self->vf[i], "faults")))
-			SKIP(return, "no debugfs");
-		command_clear(self->vf[i]);
+		why = command_begin(self->vf[i]);
+		if (why)
+			SKIP(return, "%s", why);
 	}
 }
 
 FIXTURE_TEARDOWN(line)
 {
 	for (unsigned int i = 0; i < 2; i++)
-		if (file_exists(command_path(self->vf[i], "faults")))
-			command_clear(self->vf[i]);
+		command_end(self->vf[i]);
 }
 
 static const char * const good[] = {

@@ -39,17 +39,16 @@ FIXTURE_SETUP(reading)
 	self->fd = -1;
 	self->dev = self->src.dev;
 	bdf_copy(self->bdf, self->dev->bdf);
-	if (!file_exists(command_path(self->bdf, "faults")))
-		SKIP(return, "no debugfs");
-	command_clear(self->bdf);
+	why = command_begin(self->bdf);
+	if (why)
+		SKIP(return, "%s", why);
 	mig_save(self->dev, &self->whole);
 	ASSERT_EQ(mig_set(self->dev, RUNNING, NULL), 0);
 }
 
 FIXTURE_TEARDOWN(reading)
 {
-	if (self->dev && file_exists(command_path(self->bdf, "faults")))
-		command_clear(self->bdf);
+	command_end(self->bdf);
 	if (self->fd >= 0)
 		close(self->fd);
 	blob_free(&self->whole);

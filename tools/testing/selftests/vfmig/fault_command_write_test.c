@@ -35,15 +35,14 @@ FIXTURE_SETUP(writing)
 	mig_save(self->src.dev, &self->whole);
 	self->dev = rig_second(&self->src.rig);
 	bdf_copy(self->bdf, self->dev->bdf);
-	if (!file_exists(command_path(self->bdf, "faults")))
-		SKIP(return, "no debugfs");
-	command_clear(self->bdf);
+	why = command_begin(self->bdf);
+	if (why)
+		SKIP(return, "%s", why);
 }
 
 FIXTURE_TEARDOWN(writing)
 {
-	if (self->dev && file_exists(command_path(self->bdf, "faults")))
-		command_clear(self->bdf);
+	command_end(self->bdf);
 	if (self->fd >= 0)
 		close(self->fd);
 	blob_free(&self->whole);

@@ -53,17 +53,6 @@ FIXTURE_TEARDOWN(inflight)
 	rig_close(&self->rig);
 }
 
-static u16 start_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, void *buf)
-{
-	struct nvme_cmd cmd = nvme_rw_cmd(opcode, slba, 8);
-	u16 cid;
-
-	nvme_set_prps(nvme, q, &cmd, buf, PAGE);
-	cid = nvme_submit(nvme, q, &cmd);
-	nvme_ring(nvme, q);
-	return cid;
-}
-
 /* All of @cids complete with success, each once */
 static void expect_all_once(struct __test_metadata *_metadata, struct nvme *nvme,
 			    struct nvme_queue *q, const u16 *cids, unsigned int n)
@@ -94,9 +83,10 @@ TEST_F_TIMEOUT(inflight, commands_move_and_complete_once, 60)
 	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", SLOW_US), 0);
 	for (int i = 0; i < 8; i++) {
 		fill_pattern(self->buf + (8 + i) * PAGE, PAGE, 100 + i);
-		cids[i] = start_rw(self->nvme, self->q, NVME_READ, 8 * i, self->buf + i * PAGE);
-		cids[8 + i] = start_rw(self->nvme, self->q, NVME_WRITE, 64 + 8 * i,
-				       self->buf + (8 + i) * PAGE);
+		cids[i] = nvme_start_rw(self->nvme, self->q, NVME_READ, 8 * i,
+					self->buf + i * PAGE);
+		cids[8 + i] = nvme_start_rw(self->nvme, self->q, NVME_WRITE, 64 + 8 * i,
+					    self->buf + (8 + i) * PAGE);
 	}
 	mig_save(&rig->dev[0], &blob);
 	ASSERT_EQ(nvme_peek(self->q), 0) TH_LOG("not in flight any more: too slow a machine?");
@@ -123,7 +113,8 @@ TEST_F_TIMEOUT(inflight, migration_given_up_loses_nothing, 60)
 
 	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", SLOW_US), 0);
 	for (int i = 0; i < 8; i++)
-		cids[i] = start_rw(self->nvme, self->q, NVME_WRITE, 8 * i, self->buf + i * PAGE);
+		cids[i] = nvme_start_rw(self->nvme, self->q, NVME_WRITE, 8 * i,
+					self->buf + i * PAGE);
 	mig_save(&rig->dev[0], &blob);
 	ASSERT_EQ(nvme_peek(self->q), 0);
 	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 0), 0);
@@ -180,7 +171,7 @@ TEST_F(inflight, p2p_takes_doorbells_and_does_nothing)
 	memset(self->buf, 0, PAGE);
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING_P2P, NULL), 0);
 	event_count(rig->irq[1]);
-	cid = start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	cid = nvme_start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
 	EXPECT_TRUE(stays_false(nvme_peek(self->q) || !is_filled(self->buf, PAGE, 0)));
 	EXPECT_EQ(event_count(rig->irq[1]), 0);
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
@@ -210,7 +201,7 @@ TEST_F(inflight, doorbell_rung_in_p2p_is_served_by_the_destination)
 
 	fill_pattern(self->buf, PAGE, 1);
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING_P2P, NULL), 0);
-	cid = start_rw(self->nvme, self->q, NVME_WRITE, 0, self->buf);
+	cid = nvme_start_rw(self->nvme, self->q, NVME_WRITE, 0, self->buf);
 	rig_move(rig, RUNNING);
 	EXPECT_EQ(nvme_wait(self->nvme, self->q, cid, NULL), 0);
 	memset(self->buf, 0, PAGE);
@@ -224,7 +215,7 @@ TEST_F(inflight, destination_is_quiet_until_it_runs)
 	u16 cid;
 
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING_P2P, NULL), 0);
-	cid = start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	cid = nvme_start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
 	rig_move(rig, RUNNING_P2P);
 	event_count(rig->irq[1]);
 	EXPECT_TRUE(stays_false(nvme_peek(self->q)));
@@ -242,8 +233,8 @@ TEST_F(inflight, stopped_device_does_not_change)
 
 	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 20000), 0);
 	for (int i = 0; i < 32; i++)
-		start_rw(self->nvme, self->q, i % 2 ? NVME_READ : NVME_WRITE, 8 * i,
-			 self->buf + i * PAGE);
+		nvme_start_rw(self->nvme, self->q, i % 2 ? NVME_READ : NVME_WRITE, 8 * i,
+			      self->buf + i * PAGE);
 	ASSERT_EQ(mig_set(dev, STOP, NULL), 0);
 	copy = malloc(rig->mem.used);
 	ASSERT_NE(copy, NULL);
@@ -276,7 +267,7 @@ TEST_F(inflight, missed_interrupt_is_raised_after_the_move)
 	 * Complete, with the interrupt at the source, which the guest did not come to
 	 * handle: the entry is not consumed.
 	 */
-	start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	nvme_start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
 	ASSERT_TRUE(wait_until(nvme_peek(self->q) == 1));
 	ASSERT_TRUE(event_wait(rig->irq[1]));
 	rig_move(rig, RUNNING);
@@ -292,7 +283,7 @@ TEST_F(inflight, interrupt_pending_at_the_source_is_not_lost)
 
 	/* The vector is masked, as QEMU shows it, so no interrupt went out */
 	ASSERT_EQ(vfio_irqs_set(&rig->dev[0], 1, 1, &none), 0);
-	start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	nvme_start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
 	ASSERT_TRUE(wait_until(vfio_irq_pending(&rig->dev[0], 1)));
 	event_count(rig->irq[1]);
 	rig_move(rig, RUNNING);
@@ -305,7 +296,7 @@ TEST_F(inflight, interrupt_at_the_destination_waits_for_its_eventfd)
 	struct blob blob = {};
 	int none = -1;
 
-	start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+	nvme_start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
 	ASSERT_TRUE(wait_until(nvme_peek(self->q) == 1));
 	ASSERT_TRUE(event_wait(rig->irq[1]));
 	mig_save(&rig->dev[0], &blob);
@@ -355,8 +346,8 @@ TEST_F_TIMEOUT(inflight, back_and_forth_under_load, 90)
 	for (int round = 0; round < 8; round++) {
 		for (int i = 0; i < 16; i++) {
 			fill_pattern(self->buf + i * PAGE, PAGE, round * 16 + i);
-			cids[i] = start_rw(self->nvme, self->q, NVME_WRITE, 8 * i,
-					   self->buf + i * PAGE);
+			cids[i] = nvme_start_rw(self->nvme, self->q, NVME_WRITE, 8 * i,
+						self->buf + i * PAGE);
 		}
 		mig_save(&rig->dev[at], &blob);
 		at = !at;

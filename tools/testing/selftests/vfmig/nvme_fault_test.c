@@ -62,20 +62,9 @@ static int rw(struct nvme *nvme, u8 opcode, u64 slba)
 	return nvme_rw(nvme, &nvme->io[1], opcode, slba, 8, NULL);
 }
 
-static u16 start(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, void *buf)
-{
-	struct nvme_cmd cmd = nvme_rw_cmd(opcode, slba, 8);
-	u16 cid;
-
-	nvme_set_prps(nvme, q, &cmd, buf, PAGE);
-	cid = nvme_submit(nvme, q, &cmd);
-	nvme_ring(nvme, q);
-	return cid;
-}
-
 static int run(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, void *buf)
 {
-	return nvme_wait(nvme, q, start(nvme, q, opcode, slba, buf), NULL);
+	return nvme_wait(nvme, q, nvme_start_rw(nvme, q, opcode, slba, buf), NULL);
 }
 
 TEST_F(disk, fails_by_lba)
@@ -103,7 +92,7 @@ TEST_F(disk, hangs_by_lba)
 	u16 cid;
 
 	ASSERT_EQ(set(self->bdf, "hang 100 199"), 0);
-	cid = start(self->nvme, self->q, NVME_READ, 150, self->buf);
+	cid = nvme_start_rw(self->nvme, self->q, NVME_READ, 150, self->buf);
 	EXPECT_TRUE(stays_false(nvme_peek(self->q)));
 	/* Others pass it */
 	EXPECT_EQ(run(self->nvme, self->q, NVME_READ, 0, self->buf + PAGE), 0);
@@ -117,7 +106,7 @@ TEST_F(disk, moves_with_a_command_that_hangs)
 	u16 cid;
 
 	ASSERT_EQ(set(self->bdf, "hang 100 199"), 0);
-	cid = start(self->nvme, self->q, NVME_READ, 150, self->buf);
+	cid = nvme_start_rw(self->nvme, self->q, NVME_READ, 150, self->buf);
 	EXPECT_TRUE(stays_false(nvme_peek(self->q)));
 	rig_move(&self->rig, RUNNING);
 	EXPECT_EQ(nvme_wait(self->nvme, self->q, cid, NULL), 0);
@@ -126,7 +115,7 @@ TEST_F(disk, moves_with_a_command_that_hangs)
 TEST_F(disk, is_reset_with_a_command_that_hangs)
 {
 	ASSERT_EQ(set(self->bdf, "hang 0 0xffffffffffffffff"), 0);
-	start(self->nvme, self->q, NVME_READ, 150, self->buf);
+	nvme_start_rw(self->nvme, self->q, NVME_READ, 150, self->buf);
 	EXPECT_TRUE(stays_false(nvme_peek(self->q)));
 	EXPECT_EQ(nvme_disable(self->nvme), 0);
 	ASSERT_EQ(set(self->bdf, "none"), 0);
@@ -147,7 +136,7 @@ TEST_F(disk, goes_fatal)
 	EXPECT_EQ(file_write(fatal, "0"), -EINVAL);
 	ASSERT_EQ(file_write(fatal, "1"), 0);
 	EXPECT_TRUE(bar_read32(dev, NVME_CSTS) & NVME_CSTS_CFS);
-	start(self->nvme, self->q, NVME_READ, 0, self->buf);
+	nvme_start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
 	EXPECT_TRUE(stays_false(nvme_peek(self->q)));
 
 	/* The guest finds it so at the destination too */

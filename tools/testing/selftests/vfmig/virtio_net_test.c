@@ -44,14 +44,8 @@ FIXTURE_SETUP(net)
 
 FIXTURE_TEARDOWN(net)
 {
-	static const u8 none[ETH_ALEN];
-
-	if (self->frame) {
-		port_set_mtu(self->port, 1500);
-		EXPECT_EQ(vf_set_mac(self->rig.pf, 0, none), 0);
-		EXPECT_EQ(vf_set_trust(self->rig.pf, 0, false), 0);
-		EXPECT_EQ(vf_set_spoofchk(self->rig.pf, 0, true), 0);
-	}
+	if (self->frame)
+		EXPECT_EQ(net_rig_restore(&self->rig, 0), 0);
 	net_rig_close(&self->rig);
 }
 

@@ -74,6 +74,20 @@ void command_clear(const char *bdf)
 	must(!file_write(command_path(bdf, "faults"), "clear\n"));
 }
 
+const char *command_begin(const char *bdf)
+{
+	if (!file_exists(command_path(bdf, "faults")))
+		return "no debugfs";
+	command_clear(bdf);
+	return NULL;
+}
+
+void command_end(const char *bdf)
+{
+	if (*bdf)
+		command_begin(bdf);
+}
+
 static bool find(const char *bdf, unsigned int id, u64 *done, u64 *seen)
 {
 	for (const char *line = command_list(bdf); line; line = strchr(line, '\n')) {

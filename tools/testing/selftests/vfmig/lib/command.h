@@ -14,6 +14,10 @@ int __printf(2, 3) command_try(const char *bdf, const char *fmt, ...);
 unsigned int __printf(2, 3) command(const char *bdf, const char *fmt, ...);
 /* No fault is left on a VF */
 void command_clear(const char *bdf);
+/* Clear what another test left on a VF; returns why the test must be skipped, or NULL */
+const char *command_begin(const char *bdf);
+/* Clear what the test has left, if there is still a VF, and @bdf is not empty */
+void command_end(const char *bdf);
 
 /* How often fault @id has happened, and could have happened; 0 if it is not set */
 u64 command_done(const char *bdf, unsigned int id);

@@ -54,6 +54,17 @@ void net_rig_close(struct net_rig *rig)
 	arena_exit(&rig->mem);
 }
 
+int net_rig_restore(struct net_rig *rig, unsigned int n)
+{
+	static const u8 none[ETH_ALEN];
+	int err;
+
+	port_set_mtu(&rig->port[n], 1500);
+	err = vf_set_mac(rig->pf, n, none);
+	err = vf_set_trust(rig->pf, n, false) ?: err;
+	return vf_set_spoofchk(rig->pf, n, true) ?: err;
+}
+
 void net_rig_irqs(struct net_rig *rig, unsigned int n)
 {
 	must(!vfio_irqs_set(&rig->dev[n], 0, VNET_VECTORS, rig->irq[n]));

@@ -27,6 +27,8 @@ struct net_rig {
 const char *net_rig_open(struct net_rig *rig, enum iommu_mode mode, unsigned int devs,
 			 unsigned int pairs);
 void net_rig_close(struct net_rig *rig);
+/* Undo what a test has set of VF @n and its port as the administrator; 0 or -errno */
+int net_rig_restore(struct net_rig *rig, unsigned int n);
 /* Connect the vectors of device @n to its eventfds */
 void net_rig_irqs(struct net_rig *rig, unsigned int n);
 /*

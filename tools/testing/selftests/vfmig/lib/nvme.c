@@ -342,6 +342,17 @@ int nvme_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, u32 bl
 	return nvme_sync(nvme, q, &cmd, NULL);
 }
 
+u16 nvme_start_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, void *buf)
+{
+	struct nvme_cmd cmd = nvme_rw_cmd(opcode, slba, 8);
+	u16 cid;
+
+	nvme_set_prps(nvme, q, &cmd, buf, PAGE);
+	cid = nvme_submit(nvme, q, &cmd);
+	nvme_ring(nvme, q);
+	return cid;
+}
+
 u16 nvme_submit_read(struct nvme *nvme, struct nvme_queue *q, u64 slba, u32 blocks, u64 iova)
 {
 	struct nvme_cmd cmd = nvme_rw_cmd(NVME_READ, slba, blocks);

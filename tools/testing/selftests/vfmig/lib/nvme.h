@@ -186,6 +186,8 @@ int nvme_set_feature(struct nvme *nvme, u8 fid, u32 value);
 
 struct nvme_cmd nvme_rw_cmd(u8 opcode, u64 slba, u32 blocks);
 int nvme_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, u32 blocks, void *buf);
+/* Submit and ring a transfer of a page, of 8 blocks of 512 bytes; returns its cid */
+u16 nvme_start_rw(struct nvme *nvme, struct nvme_queue *q, u8 opcode, u64 slba, void *buf);
 /* Submit a read to any IOVA, of at most two pages, without ringing; returns its cid */
 u16 nvme_submit_read(struct nvme *nvme, struct nvme_queue *q, u64 slba, u32 blocks, u64 iova);
 /* Any range of bytes, in as many commands as needed; fails the test on error */

@@ -140,28 +140,22 @@ void bar_write(struct vfio_dev *dev, u64 offset, u64 val, unsigned int size)
 
 u32 bar_read32(struct vfio_dev *dev, u64 offset)
 {
-	u32 val;
-
-	must(pread(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
-	return val;
+	return bar_read(dev, offset, sizeof(u32));
 }
 
 u64 bar_read64(struct vfio_dev *dev, u64 offset)
 {
-	u64 val;
-
-	must(pread(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
-	return val;
+	return bar_read(dev, offset, sizeof(u64));
 }
 
 void bar_write32(struct vfio_dev *dev, u64 offset, u32 val)
 {
-	must(pwrite(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
+	bar_write(dev, offset, val, sizeof(val));
 }
 
 void bar_write64(struct vfio_dev *dev, u64 offset, u64 val)
 {
-	must(pwrite(dev->fd, &val, sizeof(val), dev->bar0 + offset) == sizeof(val));
+	bar_write(dev, offset, val, sizeof(val));
 }
 
 u32 cfg_read(struct vfio_dev *dev, unsigned int offset, unsigned int size)
