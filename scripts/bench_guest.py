@@ -12,7 +12,6 @@ scripts/bench, or on any other machine.  Needs the guest of scripts/guest-image.
 status: 0 if all targets were met, or the kernel has no IOMMUFD; else 1.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -21,13 +20,11 @@ from pathlib import Path
 
 from migration import Failure, GuestLost
 from migration.combination import TRACKED, Emulator, wirings
-from migration.figure import ROUNDS, report
+from migration.figure import ROUNDS, bench_parser, report, take_with_guests
 from migration.guest import Disk
 from migration.qemu import Qemu
 from migration.tour import Lab
 from migration.tracking import DeviceLog, Files, IommuTracking, Tracker
-
-TOP = Path(__file__).resolve().parent.parent
 
 MEDIUM_MB = 256
 # A sample is so many slices, in turns with those of the others: what else the machine does
@@ -42,20 +39,6 @@ UNIT = "reads/s"
 
 OFF, LOG, IOMMU = "off", "log", "iommu"
 Samples = dict[str, list[float]]
-
-# Guests that may be replaced
-MAX_LOST = 2
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--qemu", default="qemu-system-x86_64", metavar="PROGRAM",
-                        help="default: %(default)s")
-    parser.add_argument("--output", type=Path, default=TOP / "build/bench", metavar="DIR",
-                        help="where the figures go, and logs to DIR/guest (default: build/bench)")
-    parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
-                        help="the guest (default: build/guest)")
-    return parser.parse_args()
 
 
 def progress(text: str) -> None:
@@ -150,22 +133,6 @@ def take_rounds(lab: Lab, samples: Samples) -> None:
         lab.end_tour()
 
 
-def measure(lab: Lab) -> Samples:
-    """An emulated processor may lose a guest (see Documentation/testing.rst): there, and
-    there only, another one goes on with the rounds that are left."""
-    samples: Samples = {OFF: [], LOG: [], IOMMU: []}
-    lost = 0
-    while True:
-        try:
-            take_rounds(lab, samples)
-            return samples
-        except GuestLost as failure:
-            if os.environ.get("VFMIG_ACCEL") != "tcg" or lost == MAX_LOST:
-                raise
-            lost += 1
-            lab.progress(f"was lost after {len(samples[OFF])} rounds, another goes on: {failure}")
-
-
 def report_all(output: Path, samples: Samples) -> bool:
     off, log, iommu = samples[OFF], samples[LOG], samples[IOMMU]
     return all([
@@ -176,7 +143,8 @@ def report_all(output: Path, samples: Samples) -> bool:
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = bench_parser(__doc__, "guest").parse_args()
+    samples: Samples = {OFF: [], LOG: [], IOMMU: []}
     wiring = TRACKED[0]
     if wiring not in wirings():
         print(f"no figures of a guest: Linux {os.uname().release} has no IOMMUFD")
@@ -188,7 +156,8 @@ def main() -> int:
                   progress)
         lab.set_vfs(1, MEDIUM_MB)
         try:
-            samples = measure(lab)
+            take_with_guests(lab, lambda: take_rounds(lab, samples),
+                             lambda: f"{len(samples[OFF])} rounds")
         finally:
             lab.close()
     return 0 if report_all(arguments.output, samples) else 1

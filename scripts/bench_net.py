@@ -13,27 +13,21 @@ status: 0 if all targets were met; else 1.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from migration import Failure, GuestLost, patience
+from migration import Failure, patience
 from migration.combination import Emulator, Hardware, wirings
-from migration.figure import ROUNDS, report
+from migration.figure import ROUNDS, bench_parser, report, take_with_guests
 from migration.tour import Lab
 from migration.wire import peer_address
-
-TOP = Path(__file__).resolve().parent.parent
 
 PORT = 5002
 # A round takes two seconds, and none should take longer than this
 ROUND = patience(20)
 TARGET = 1.0
-
-# Guests that may be replaced
-MAX_LOST = 2
 
 
 @dataclass(frozen=True)
@@ -53,13 +47,7 @@ FIGURES = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--qemu", default="qemu-system-x86_64", metavar="PROGRAM",
-                        help="default: %(default)s")
-    parser.add_argument("--output", type=Path, default=TOP / "build/bench", metavar="DIR",
-                        help="where the figures go, and logs to DIR/net (default: build/bench)")
-    parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
-                        help="the guest (default: build/guest)")
+    parser = bench_parser(__doc__, "net")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N",
                         help="default: %(default)s")
     return parser.parse_args()
@@ -86,22 +74,6 @@ def take(lab: Lab, hardware: Hardware, samples: dict[str, list[str]], rounds: in
         lab.end_tour()
 
 
-def measure(lab: Lab, hardware: Hardware, rounds: int) -> dict[str, list[str]]:
-    """An emulated processor may lose a guest (see Documentation/testing.rst): there, and
-    there only, another one goes on with the figures that are left."""
-    samples: dict[str, list[str]] = {}
-    lost = 0
-    while True:
-        try:
-            take(lab, hardware, samples, rounds)
-            return samples
-        except GuestLost as failure:
-            if os.environ.get("VFMIG_ACCEL") != "tcg" or lost == MAX_LOST:
-                raise
-            lost += 1
-            lab.progress(f"was lost after {len(samples)} figures, another goes on: {failure}")
-
-
 def report_all(output: Path, samples: dict[str, list[str]]) -> bool:
     met = True
     for figure in FIGURES:
@@ -113,6 +85,7 @@ def report_all(output: Path, samples: dict[str, list[str]]) -> bool:
 
 def main() -> int:
     arguments = parse_arguments()
+    samples: dict[str, list[str]] = {}
     logs = arguments.output / "net"
     logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="vfmig-", dir="/dev/shm") as run:
@@ -122,7 +95,8 @@ def main() -> int:
             lab.set_nics(1, 1)
             assert lab.wire
             hardware = Hardware(taps=(lab.wire.make_tap(),))
-            samples = measure(lab, hardware, arguments.rounds)
+            take_with_guests(lab, lambda: take(lab, hardware, samples, arguments.rounds),
+                             lambda: f"{len(samples)} figures")
         finally:
             lab.close()
     return 0 if report_all(arguments.output, samples) else 1

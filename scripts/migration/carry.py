@@ -144,6 +144,18 @@ def begin(tour: Tour, mode: Mode, timeline: Timeline) -> tuple[Qemu, Qemu]:
     return source, destination
 
 
+def hand_over(tour: Tour, mode: Mode, result: Result, timeline: Timeline, source: Qemu,
+              destination: Qemu) -> None:
+    """A migration of a machine without an agent, which then runs at the destination."""
+    for qemu in (source, destination):
+        mode.apply(qemu)
+    timeline.begin = time.time()
+    source.qmp.command("migrate", uri=destination.listen())
+    wait_end(tour, source, result)
+    wait_running(destination)
+    take_figures(source, mode, result, timeline)
+
+
 def arrive(tour: Tour, mode: Mode, result: Result, timeline: Timeline, destination: Qemu) -> None:
     """Waits until a migration completes and the guest runs at the destination."""
     source = tour.guest.qemu

@@ -1,17 +1,56 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A figure of scripts/bench: the ratio of two measurements, taken in turns.  In the form of
-report() in tools/testing/selftests/vfmig/lib/figure.c.
+"""Figures of scripts/bench that need a guest.  A figure is the ratio of two measurements, taken
+in turns.  In the form of report() in tools/testing/selftests/vfmig/lib/figure.c.
 """
 
+import argparse
 import json
+import os
 import statistics
 from pathlib import Path
+from typing import Callable
+
+from . import GuestLost
+from .tour import Lab
+
+TOP = Path(__file__).resolve().parent.parent.parent
 
 # As in lib/figure.h and vfmig_bench.c
 ROUNDS = 15
 
+# Guests that may be replaced
+MAX_LOST = 2
+
 # A measurement's name and samples
 Measured = tuple[str, list[float]]
+
+
+def bench_parser(doc: str, logs: str) -> argparse.ArgumentParser:
+    """The options that such a benchmark has.  Its logs go to this folder of the output."""
+    parser = argparse.ArgumentParser(description=doc.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--qemu", default="qemu-system-x86_64", metavar="PROGRAM",
+                        help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=TOP / "build/bench", metavar="DIR",
+                        help=f"where the figures go, and logs to DIR/{logs} "
+                             "(default: build/bench)")
+    parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
+                        help="the guest (default: build/guest)")
+    return parser
+
+
+def take_with_guests(lab: Lab, take: Callable[[], None], taken: Callable[[], str]) -> None:
+    """Has a guest take what there is not yet.  An emulated processor may lose a guest (see
+    Documentation/testing.rst): there, and there only, another one goes on with what is left."""
+    lost = 0
+    while True:
+        try:
+            take()
+            return
+        except GuestLost as failure:
+            if os.environ.get("VFMIG_ACCEL") != "tcg" or lost == MAX_LOST:
+                raise
+            lost += 1
+            lab.progress(f"was lost after {taken()}, another goes on: {failure}")
 
 
 def report(output: Path, name: str, unit: str, target: float, first: Measured,

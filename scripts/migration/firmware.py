@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Iterator
 
 from . import Failure
-from .carry import TIMEOUT, Load, describe, take_figures, wait_end, wait_running
+from .carry import TIMEOUT, Load, describe, hand_over
 from .combination import Hardware
 from .guest import Verified
 from .host import Vf
@@ -68,13 +68,7 @@ def polled(tour: Tour, result: Result) -> Timeline:
         lab.progress("the BIOS boots from its disk")
         total = watch(source)
         destination = start(1, tour.other_vfs[0], incoming=True)
-        for qemu in (source, destination):
-            PRECOPY.apply(qemu)
-        timeline.begin = time.time()
-        source.qmp.command("migrate", uri=destination.listen())
-        wait_end(tour, source, result)
-        wait_running(destination)
-        take_figures(source, PRECOPY, result, timeline)
+        hand_over(tour, PRECOPY, result, timeline, source, destination)
         total += watch(destination)
     result.io_bytes_verified = total.read
     # The boot sector compares each block in memory

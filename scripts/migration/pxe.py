@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Iterator
 
 from . import Failure
-from .carry import TIMEOUT, Load, describe, take_figures, wait_end, wait_running
+from .carry import TIMEOUT, Load, describe, hand_over
 from .combination import Hardware
 from .host import Vf
 from .net import nic_tour
@@ -93,16 +93,9 @@ def asks_on(tour: Tour, result: Result) -> Timeline:
         # First the destination: once iPXE asks there is no time to lose
         destination, there = start(1, incoming=True)
         source, here = start(0)
-        for qemu in (source, destination):
-            PRECOPY.apply(qemu)
-        uri = destination.listen()
         lab.progress("iPXE boots from the VF")
         client = here.next(source)
-        timeline.begin = time.time()
-        source.qmp.command("migrate", uri=uri)
-        wait_end(tour, source, result)
-        wait_running(destination)
-        take_figures(source, PRECOPY, result, timeline)
+        hand_over(tour, PRECOPY, result, timeline, source, destination)
         lab.progress("iPXE asks once more")
         again = there.next(destination)
         if again != client:
