@@ -250,7 +250,7 @@ static void *reset_thread(void *arg)
 
 #define TRACE_DIR	"/sys/kernel/tracing/instances/vfmig_reset_test"
 
-/* In our own part of the trace; the events are of resets that were dealt with */
+/* In our own part of the trace; the events are of arcs, and of resets that were dealt with */
 static void trace_mark(const char *text)
 {
 	file_write(TRACE_DIR "/trace_marker", text);
@@ -266,12 +266,13 @@ static void trace_clear(void)
 
 /*
  * What the trace says of this thread: of the state changes that a reset undid before they
- * returned, how many said so, and how many did not.
+ * returned, how many said so, and how many did not.  A reset that comes before the first arc
+ * undoes nothing.
  */
 static void trace_count(unsigned int *told, unsigned int *untold)
 {
 	FILE *f = fopen(TRACE_DIR "/trace", "re");
-	bool undone = false;
+	bool moved = false, undone = false;
 	char line[256], me[16];
 
 	must(f);
@@ -281,14 +282,18 @@ static void trace_count(unsigned int *told, unsigned int *untold)
 	while (fgets(line, sizeof(line), f)) {
 		if (!strstr(line, me))
 			continue;
-		if (strstr(line, "vfmig_reset:"))
-			undone = true;
-		else if (strstr(line, "BEGIN"))
+		if (strstr(line, "BEGIN")) {
+			moved = false;
 			undone = false;
-		else if (undone && strstr(line, "CANCELED"))
+		} else if (strstr(line, "vfmig_arc:")) {
+			moved = true;
+		} else if (strstr(line, "vfmig_reset:")) {
+			undone = moved;
+		} else if (undone && strstr(line, "CANCELED")) {
 			++*told;
-		else if (undone && strstr(line, "CHANGED"))
+		} else if (undone && strstr(line, "CHANGED")) {
 			++*untold;
+		}
 	}
 	fclose(f);
 }
@@ -303,6 +308,7 @@ TEST_F_TIMEOUT(reset, is_told_by_the_state_change_that_it_undoes, 60)
 	rmdir(TRACE_DIR);
 	if (mkdir(TRACE_DIR, 0700))
 		SKIP(return, "no tracing");
+	ASSERT_EQ(file_write(TRACE_DIR "/events/vfmig/vfmig_arc/enable", "1"), 0);
 	ASSERT_EQ(file_write(TRACE_DIR "/events/vfmig/vfmig_reset/enable", "1"), 0);
 	ASSERT_EQ(pthread_create(&thread, NULL, reset_thread, &r), 0);
 	for (u64 end = now_ms() + WAIT_MS; now_ms() < end && !told && !untold;) {
