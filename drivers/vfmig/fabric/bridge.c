@@ -4,10 +4,12 @@
  * which they are created and removed.
  */
 #include <linux/irqdomain.h>
+#include <linux/kernfs.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
+#include <linux/sysfs.h>
 
 #include "compat.h"
 #include "fabric_priv.h"
@@ -263,8 +265,52 @@ static int vfmig_bridge_create(struct vfmig_fabric *fabric)
 	return 0;
 }
 
+static bool vfmig_is_on_bus(struct vfmig_fn *pf, struct pci_dev *pdev)
+{
+	struct pci_dev *found = pci_get_slot(pf->fabric->bridge->bus, pf->rid);
+
+	pci_dev_put(found);
+	return found == pdev;
+}
+
+/*
+ * Removes sriov_numvfs of a PF from sysfs, and waits for writes to it that are under way.  The
+ * removal of the PF would wait for them with the rescan-remove lock held, and such a write can
+ * take that lock.  A PF without a driver is safe, because the write then fails before, but
+ * lockdep does not know that.
+ *
+ * Somebody else may remove the PF meanwhile.  Its kobject then has no directory any more, so
+ * this one has a reference of its own.
+ */
+static void vfmig_remove_numvfs(struct vfmig_fn *pf, struct pci_dev *pdev)
+{
+	const struct attribute numvfs = { .name = "sriov_numvfs" };
+	struct kobject kobj = {};
+
+	pci_lock_rescan_remove();
+	if (vfmig_is_on_bus(pf, pdev)) {
+		kobj.sd = pdev->dev.kobj.sd;
+		kernfs_get(kobj.sd);
+	}
+	pci_unlock_rescan_remove();
+	if (kobj.sd) {
+		sysfs_remove_file(&kobj, &numvfs);
+		kernfs_put(kobj.sd);
+	}
+}
+
+/* No PF has a driver */
 static void vfmig_bridge_destroy(struct vfmig_fabric *fabric)
 {
+	for (unsigned int p = 0; p < fabric->desc.num_pfs; p++) {
+		struct vfmig_fn *pf = &fabric->pfs[p];
+		struct pci_dev *pdev = pci_get_slot(fabric->bridge->bus, pf->rid);
+
+		if (pdev)
+			vfmig_remove_numvfs(pf, pdev);
+		pci_dev_put(pdev);
+	}
+
 	pci_lock_rescan_remove();
 	pci_stop_root_bus(fabric->bridge->bus);
 	for (unsigned int p = 0; p < fabric->desc.num_pfs; p++)
@@ -377,14 +423,6 @@ static int vfmig_find_pf(struct vfmig_fn *pf)
 	return 0;
 }
 
-static bool vfmig_is_on_bus(struct vfmig_fn *pf, struct pci_dev *pdev)
-{
-	struct pci_dev *found = pci_get_slot(pf->fabric->bridge->bus, pf->rid);
-
-	pci_dev_put(found);
-	return found == pdev;
-}
-
 int vfmig_fabric_replace_pf(struct pci_dev *pdev, const struct vfmig_pf_desc *desc)
 {
 	struct vfmig_fn *pf = vfmig_fn_of(pdev);
@@ -405,6 +443,7 @@ int vfmig_fabric_replace_pf(struct pci_dev *pdev, const struct vfmig_pf_desc *de
 	 * because such a write fails earlier if there is no driver.
 	 */
 	device_release_driver(&pdev->dev);
+	vfmig_remove_numvfs(pf, pdev);
 
 	pci_lock_rescan_remove();
 	if (vfmig_is_on_bus(pf, pdev)) {

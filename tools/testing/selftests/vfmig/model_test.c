@@ -251,7 +251,7 @@ TEST_F_TIMEOUT(model, many_writers_at_once, 60)
 
 TEST_F_TIMEOUT(model, vfs_are_asked_for_while_it_changes, 60)
 {
-	void (*const act[])(const char *pf) = { toggle_model, toggle_vfs, read_all };
+	void (*const act[])(const char *pf) = { toggle_model, toggle_vfs, toggle_vfs, read_all };
 
 	do_at_once(self->pf, act, ARRAY_SIZE(act));
 	expect_whole(_metadata, self->pf);
