@@ -7,6 +7,7 @@
  * A write takes effect before it returns.  An effect that has to sleep (a reset)
  * begins before the write returns and continues in a work.
  */
+#include <linux/nospec.h>
 #include <linux/pci.h>
 #include <linux/unaligned.h>
 
@@ -361,15 +362,17 @@ static u32 cfg_read(struct vfmig_fn *fn, unsigned int where, unsigned int size)
 
 	cfg_access_caps(fn, where, size, false);
 	for (unsigned int i = 0; i < size && where + i < VFMIG_CFG_SIZE; i++)
-		val |= fn->cfg[where + i] << (8 * i);
+		val |= fn->cfg[array_index_nospec(where + i, VFMIG_CFG_SIZE)] << (8 * i);
 	return val;
 }
 
 /* Write what is writable; cfg_lock is held */
 static void cfg_write8(struct vfmig_fn *fn, unsigned int where, u8 val)
 {
-	u8 writable = fn->cfg_writable[where];
+	u8 writable;
 
+	where = array_index_nospec(where, VFMIG_CFG_SIZE);
+	writable = fn->cfg_writable[where];
 	fn->cfg[where] &= ~writable;
 	fn->cfg[where] |= val & writable;
 }

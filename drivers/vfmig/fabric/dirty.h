@@ -10,6 +10,7 @@
 #include <linux/bits.h>
 #include <linux/kref.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -74,7 +75,7 @@ struct vfmig_dirty_place {
 
 static inline struct vfmig_dirty_dir **vfmig_dirty_dir(struct vfmig_dirty *dirty, u64 iova)
 {
-	return &dirty->dirs[iova / VFMIG_DIRTY_DIR];
+	return &dirty->dirs[array_index_nospec(iova / VFMIG_DIRTY_DIR, ARRAY_SIZE(dirty->dirs))];
 }
 
 static inline struct vfmig_dirty_table **vfmig_dirty_table(struct vfmig_dirty_dir *dir, u64 iova)

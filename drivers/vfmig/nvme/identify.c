@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Identify.  The identity of the controller comes from ident.c. */
 #include <linux/kernel.h>
+#include <linux/nospec.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
@@ -200,11 +201,16 @@ u16 vfmig_nvme_fill_identify(struct vfmig_nvme *ctrl, const struct nvme_identify
 	static_assert(sizeof(struct nvme_id_ctrl) == VFMIG_NVME_BUF);
 	static_assert(sizeof(struct nvme_id_ns) == VFMIG_NVME_BUF);
 
-	if (cmd->cns >= ARRAY_SIZE(identify_ops) || !identify_ops[cmd->cns])
+	unsigned int cns = cmd->cns;
+
+	if (cns >= ARRAY_SIZE(identify_ops))
+		return VFMIG_NVME_BAD_FIELD;
+	cns = array_index_nospec(cns, ARRAY_SIZE(identify_ops));
+	if (!identify_ops[cns])
 		return VFMIG_NVME_BAD_FIELD;
 
 	memset(ctrl->buf, 0, VFMIG_NVME_BUF);
-	return identify_ops[cmd->cns](ctrl, cmd);
+	return identify_ops[cns](ctrl, cmd);
 }
 
 u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
