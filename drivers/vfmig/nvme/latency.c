@@ -33,7 +33,7 @@ void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 fr
 /*
  * Returns the time when the command in @entry of queue @sqid is due, ktime in ns, or 0 for at
  * once.  The latency counts from now if the time of the doorbell is unknown: the doorbell was
- * rung before the VF had a latency, or on the source of a migration.
+ * rung before the VF had a latency, or on the source of a migration by a VF that had none.
  */
 u64 vfmig_nvme_due(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry)
 {

@@ -567,7 +567,7 @@ static int vfmig_look_for_record(struct vfmig_save *save)
  * Sees to it that a record is under way.  Returns 1, 0 at the end of the stream, -ENOMSG where
  * there is nothing now but may be later, or another errno.  What becomes pending between two
  * looks is not passed over: if the VF's numbers are exact, a reader gets -ENOMSG only where
- * VFIO_MIG_GET_PRECOPY_INFO would have said 0.
+ * VFIO_MIG_GET_PRECOPY_INFO would have said 0, or after VFMIG_LOOKS looks in vain.
  */
 static int vfmig_need_record(struct vfmig_save *save)
 {
