@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from migration import Failure, GuestLost, LeftOut, summary
+from migration import Failure, GuestLost, LeftOut, behaviour, summary
 from migration.combination import Emulator, wirings
 from migration.picture import draw
 from migration.result import Result
@@ -154,6 +154,9 @@ class Run:
 
     def report(self) -> None:
         summary.write_json(self.summary_file, self.facts, self.results, self.passed)
+        if any(result.behaviour for result in self.results):
+            (self._output / "vmm-behaviour.rst").write_text(
+                "\n".join(behaviour.lines(self.results)) + "\n")
         print(f"\n{summary.table(self.results)}\n")
         for name, reason in self.facts["left_out"].items():
             print(f"{name}: left out, {reason}")

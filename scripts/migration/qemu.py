@@ -239,6 +239,11 @@ class Qemu:
         for cpu in self.qmp.command("query-cpus-fast"):
             os.sched_setaffinity(cpu["thread-id"], cpus)
 
+    def log_lines(self) -> list[str]:
+        """What QEMU has written on standard error, without the times."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [re.sub(r"^\d{4}-\S+Z ", "", line) for line in lines]
+
     def log_tail(self) -> str:
         return tail(self._log)
 

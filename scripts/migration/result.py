@@ -2,6 +2,25 @@
 """One migration's figures, and the targets that they are held against."""
 
 from dataclasses import dataclass, field
+from typing import Optional
+
+
+@dataclass
+class Behaviour:
+    """What a VMM made of a device that misbehaved: once it migrated with the fault and, if
+    the guest stayed, again without.  reason is what query-migrate said, words what the VMM
+    wrote on standard error."""
+    when: str
+    side: str
+    fault: str
+    # What it can be at best, and what is known of this VMM
+    best: str
+    known: str
+    outcome: str
+    happened: int = 0
+    reason: str = ""
+    words: list[str] = field(default_factory=list)
+    again: str = ""
 
 
 @dataclass
@@ -41,16 +60,21 @@ class Result:
     guest_errors: int = 0
     guest_messages: list[str] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
+    behaviour: Optional[Behaviour] = None
     error: str = ""
 
     @property
     def outcome(self) -> str:
         """The status, and whether it had to be that."""
+        if self.behaviour:
+            return self.behaviour.outcome
         if self.status == self.expected != "completed":
             return f"{self.status}, as it must"
         return self.status
 
     def good(self) -> bool:
+        if self.behaviour:
+            return self.behaviour.outcome in (self.behaviour.best, self.behaviour.known)
         verified = [self.io_bytes_verified, self.memory_bytes_verified] if self.disks else []
         verified += [self.net_bytes_verified] if self.nics else []
         return (self.status == self.expected and not self.error and bool(verified)

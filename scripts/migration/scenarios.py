@@ -19,6 +19,7 @@ from .firmware import firmware
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
+from .misbehave import misbehave, misbehave_short
 from .net import net_across, net_and_nvme, net_flood, net_killed, net_queues4, net_vf
 from .place import snapshot_in_place
 from .plugging import fresh_identity, hotplug
@@ -177,6 +178,8 @@ BY_NAME: dict[str, Scenario] = {
     "vcpus": vcpus,
     "crossing": crossing,
     "firmware": firmware,
+    "misbehave": misbehave,
+    "misbehave-short": misbehave_short,
     "net-flood": net_flood,
     "net-killed": net_killed,
     "net-pxe": net_pxe,

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Faults on command (Documentation/faults.rst), and what QEMU makes of each.
+
+A row is one fault.  The guest migrates under verified I/O with the fault set.  If it is still
+at the source afterwards, the fault is cleared and the guest migrates again.  Its data is
+verified wherever it is then.
+"""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+from . import Failure, patience
+from .carry import Load, Mode, begin, live, wait_running
+from .combination import Emulator
+from .host import Vf
+from .qemu import Qemu
+from .result import Behaviour, Result
+from .step import PRECOPY, Step, migrate, one_vf_tour
+from .timeline import Timeline
+from .tour import Lab, Tour
+
+NAME = "misbehave"
+LOAD = Load("300 writes/s", rate=300)
+
+# A migration that has not ended by then hangs
+PATIENCE = patience(45)
+
+# What can become of a migration and its guest, the best first.  One that hangs is called off.
+COMPLETED, STAYS, HANGS, LOST = "completed", "failed, guest stays", "hangs", "guest lost"
+NEVER = "does not meet it"
+
+# The first that asks for VFIO_PRECOPY_INFO_REINIT
+REINIT_QEMU = (11, 1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, what a VMM can make of it at best, and what QEMU is known to make of it, if
+    that is something else."""
+    when: str
+    fault: str
+    best: str
+    destination: bool = False
+    known: str = ""
+
+    @property
+    def side(self) -> str:
+        return "destination" if self.destination else "source"
+
+
+SET_UP, PRE_COPY, SWITCHOVER, RESUMING = "set-up", "PRE_COPY", "switchover", "resuming"
+
+CASES = (
+    Case(SET_UP, "data-size set=0", STAYS),
+    Case(SET_UP, "data-size set=1T once", COMPLETED),
+    Case(SET_UP, "data-size divide=100", COMPLETED),
+    Case(SET_UP, "data-size errno=EIO", STAYS),
+    Case(SET_UP, "log-start errno=ENOMEM", STAYS),
+    Case(SET_UP, "arc RUNNING->PRE_COPY errno=EBUSY", STAYS),
+    Case(SET_UP, "arc *->RESUMING errno=EBUSY", STAYS, True),
+    Case(PRE_COPY, "read at=64K errno=EIO", STAYS),
+    Case(PRE_COPY, "read at=64K end once", STAYS),
+    Case(PRE_COPY, "read at=64K stall=2000 once", COMPLETED),
+    Case(PRE_COPY, "read errno=ENOMSG probability=30", COMPLETED),
+    Case(PRE_COPY, "read short=4096", COMPLETED),
+    Case(PRE_COPY, "read at=20 flip=3", STAYS),
+    Case(PRE_COPY, "read at=64K errno=ENOTRECOVERABLE once", STAYS),
+    Case(PRE_COPY, "precopy stuck", COMPLETED),
+    Case(PRE_COPY, "precopy initial=0", COMPLETED),
+    Case(PRE_COPY, "precopy grow=1M", COMPLETED),
+    Case(PRE_COPY, "precopy reinit once", COMPLETED),
+    Case(PRE_COPY, "precopy errno=EIO", STAYS),
+    Case(PRE_COPY, "log-report errno=EIO", STAYS),
+    Case(PRE_COPY, "log-report all", COMPLETED),
+    Case(PRE_COPY, "write record=first refuse", STAYS, True),
+    Case(PRE_COPY, "write at=64K errno=EIO", STAYS, True),
+    Case(PRE_COPY, "write at=64K stall=2000 once", COMPLETED, True),
+    Case(PRE_COPY, "write short=4096", COMPLETED, True),
+    Case(SWITCHOVER, "arc PRE_COPY->PRE_COPY_P2P errno=EIO", STAYS),
+    Case(SWITCHOVER, "arc PRE_COPY_P2P->STOP_COPY errno=EIO", STAYS),
+    Case(SWITCHOVER, "arc PRE_COPY_P2P->STOP_COPY error", STAYS),
+    Case(SWITCHOVER, "arc PRE_COPY_P2P->STOP_COPY delay=2000", COMPLETED),
+    Case(SWITCHOVER, "arc PRE_COPY_P2P->STOP_COPY reset", STAYS),
+    Case(SWITCHOVER, "read record=last errno=EIO", STAYS),
+    Case(SWITCHOVER, "read record=last end", STAYS),
+    Case(SWITCHOVER, "write record=last refuse", STAYS, True),
+    Case(RESUMING, "arc RESUMING->STOP delay=2000", COMPLETED, True),
+    Case(RESUMING, "arc RESUMING->STOP errno=EIO", STAYS, True),
+    Case(RESUMING, "arc STOP->RUNNING_P2P errno=EIO", STAYS, True),
+    Case(RESUMING, "arc RUNNING_P2P->RUNNING error", STAYS, True),
+)
+
+# Those that make check has time for: one of each time, that QEMU gets right
+SHORT = ("read at=64K errno=EIO", "arc PRE_COPY_P2P->STOP_COPY errno=EIO",
+         "write record=last refuse")
+
+
+class Faults:
+    """The faults of a VF."""
+
+    def __init__(self, vf: Vf):
+        self._directory = Path("/sys/kernel/debug/vfmig_vfio_pci") / vf.address
+
+    def add(self, line: str) -> None:
+        try:
+            (self._directory / "faults").write_text(line)
+        except OSError as error:
+            reason = (self._directory / "fault_error").read_text().strip()
+            raise Failure(f"'{line}' is refused: {reason or error.strerror}") from error
+
+    def clear(self) -> None:
+        (self._directory / "faults").write_text("clear")
+
+    def happened(self) -> int:
+        """How often all of them have."""
+        lines = (self._directory / "faults").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines)
+
+    @contextmanager
+    def having(self, line: str) -> Iterator[None]:
+        self.add(line)
+        try:
+            yield
+        finally:
+            self.clear()
+
+
+def follow(source: Qemu) -> tuple[str, str]:
+    """Waits for the end of a migration that may have none; returns QEMU's status, and its
+    reason.  One that hangs is called off."""
+    deadline = time.monotonic() + PATIENCE
+    status = ""
+    while time.monotonic() < deadline:
+        state = source.migration()
+        status = state.get("status", "none")
+        if status in ("completed", "failed", "cancelled"):
+            return status, state.get("error-desc", "")
+        time.sleep(0.2)
+    source.qmp.command("migrate_cancel")
+    while source.migration()["status"] != "cancelled":
+        if time.monotonic() > deadline + PATIENCE:
+            raise Failure(f"a migration that hangs, {status}, can't be called off")
+        time.sleep(0.2)
+    return HANGS, f"{status} for {PATIENCE:.0f} s"
+
+
+def runs(qemu: Qemu) -> bool:
+    """Does the guest run there, at once or a little later?"""
+    deadline = time.monotonic() + PATIENCE
+    while qemu.process.poll() is None and time.monotonic() < deadline:
+        if qemu.running():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def stay(tour: Tour, mode: Mode, result: Result, destination: Qemu) -> None:
+    """The guest is at the source: it migrates again, without a fault."""
+    destination.quit()
+    wait_running(tour.guest.qemu)
+    live(tour, mode, result, Timeline(NAME))
+
+
+def leave(tour: Tour, timeline: Timeline, destination: Qemu) -> None:
+    """The guest is at the destination."""
+    source = tour.guest.qemu
+    tour.guest.move(destination)
+    tour.arrived()
+    timeline.arrive(tour.guest)
+    source.quit()
+
+
+def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result: Result,
+               timeline: Timeline) -> None:
+    """A migration with the fault, and then one without if the guest has not moved."""
+    source = tour.guest.qemu
+    spoken = len(source.log_lines())
+    faults = Faults(tour.other_vfs[0] if case.destination else tour.vfs[0])
+    with faults.having(case.fault):
+        _, destination = begin(tour, mode, timeline)
+        status, behaviour.reason = follow(source)
+        there = status == COMPLETED and runs(destination)
+        here = status != COMPLETED and runs(source)
+        behaviour.happened = faults.happened()
+    behaviour.words = source.log_lines()[spoken:] + destination.log_lines()
+    if not behaviour.happened:
+        behaviour.outcome = NEVER
+    elif there:
+        behaviour.outcome = COMPLETED
+    elif here:
+        behaviour.outcome = HANGS if status == HANGS else STAYS
+    if there:
+        leave(tour, timeline, destination)
+        result.status = status
+    elif here:
+        stay(tour, mode, result, destination)
+        behaviour.again = result.status
+    else:
+        raise Failure("the guest runs nowhere")
+
+
+def row(tour: Tour, case: Case) -> Step:
+    """One fault.  If the guest or some of its data is gone, that is what it came to."""
+    result = Result(f"{NAME}: {case.fault}")
+    behaviour = Behaviour(case.when, case.side, case.fault, case.best, case.known or case.best,
+                          LOST)
+    result.behaviour = behaviour
+
+    def move(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
+        misbehaves(case, behaviour, tour, mode, result, timeline)
+
+    step = migrate(tour, result, move, PRECOPY, LOAD)
+    # What the guest's kernel says of it is shown: a driver may have to recover
+    if result.error or result.errors() > result.guest_errors:
+        behaviour.outcome = LOST
+        tour.lab.end_tour()
+    # No picture: there were two migrations, or none
+    return step[0], None
+
+
+def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
+    """Will QEMU come to this fault?"""
+    if case.fault.startswith("log-"):
+        return tour.combination.wiring.tracking == "device"
+    return "reinit" not in case.fault or emulator.version >= REINIT_QEMU
+
+
+def misbehave(lab: Lab, cases: tuple[Case, ...] = CASES) -> Iterator[Step]:
+    """Every fault, in the hands of each QEMU."""
+    for emulator in lab.emulators:
+        for case in cases:
+            tour = one_vf_tour(lab, NAME, (emulator, emulator))
+            if applies(case, tour, emulator):
+                yield row(tour, case)
+
+
+def misbehave_short(lab: Lab) -> Iterator[Step]:
+    """Some of them, in the hands of the first QEMU."""
+    emulator = lab.emulators[0]
+    for case in CASES:
+        if case.fault in SHORT:
+            yield row(one_vf_tour(lab, NAME, (emulator, emulator)), case)
