@@ -66,6 +66,7 @@ class Load:
 
 IDLE = Load("idle", (0, 0))
 BUSY = Load("full speed")
+DIRTYING = Load("300 writes/s", rate=300)
 
 # Takes the guest away, or tries to: fills in the result
 Move = Callable[[Tour, Mode, Result, Timeline], None]
@@ -156,15 +157,20 @@ def hand_over(tour: Tour, mode: Mode, result: Result, timeline: Timeline, source
     take_figures(source, mode, result, timeline)
 
 
+def settle(tour: Tour, timeline: Timeline, destination: Qemu) -> None:
+    """The guest has moved to the destination."""
+    tour.guest.move(destination)
+    tour.arrived()
+    timeline.arrive(tour.guest)
+
+
 def arrive(tour: Tour, mode: Mode, result: Result, timeline: Timeline, destination: Qemu) -> None:
     """Waits until a migration completes and the guest runs at the destination."""
     source = tour.guest.qemu
     wait_end(tour, source, result)
     wait_running(destination)
     take_figures(source, mode, result, timeline)
-    tour.guest.move(destination)
-    tour.arrived()
-    timeline.arrive(tour.guest)
+    settle(tour, timeline, destination)
     source.quit()
 
 
@@ -216,9 +222,7 @@ def snapshot(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None
         wait_running(destination)
     finally:
         file.unlink()
-    tour.guest.move(destination)
-    tour.arrived()
-    timeline.arrive(tour.guest)
+    settle(tour, timeline, destination)
 
 
 def describe(tour: Tour, mode: Mode, load: Load, result: Result) -> Timeline:

@@ -11,6 +11,8 @@ from pathlib import Path
 from . import Failure
 
 FIRMWARE = "qboot.rom"
+# The first QEMU that asks for VFIO_PRECOPY_INFO_REINIT
+REINIT_QEMU = (11, 1)
 
 
 def said_by(program: str, *arguments: str) -> str:
@@ -32,6 +34,11 @@ class Emulator:
 
     def __str__(self) -> str:
         return ".".join(map(str, self.version))
+
+    @property
+    def knows_reinit(self) -> bool:
+        """Does it learn of new initial data?"""
+        return self.version >= REINIT_QEMU
 
     @staticmethod
     def find(program: str) -> "Emulator":

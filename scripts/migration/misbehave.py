@@ -9,11 +9,12 @@ verified wherever it is then.
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Iterator
+from typing import Iterable, Iterator
 
 from . import Failure, patience
-from .carry import Load, Mode, begin, live, wait_running
+from .carry import DIRTYING, Mode, begin, live, settle
 from .combination import Emulator
 from .host import Vf
 from .qemu import Qemu
@@ -23,7 +24,6 @@ from .timeline import Timeline
 from .tour import Lab, Tour
 
 NAME = "misbehave"
-LOAD = Load("300 writes/s", rate=300)
 
 # A migration that has not ended by then hangs
 PATIENCE = patience(45)
@@ -32,19 +32,14 @@ PATIENCE = patience(45)
 COMPLETED, STAYS, HANGS, LOST = "completed", "failed, guest stays", "hangs", "guest lost"
 NEVER = "does not meet it"
 
-# The first that asks for VFIO_PRECOPY_INFO_REINIT
-REINIT_QEMU = (11, 1)
-
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, what a VMM can make of it at best, and what QEMU is known to make of it, if
-    that is something else."""
+    """A fault, and what a VMM can make of it at best."""
     when: str
     fault: str
     best: str
     destination: bool = False
-    known: str = ""
 
     @property
     def side(self) -> str:
@@ -93,7 +88,7 @@ CASES = (
     Case(RESUMING, "arc RUNNING_P2P->RUNNING error", STAYS, True),
 )
 
-# Those that make check has time for: one of each time, that QEMU gets right
+# One of each side and time
 SHORT = ("read at=64K errno=EIO", "arc PRE_COPY_P2P->STOP_COPY errno=EIO",
          "write record=last refuse")
 
@@ -104,16 +99,6 @@ class Faults:
     def __init__(self, vf: Vf):
         self._directory = Path("/sys/kernel/debug/vfmig_vfio_pci") / vf.address
 
-    def add(self, line: str) -> None:
-        try:
-            (self._directory / "faults").write_text(line)
-        except OSError as error:
-            reason = (self._directory / "fault_error").read_text().strip()
-            raise Failure(f"'{line}' is refused: {reason or error.strerror}") from error
-
-    def clear(self) -> None:
-        (self._directory / "faults").write_text("clear")
-
     def happened(self) -> int:
         """How often all of them have."""
         lines = (self._directory / "faults").read_text().splitlines()
@@ -121,11 +106,17 @@ class Faults:
 
     @contextmanager
     def having(self, line: str) -> Iterator[None]:
-        self.add(line)
+        """For so long this fault is set."""
+        faults = self._directory / "faults"
+        try:
+            faults.write_text(line)
+        except OSError as error:
+            reason = (self._directory / "fault_error").read_text().strip()
+            raise Failure(f"'{line}' is refused: {reason or error.strerror}") from error
         try:
             yield
         finally:
-            self.clear()
+            faults.write_text("clear")
 
 
 def follow(source: Qemu) -> tuple[str, str]:
@@ -157,22 +148,6 @@ def runs(qemu: Qemu) -> bool:
     return False
 
 
-def stay(tour: Tour, mode: Mode, result: Result, destination: Qemu) -> None:
-    """The guest is at the source: it migrates again, without a fault."""
-    destination.quit()
-    wait_running(tour.guest.qemu)
-    live(tour, mode, result, Timeline(NAME))
-
-
-def leave(tour: Tour, timeline: Timeline, destination: Qemu) -> None:
-    """The guest is at the destination."""
-    source = tour.guest.qemu
-    tour.guest.move(destination)
-    tour.arrived()
-    timeline.arrive(tour.guest)
-    source.quit()
-
-
 def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result: Result,
                timeline: Timeline) -> None:
     """A migration with the fault, and then one without if the guest has not moved."""
@@ -193,10 +168,12 @@ def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result:
     elif here:
         behaviour.outcome = HANGS if status == HANGS else STAYS
     if there:
-        leave(tour, timeline, destination)
+        settle(tour, timeline, destination)
+        source.quit()
         result.status = status
     elif here:
-        stay(tour, mode, result, destination)
+        destination.quit()
+        live(tour, mode, result, Timeline(NAME))
         behaviour.again = result.status
     else:
         raise Failure("the guest runs nowhere")
@@ -205,17 +182,18 @@ def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result:
 def row(tour: Tour, case: Case) -> Step:
     """One fault.  If the guest or some of its data is gone, that is what it came to."""
     result = Result(f"{NAME}: {case.fault}")
-    behaviour = Behaviour(case.when, case.side, case.fault, case.best, case.known or case.best,
-                          LOST)
+    behaviour = Behaviour(case.when, case.side, case.fault, case.best, LOST)
     result.behaviour = behaviour
 
     def move(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
         misbehaves(case, behaviour, tour, mode, result, timeline)
 
-    step = migrate(tour, result, move, PRECOPY, LOAD)
+    step = migrate(tour, result, move, PRECOPY, DIRTYING)
     # What the guest's kernel says of it is shown: a driver may have to recover
     if result.error or result.errors() > result.guest_errors:
         behaviour.outcome = LOST
+    # The next row is not to have this one's messages
+    if result.error or result.errors():
         tour.lab.end_tour()
     # No picture: there were two migrations, or none
     return step[0], None
@@ -225,21 +203,21 @@ def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
     """Will QEMU come to this fault?"""
     if case.fault.startswith("log-"):
         return tour.combination.wiring.tracking == "device"
-    return "reinit" not in case.fault or emulator.version >= REINIT_QEMU
+    return "reinit" not in case.fault or emulator.knows_reinit
 
 
-def misbehave(lab: Lab, cases: tuple[Case, ...] = CASES) -> Iterator[Step]:
+def rows(lab: Lab, emulators: list[Emulator], cases: Iterable[Case]) -> Iterator[Step]:
+    for emulator, case in product(emulators, cases):
+        tour = one_vf_tour(lab, NAME, (emulator, emulator))
+        if applies(case, tour, emulator):
+            yield row(tour, case)
+
+
+def misbehave(lab: Lab) -> Iterator[Step]:
     """Every fault, in the hands of each QEMU."""
-    for emulator in lab.emulators:
-        for case in cases:
-            tour = one_vf_tour(lab, NAME, (emulator, emulator))
-            if applies(case, tour, emulator):
-                yield row(tour, case)
+    return rows(lab, lab.emulators, CASES)
 
 
 def misbehave_short(lab: Lab) -> Iterator[Step]:
     """Some of them, in the hands of the first QEMU."""
-    emulator = lab.emulators[0]
-    for case in CASES:
-        if case.fault in SHORT:
-            yield row(one_vf_tour(lab, NAME, (emulator, emulator)), case)
+    return rows(lab, lab.emulators[:1], [case for case in CASES if case.fault in SHORT])

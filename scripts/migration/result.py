@@ -13,9 +13,8 @@ class Behaviour:
     when: str
     side: str
     fault: str
-    # What it can be at best, and what is known of this VMM
+    # What it can be at best
     best: str
-    known: str
     outcome: str
     happened: int = 0
     reason: str = ""
@@ -74,7 +73,7 @@ class Result:
 
     def good(self) -> bool:
         if self.behaviour:
-            return self.behaviour.outcome in (self.behaviour.best, self.behaviour.known)
+            return self.behaviour.outcome == self.behaviour.best
         verified = [self.io_bytes_verified, self.memory_bytes_verified] if self.disks else []
         verified += [self.net_bytes_verified] if self.nics else []
         return (self.status == self.expected and not self.error and bool(verified)

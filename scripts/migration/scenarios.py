@@ -11,7 +11,7 @@ import os
 from typing import Callable, Iterator
 
 from . import LeftOut
-from .carry import IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
+from .carry import DIRTYING, IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, wirings
 from .cpus import vcpus
 from .crossing import crossing
@@ -45,8 +45,6 @@ MULTIFD = Mode("stop-copy, multifd", {"return-path": True, "multifd": True},
                {**STOPCOPY.parameters, **CHANNELS})
 MULTIFD_PRECOPY = Mode("precopy, multifd", {**PRECOPY.capabilities, "multifd": True}, CHANNELS)
 
-DIRTYING = Load("300 writes/s", rate=300)
-
 MEASURED_MB = 1024
 # What carry_over() doesn't use, of such a medium
 FILLED = (64, MEASURED_MB - 64)
@@ -54,8 +52,7 @@ FILL_SEED = 0x5eed
 # 4 KiB, random, over more than is dirtied in one pass of QEMU
 MEASURED_LOAD = Load("300 writes/s", (16, 8), 300)
 
-# The first that know of new initial data
-REINIT_QEMU = (11, 1)
+# The first that knows of new initial data
 REINIT_LINUX = (7, 1)
 
 
@@ -125,7 +122,7 @@ def across(wiring: Wiring) -> "Scenario":
 def resized(lab: Lab) -> Iterator[Step]:
     """The medium gets another size when it is too late; then the guest moves all the same."""
     emulator = lab.emulators[-1]
-    if emulator.version < REINIT_QEMU:
+    if not emulator.knows_reinit:
         raise LeftOut(f"QEMU {emulator} does not know VFIO_PRECOPY_INFO_REINIT")
     if tuple(map(int, os.uname().release.split(".")[:2])) < REINIT_LINUX:
         raise LeftOut(f"Linux {os.uname().release} has no VFIO_PRECOPY_INFO_REINIT")
