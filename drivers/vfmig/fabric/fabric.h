@@ -349,7 +349,7 @@ void vfmig_fn_log_stop(struct vfmig_fn *fn);
  */
 int vfmig_fn_log_report(struct vfmig_fn *fn, u64 iova, u64 length, struct iova_bitmap *dirty);
 
-/** vfmig_fn_dma_faults() - number of DMA faults since the function was created */
+/** vfmig_fn_dma_faults() - number of DMA faults since the VF was enabled */
 u64 vfmig_fn_dma_faults(struct vfmig_fn *fn);
 
 #endif /* _VFMIG_FABRIC_H */

@@ -138,7 +138,7 @@ enum {
  *	the device lock of its pci_dev
  * @bars_taken: vfmig_bars_take() must be undone; set and cleared when its pci_dev is added
  *	and removed
- * @dma_faults: number of DMA faults since the function was created
+ * @dma_faults: number of DMA faults since the VF was enabled
  * @faults_said: rate limit of their messages
  *
  * @vectors: MSI-X vectors, as many as the function has with any description

@@ -57,17 +57,20 @@ void vfmig_fn_reset(struct vfmig_fn *fn)
  * @fn: a VF
  * @present: enabled
  *
- * Disabling resets a VF, so an enabled VF is in its power-on state.
+ * Disabling resets a VF, so an enabled VF is in its power-on state.  Nothing does DMA before it
+ * has a model, so its count of faults begins here.
  *
  * Context: &vfmig_fabric.cfg_lock is held.
  */
 void vfmig_fn_set_present(struct vfmig_fn *fn, bool present)
 {
 	fn->present = present;
-	if (present)
+	if (present) {
+		atomic64_set(&fn->dma_faults, 0);
 		vfmig_fn_update(fn);
-	else
+	} else {
 		vfmig_fn_reset(fn);
+	}
 }
 
 static void vfmig_fn_do_reset(struct vfmig_fn *fn)

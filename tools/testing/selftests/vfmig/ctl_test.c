@@ -71,6 +71,12 @@ FIXTURE_TEARDOWN(ctl)
 
 TEST_F(ctl, list_and_show_vfs_that_nobody_uses)
 {
+	char expression[128];
+
+	/* A VF that tests before this one used may have had some */
+	snprintf(expression, sizeof(expression),
+		 "d[\"type\"] == \"VF\" and d[\"driver\"] == \"vfmig_vfio_pci\" and "
+		 "d[\"values\"][\"dma_faults\"] == %llu", vf_dma_faults(self->users.vf[1]));
 	EXPECT_TRUE(ctl_json("len(d[0][\"functions\"]) == 2 and d[0][\"model\"] == \"nvme\"",
 			     "list"))
 		TH_LOG("%s", ctl_said());
@@ -79,8 +85,7 @@ TEST_F(ctl, list_and_show_vfs_that_nobody_uses)
 			     VF(0) "[\"media_mb\"] == 1 and " VF(0) "[\"media_allocated\"] == 0",
 			     "list"))
 		TH_LOG("%s", ctl_said());
-	EXPECT_TRUE(ctl_json("d[\"type\"] == \"VF\" and d[\"driver\"] == \"vfmig_vfio_pci\" and "
-			     "d[\"values\"][\"dma_faults\"] == 0", "show %s", self->users.vf[1]))
+	EXPECT_TRUE(ctl_json(expression, "show %s", self->users.vf[1]))
 		TH_LOG("%s", ctl_said());
 	EXPECT_TRUE(ctl_json("d[\"settings\"][\"lba_size\"] == 512", "show %s", self->users.pf));
 	EXPECT_EQ(ctl("list"), 0);

@@ -55,12 +55,19 @@ FIXTURE_SETUP(sample)
 	ASSERT_EQ(vfio_irqs_set(&self->dev[0], 0, 1, &self->irq), 0);
 }
 
-FIXTURE_TEARDOWN(sample)
+static void close_devices(FIXTURE_DATA(sample) *self)
 {
-	for (unsigned int i = 0; i < self->opened; i++) {
+	while (self->opened) {
+		unsigned int i = --self->opened;
+
 		vfio_close(&self->dev[i]);
 		iommu_exit(&self->iommu[i]);
 	}
+}
+
+FIXTURE_TEARDOWN(sample)
+{
+	close_devices(self);
 	arena_exit(&self->mem);
 	close(self->irq);
 	EXPECT_EQ(pf_set_numvfs(self->pf, 0), 0);
@@ -104,7 +111,13 @@ TEST_F(sample, command_writes_the_registers_to_memory)
 	run_command(dev, 0);
 	EXPECT_EQ(bar_read32(dev, COMMAND), FAILED);
 	EXPECT_TRUE(event_wait(self->irq));
-	EXPECT_GT(vf_dma_faults(dev->bdf), 0);
+	EXPECT_EQ(vf_dma_faults(dev->bdf), 1);
+
+	/* Those of a VF that was there before are none of a new one's */
+	close_devices(self);
+	ASSERT_EQ(pf_set_numvfs(self->pf, 0), 0);
+	ASSERT_EQ(pf_set_numvfs(self->pf, 1), 0);
+	EXPECT_EQ(vf_dma_faults(dev->bdf), 0);
 }
 
 TEST_F(sample, state_moves)
