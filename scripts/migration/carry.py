@@ -133,14 +133,17 @@ def take_figures(source: Qemu, mode: Mode, result: Result, timeline: Timeline) -
         raise Failure("nothing came over the main channel while the guest ran")
 
 
-def begin(tour: Tour, mode: Mode, timeline: Timeline) -> tuple[Qemu, Qemu]:
-    """A migration over TCP that is then watched; returns source and destination."""
+def begin(tour: Tour, mode: Mode, timeline: Timeline, paused: bool = False) -> tuple[Qemu, Qemu]:
+    """A migration over TCP that is then watched; returns source and destination.  The guest
+    may be paused first."""
     destination = tour.destination()
     source = tour.guest.qemu
     for qemu in (source, destination):
         mode.apply(qemu)
     uri = destination.listen()
     timeline.start(tour.guest)
+    if paused:
+        source.qmp.command("stop")
     source.qmp.command("migrate", uri=uri)
     return source, destination
 

@@ -3,11 +3,12 @@
 
 import subprocess
 from contextlib import closing
-from typing import Iterator
+from typing import Callable, Iterator
 
 from . import Failure, patience
 from .carry import BEFORE, Mode, begin, live, take_figures, wait_end, wait_running
 from .late import STOPPED, Tap, ahead_of
+from .qemu import Qemu
 from .result import Result
 from .step import HELD, PRECOPY, Step, hold, migrate, no_errors, one_vf_tour
 from .timeline import Timeline
@@ -40,12 +41,30 @@ def destination_at_switchover(tour: Tour, mode: Mode, result: Result, timeline: 
         take_figures(source, mode, result, timeline)
 
 
-def source_in_precopy(tour: Tour, name: str) -> int:
-    """Kills the source, and the guest with it.  Returns the seed of the data on its disk."""
-    seed = tour.next_seed()
-    tour.disks[0].write(*BEFORE, seed, "32k")
+def source_in_precopy(tour: Tour, name: str) -> Qemu:
+    """Kills the source in PRE_COPY, and the guest with it.  Returns the destination."""
     source, destination = hold(tour, HELD, Timeline(name))
     source.kill()
+    return destination
+
+
+def source_at_switchover(tour: Tour, name: str) -> Qemu:
+    """The same after the guest has stopped, and before QEMU has read the rest of the device's
+    data."""
+    with closing(Tap(tour.guest.qemu, tour.lab.run)) as tap:
+        source, destination = begin(tour, PRECOPY, Timeline(name))
+        with ahead_of(source):
+            tap.wait(STOPPED)
+            source.kill()
+    return destination
+
+
+def without_source(tour: Tour, name: str, kill: Callable[[Tour, str], Qemu]) -> int:
+    """The destination must notice, and end.  Returns the seed of the data on the disk that the
+    guest leaves behind."""
+    seed = tour.next_seed()
+    tour.disks[0].write(*BEFORE, seed, "32k")
+    destination = kill(tour, name)
     try:
         status = destination.process.wait(TIMEOUT)
     except subprocess.TimeoutExpired as error:
@@ -57,7 +76,7 @@ def source_in_precopy(tour: Tour, name: str) -> int:
 
 
 def killed(lab: Lab) -> Iterator[Step]:
-    """Two destinations and a source are killed.  New processes use the same VFs afterwards."""
+    """Two destinations and two sources are killed.  New processes use the same VFs afterwards."""
     name = "killed"
     tour = one_vf_tour(lab, name)
     for when, move, mode in (("in PRE_COPY", destination_in_precopy, HELD),
@@ -66,9 +85,11 @@ def killed(lab: Lab) -> Iterator[Step]:
         yield step
         if not step[0].good():
             return
-    lab.progress("killed: the source in PRE_COPY")
-    seed = source_in_precopy(tour, name)
-    lab.end_tour()
-    tour = lab.tour(name, [tour.vfs, tour.other_vfs])
-    no_errors(tour.disks[0], seed)
+    for when, kill in (("in PRE_COPY", source_in_precopy),
+                       ("at switchover", source_at_switchover)):
+        lab.progress(f"killed: the source {when}")
+        seed = without_source(tour, name, kill)
+        lab.end_tour()
+        tour = lab.tour(name, [tour.vfs, tour.other_vfs])
+        no_errors(tour.disks[0], seed)
     yield migrate(tour, Result("killed, again"), live, PRECOPY)

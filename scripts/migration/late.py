@@ -68,7 +68,11 @@ class Tap:
 
 
 def threads(qemu: Qemu) -> list[int]:
-    return [int(task.name) for task in Path(f"/proc/{qemu.process.pid}/task").iterdir()]
+    """None if the process has ended."""
+    try:
+        return [int(task.name) for task in Path(f"/proc/{qemu.process.pid}/task").iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 @contextmanager

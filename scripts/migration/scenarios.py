@@ -21,9 +21,11 @@ from .killed import killed
 from .late import reinit
 from .misbehave import misbehave, misbehave_short
 from .net import net_across, net_and_nvme, net_flood, net_killed, net_queues4, net_vf
+from .paused import paused
 from .place import snapshot_in_place
 from .plugging import fresh_identity, hotplug
 from .pxe import net_pxe
+from .refused import refused
 from .resets import resets
 from .result import Result
 from .step import PRECOPY, Step, migrate, one_vf_tour
@@ -171,6 +173,8 @@ BY_NAME: dict[str, Scenario] = {
     "fresh-vf": fresh_vf,
     "resets": resets,
     "killed": killed,
+    "paused": paused,
+    "refused": refused,
     "snapshot-in-place": snapshot_in_place,
     "vcpus": vcpus,
     "crossing": crossing,
