@@ -5,8 +5,10 @@ carry_over() keeps the guest's disks busy and verifies them before, during and a
 a Move in between says where the guest goes and a Mode how QEMU takes it there.
 """
 
+import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Callable
 
 from . import Failure, patience
@@ -26,6 +28,8 @@ AFTER = (48, 4)
 MEDIA_MB = 64
 
 TIMEOUT = patience(300)
+
+VFMIGCTL = Path(__file__).resolve().parents[2] / "tools" / "vfmig" / "vfmigctl"
 
 CAPABILITIES = {"events": True, "return-path": False, "switchover-ack": False, "multifd": False}
 # Blocks per second that the guest reads into memory.  It takes 8 s until one is replaced,
@@ -208,6 +212,14 @@ def cancel(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
     destination.quit()
 
 
+def check_stream(file: Path) -> None:
+    """Has vfmigctl find the device's stream in QEMU's file, and check it as a destination does."""
+    done = subprocess.run([VFMIGCTL, "stream", "check", file], capture_output=True, text=True,
+                          check=False)
+    if done.returncode:
+        raise Failure(f"vfmigctl stream check: {(done.stderr or done.stdout).strip()[:300]}")
+
+
 def snapshot(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
     """Into a file, and out of it into a new QEMU when the old one is gone."""
     source = tour.guest.qemu
@@ -218,6 +230,7 @@ def snapshot(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None
     wait_end(tour, source, result)
     take_figures(source, mode, result, timeline)
     source.quit()
+    check_stream(file)
     destination = tour.destination()
     mode.apply(destination)
     try:
