@@ -161,11 +161,17 @@ struct vfmig_vf_client {
  * A save and a load are those of &struct vfmig_vf_ops.
  */
 struct vfmig_mem_ops {
-	/** @allocated: Count what a full copy would read now; any time, O(1) */
-	void (*allocated)(void *vf, struct vfmig_mem_count *count);
+	/**
+	 * @allocated: Count what a full copy would read now; any time, O(1).  An error fails
+	 * the user's query only.
+	 */
+	int (*allocated)(void *vf, struct vfmig_mem_count *count);
 
-	/** @pending: Count what @next will return in this save; O(1) */
-	void (*pending)(void *vf, struct vfmig_mem_pending *pending);
+	/**
+	 * @pending: Count what @next will return in this save; O(1).  An error fails the
+	 * user's query or read, which can be repeated.
+	 */
+	int (*pending)(void *vf, struct vfmig_mem_pending *pending);
 
 	/**
 	 * @next: Take the next run of the save.  It is not pending any more, until it changes
@@ -226,8 +232,11 @@ struct vfmig_log_ops {
 	 */
 	int (*start)(void *vf, const struct range *ranges, unsigned int count, u64 *page_size);
 
-	/** @stop: End the log, if one is on, and free it */
-	void (*stop)(void *vf);
+	/**
+	 * @stop: End the log, if one is on, and free it.  If it fails, the log is still on, and
+	 * the user can try again; a close() ends it in any case.
+	 */
+	int (*stop)(void *vf);
 
 	/**
 	 * @report: Set in @dirty (iova_bitmap_set()) the pages of the @length bytes at @iova

@@ -27,9 +27,10 @@ static int log_start(void *vf, const struct range *ranges, unsigned int count, u
 	return vfmig_fn_log_start(handle_fn(vf), ranges, count);
 }
 
-static void log_stop(void *vf)
+static int log_stop(void *vf)
 {
 	vfmig_fn_log_stop(handle_fn(vf));
+	return 0;
 }
 
 static int log_report(void *vf, u64 iova, u64 length, struct iova_bitmap *dirty)

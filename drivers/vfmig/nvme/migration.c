@@ -159,18 +159,20 @@ void vfmig_nvme_handed_over(void *vf)
 	ctrl->moved = true;
 }
 
-static void vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
+static int vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
 {
 	struct vfmig_nvme *ctrl = vf;
 
 	vfmig_memory_count(&ctrl->media, count);
+	return 0;
 }
 
-static void vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)
+static int vfmig_nvme_mem_pending(void *vf, struct vfmig_mem_pending *pending)
 {
 	struct vfmig_nvme *ctrl = vf;
 
 	vfmig_memory_pending(&ctrl->media, pending);
+	return 0;
 }
 
 static int vfmig_nvme_mem_next(void *vf, u64 size, struct vfmig_mem_run *run)

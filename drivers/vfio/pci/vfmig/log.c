@@ -87,8 +87,7 @@ static int vfmig_log_stop(struct vfio_device *vdev)
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
-	vfdev->ops->log->stop(vfdev->vf);
-	return 0;
+	return vfdev->ops->log->stop(vfdev->vf);
 }
 
 static int vfmig_log_report(struct vfmig_device *vfdev, u64 iova, u64 length,

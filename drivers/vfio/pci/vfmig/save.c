@@ -199,14 +199,12 @@ static size_t vfmig_identity_due(const struct vfmig_save *save,
 }
 
 /* Of a device without memory nothing is pending, ever */
-static void vfmig_get_mem_pending(const struct vfmig_save *save,
-				  struct vfmig_mem_pending *pending)
+static int vfmig_get_mem_pending(const struct vfmig_save *save, struct vfmig_mem_pending *pending)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 
 	*pending = (struct vfmig_mem_pending) { .memory_size = save->memory_size };
-	if (vfdev->ops->mem)
-		vfdev->ops->mem->pending(vfdev->vf, pending);
+	return vfdev->ops->mem ? vfdev->ops->mem->pending(vfdev->vf, pending) : 0;
 }
 
 static enum vfmig_save_kind vfmig_run_kind(const struct vfmig_mem_run *run)
@@ -354,7 +352,9 @@ static int vfmig_begin_memory(struct vfmig_save *save)
 		return ret;
 	if (ret)
 		return vfmig_begin_run(save) ?: 1;
-	vfmig_get_mem_pending(save, &pending);
+	ret = vfmig_get_mem_pending(save, &pending);
+	if (ret)
+		return ret;
 	if (vfmig_identity_due(save, &pending))
 		return vfmig_begin_identity(save, VFMIG_SAVE_REINIT) ?: 1;
 	return 0;
@@ -467,8 +467,8 @@ static int vfmig_count_unread(struct vfmig_save *save, struct vfmig_unread *unre
 	int ret;
 
 	*unread = (struct vfmig_unread) {};
-	vfmig_get_mem_pending(save, &pending);
-	ret = vfdev->ops->state_pending(vfdev->vf, &state);
+	ret = vfmig_get_mem_pending(save, &pending) ?:
+	      vfdev->ops->state_pending(vfdev->vf, &state);
 	if (ret)
 		return ret;
 	unread->initial = vfmig_count_bytes(&pending.initial) + vfmig_state_bytes(state.initial);
@@ -518,9 +518,9 @@ static bool vfmig_state_is_first(const struct vfmig_save *save)
 	struct vfmig_state_pending state = {};
 	struct vfmig_mem_pending mem;
 
-	if (save->stop_copy || !vfdev->ops->mem)
+	/* An error is for vfmig_begin_memory() to tell */
+	if (save->stop_copy || !vfdev->ops->mem || vfmig_get_mem_pending(save, &mem))
 		return false;
-	vfmig_get_mem_pending(save, &mem);
 	return !vfmig_count_bytes(&mem.initial) && !vfmig_count_bytes(&mem.reinit) &&
 	       !vfmig_identity_due(save, &mem) &&
 	       !vfdev->ops->state_pending(vfdev->vf, &state) && state.initial + state.reinit;
@@ -862,10 +862,10 @@ int vfmig_save_estimate(struct vfmig_device *vfdev, u64 *bytes)
 
 	ret = vfdev->ops->identity(vfdev->vf, &id) ?:
 	      vfdev->ops->state_pending(vfdev->vf, &state);
+	if (!ret && vfdev->ops->mem)
+		ret = vfdev->ops->mem->allocated(vfdev->vf, &count);
 	if (ret)
 		return ret;
-	if (vfdev->ops->mem)
-		vfdev->ops->mem->allocated(vfdev->vf, &count);
 	*bytes = vfmig_identity_bytes(&id) + vfmig_count_bytes(&count) +
 		 vfmig_state_bytes(state.final) + VFMIG_END_BYTES;
 	return 0;

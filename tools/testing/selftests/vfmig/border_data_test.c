@@ -401,6 +401,28 @@ TEST_F(border_data, query_that_fails_fails_alone)
 	close(fd);
 }
 
+TEST_F(border_data, query_of_memory_that_fails_fails_alone)
+{
+	u64 size, initial, dirty;
+	int fd;
+
+	if (!variant->page)
+		SKIP(return, "no memory");
+	border_fail(0, "allocated", EXDEV, 1);
+	EXPECT_EQ(mig_size(self->src, &size), -EXDEV);
+	EXPECT_EQ(mig_size(self->src, &size), 0);
+	fd = precopy_begin(self->src, PRE_COPY);
+	border_fail(0, "pending", EXDEV, 1);
+	EXPECT_EQ(precopy_info(fd, &initial, &dirty), -EXDEV);
+	EXPECT_EQ(precopy_info(fd, &initial, &dirty), 0);
+	EXPECT_EQ(mig_get(self->src), PRE_COPY);
+	/* The whole stream comes all the same */
+	ASSERT_EQ(mig_set(self->src, STOP_COPY, NULL), 0);
+	ASSERT_EQ(mig_read(fd, &self->blob, 4096), 0);
+	EXPECT_EQ(border_load(self->dst, &self->blob, MIB(1)), 0);
+	close(fd);
+}
+
 /* Dirty memory must not keep a reader from the rest of what is initial */
 TEST_F(border_data, initial_state_comes_before_dirty_memory)
 {

@@ -248,6 +248,9 @@ TEST_F(border_ops, log_is_offered_only_by_a_device_that_has_one)
 	border_fail(0, "report", EIO, 1);
 	EXPECT_EQ(track_report(self->dev, BY_DEVICE, 0, MIB(1), PAGE, bits), -EIO);
 	EXPECT_EQ(track_report(self->dev, BY_DEVICE, 0, MIB(1), PAGE, bits), 0);
+	border_fail(0, "stop", EIO, 1);
+	EXPECT_EQ(track_stop(self->dev, BY_DEVICE), -EIO);
+	EXPECT_EQ(track_report(self->dev, BY_DEVICE, 0, MIB(1), PAGE, bits), 0);
 	EXPECT_EQ(track_stop(self->dev, BY_DEVICE), 0);
 }
 

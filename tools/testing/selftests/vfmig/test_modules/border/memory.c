@@ -116,27 +116,33 @@ static void count_runs(const unsigned long *bits, struct vfmig_mem_count *count)
 	}
 }
 
-static void border_allocated(void *data, struct vfmig_mem_count *count)
+static int border_allocated(void *data, struct vfmig_mem_count *count)
 {
 	DECLARE_BITMAP(there, BORDER_GRANULES);
 	struct border_vf *vf = data;
+	int ret = border_fails(vf, BORDER_allocated);
 
-	border_fails(vf, BORDER_allocated);
+	if (ret)
+		return ret;
 	guard(mutex)(&vf->lock);
 	for (unsigned int i = 0; i < BORDER_GRANULES; i++)
 		__assign_bit(i, there, vf->memory.pages[i]);
 	count_runs(there, count);
+	return 0;
 }
 
-static void border_pending(void *data, struct vfmig_mem_pending *pending)
+static int border_pending(void *data, struct vfmig_mem_pending *pending)
 {
 	struct border_vf *vf = data;
+	int ret = border_fails(vf, BORDER_pending);
 
-	border_fails(vf, BORDER_pending);
+	if (ret)
+		return ret;
 	guard(mutex)(&vf->lock);
 	*pending = (struct vfmig_mem_pending) { .memory_size = BORDER_MEMORY };
 	count_runs(vf->first, &pending->initial);
 	count_runs(vf->dirty, &pending->dirty);
+	return 0;
 }
 
 static int border_next(void *data, u64 size, struct vfmig_mem_run *run)

@@ -361,12 +361,14 @@ static int border_start(void *data, const struct range *ranges, unsigned int cou
 	return ret ?: vfmig_fn_log_start(vf->fn, ranges, count);
 }
 
-static void border_stop(void *data)
+static int border_stop(void *data)
 {
 	struct border_vf *vf = data;
+	int ret = border_fails(vf, BORDER_stop);
 
-	border_fails(vf, BORDER_stop);
-	vfmig_fn_log_stop(vf->fn);
+	if (!ret)
+		vfmig_fn_log_stop(vf->fn);
+	return ret;
 }
 
 static int border_report(void *data, u64 iova, u64 length, struct iova_bitmap *dirty)
