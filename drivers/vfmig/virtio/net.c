@@ -267,9 +267,9 @@ static void vfmig_net_resumed(struct vfmig_virtio *dev, bool loaded)
 			set_wire(net, VFMIG_NET_UP);
 		if (loaded)
 			vfmig_net_announce(net);
-		/* The guest may have missed the interrupt of a change at the source */
-		vfmig_virtio_config_irq(dev);
 	}
+	/* The guest may have missed one, at the source too: a change, or the need of a reset */
+	vfmig_virtio_config_irq(dev);
 	bitmap_fill(net->rx_pending, net->max_pairs);
 	bitmap_fill(net->tx_pending, net->max_pairs);
 }

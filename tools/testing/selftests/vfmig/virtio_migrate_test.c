@@ -247,6 +247,8 @@ TEST_F(move, need_of_a_reset_moves)
 	ASSERT_TRUE(wait_until(virtio_needs_reset(&self->net.vio)));
 	net_rig_move(&self->rig, &self->net, 1, RUNNING);
 	EXPECT_TRUE(virtio_needs_reset(&self->net.vio));
+	/* The guest may not have got the interrupt at the source */
+	EXPECT_TRUE(event_wait(self->rig.irq[1][0]));
 	net_rig_start(&self->rig, 1, &self->net, self->features, 1);
 	EXPECT_TALKS(1, 1);
 }
