@@ -463,6 +463,10 @@ struct vfmig_vf_ops {
 	 * @why is the reason as a constant string, or NULL.  A device that keeps what is loaded
 	 * beside has not changed then.  -EINVAL if the state is inconsistent or does not fit
 	 * the VF's memory, which may have been resized; -ENOMEM.
+	 *
+	 * The VF has the identity of the source from here on.  If it is closed or reset before
+	 * it has run, it must get a new one: the source may go on, and on another host the VF
+	 * does not hear of that.
 	 */
 	int (*load_commit)(void *vf, const char **why);
 

@@ -10,7 +10,8 @@
  *   the identity.
  * - A destination takes the identity of the stream.  A closed controller with the same identity
  *   gets a new one.  It is the source of a snapshot, or the stream was loaded into it before.
- * - A destination whose source runs again gets a new one when it is closed or reset.
+ * - A destination whose source runs again gets a new one when it is closed or reset.  So does
+ *   one that was loaded and has not run: the source, on another host perhaps, may run again.
  *
  * A guest may have seen the identity of an open controller, so other controllers don't change
  * it.  Two open controllers have the same identity if one stream was loaded twice.
@@ -78,6 +79,7 @@ static void make_ident(struct vfmig_nvme *ctrl)
 	ident->cntlid = next_cntlid();
 	ctrl->ident_given = false;
 	ctrl->ident_stale = false;
+	ctrl->ident_untried = false;
 }
 
 static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *other)
@@ -144,14 +146,14 @@ void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
 	ctrl->ident_open = false;
-	if (is_to_go(ctrl) || has_twin(ctrl))
+	if (ctrl->ident_untried || is_to_go(ctrl) || has_twin(ctrl))
 		make_ident(ctrl);
 }
 
 void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
-	if (is_to_go(ctrl))
+	if (ctrl->ident_untried || is_to_go(ctrl))
 		make_ident(ctrl);
 }
 
@@ -184,5 +186,13 @@ void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_iden
 	ctrl->ident = *ident;
 	ctrl->ident_given = false;
 	ctrl->ident_stale = false;
+	ctrl->ident_untried = true;
 	renew_closed_twins(ctrl);
+}
+
+/* The controller runs: a guest uses the identity, if it was loaded */
+void vfmig_nvme_ident_run(struct vfmig_nvme *ctrl)
+{
+	guard(mutex)(&idents_lock);
+	ctrl->ident_untried = false;
 }

@@ -332,6 +332,7 @@ struct vfmig_nvme_fault {
  * @ident_open: a user has it open
  * @ident_given: its stream was read to the end, and it has not run or been reset since
  * @ident_stale: its identity came from a source that runs again
+ * @ident_untried: its identity came with a load, and it has not run since
  *
  * @latch: registers
  * @worker: executes commands
@@ -397,6 +398,7 @@ struct vfmig_nvme {
 	bool ident_open;
 	bool ident_given;
 	bool ident_stale;
+	bool ident_untried;
 
 	struct vfmig_nvme_latch latch;
 	struct vfmig_worker worker;
@@ -582,6 +584,7 @@ void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_give(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_ident_keep(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_ident *ident);
+void vfmig_nvme_ident_run(struct vfmig_nvme *ctrl);
 
 /* digest.c */
 int vfmig_nvme_make_digest(unsigned int lba_size, u32 *digest);

@@ -93,6 +93,7 @@ static int vfmig_nvme_resume(void *vf)
 	go_on(ctrl);
 	if (!vfmig_running_run(&ctrl->running))
 		return 0;
+	vfmig_nvme_ident_run(ctrl);
 	/* Doorbells of before and of the time in between say what the guest has consumed */
 	vfmig_nvme_take_registers(ctrl);
 	vfmig_nvme_raise_unconsumed(ctrl);

@@ -10,7 +10,8 @@
  *   the address.
  * - A destination takes the address of the stream.  A closed device with the same one gets a
  *   new one.
- * - A destination whose source runs again gets a new one when it is closed or reset.
+ * - A destination whose source runs again gets a new one when it is closed or reset.  So does
+ *   one that was loaded and has not run: the source, on another host perhaps, may run again.
  *
  * A guest may have seen the address of an open device, so other devices don't change it.
  */
@@ -107,13 +108,13 @@ void vfmig_net_ident_open(struct vfmig_net *net)
 	net->ident_open = true;
 }
 
-/* The device was closed, or reset by an FLR */
+/* The device was closed, or reset by an FLR; its lock is held */
 void vfmig_net_ident_lost(struct vfmig_net *net, bool closed)
 {
 	guard(mutex)(&idents_lock);
 	if (closed)
 		net->ident_open = false;
-	if (is_to_go(net) || (closed && has_twin(net)))
+	if (net->dev.loaded || is_to_go(net) || (closed && has_twin(net)))
 		make_ident(net);
 }
 

@@ -206,6 +206,30 @@ TEST_F(identity, stays_with_a_source_that_runs_on_later)
 	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
 }
 
+/*
+ * The destination's VMM ends before the guest runs there.  A source on another host would run
+ * again and tell nobody.
+ */
+TEST_F(identity, is_given_up_by_a_destination_that_never_ran)
+{
+	static const u32 states[] = { STOP, RUNNING_P2P };
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+
+	mig_save(&rig->dev[0], &blob);
+	for (unsigned int i = 0; i < ARRAY_SIZE(states); i++) {
+		rig_land(rig, &blob, states[i]);
+		reopen(rig, 1, self->bdf[1]);
+		EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
+	}
+	rig_land(rig, &blob, STOP);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
+	blob_free(&blob);
+}
+
 /* Half of the stream was read: nobody else can have become this device */
 TEST_F(identity, stays_where_the_stream_was_not_read_to_its_end)
 {

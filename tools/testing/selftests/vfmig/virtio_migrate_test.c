@@ -542,6 +542,39 @@ TEST_F(move, mac_address_stays_if_the_source_goes_on)
 	EXPECT_NE(memcmp(is, was, ETH_ALEN), 0);
 }
 
+static bool has_mac(struct net_rig *rig, unsigned int n, const u8 *mac)
+{
+	u8 is[ETH_ALEN];
+
+	mac_of(&rig->dev[n], &rig->mem, is);
+	return !memcmp(is, mac, ETH_ALEN);
+}
+
+/*
+ * The destination's VMM ends before the guest runs there.  A source on another host would run
+ * again and tell nobody.
+ */
+TEST_F(move, mac_address_is_given_up_by_a_destination_that_never_ran)
+{
+	static const u32 states[] = { STOP, RUNNING_P2P };
+	struct net_rig *rig = &self->rig;
+	u8 was[ETH_ALEN];
+
+	mac_of(&rig->dev[0], &rig->mem, was);
+	mig_save(&rig->dev[0], &self->blob);
+	for (unsigned int i = 0; i < ARRAY_SIZE(states); i++) {
+		net_rig_land(rig, &self->net, 1, &self->blob, states[i]);
+		EXPECT_TRUE(has_mac(rig, 1, was));
+		net_rig_reopen(rig, 1);
+		EXPECT_FALSE(has_mac(rig, 1, was));
+	}
+	net_rig_land(rig, &self->net, 1, &self->blob, STOP);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	EXPECT_FALSE(has_mac(rig, 1, was));
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	EXPECT_TRUE(has_mac(rig, 0, was));
+}
+
 TEST_F(move, mac_address_that_the_administrator_of_the_destination_does_not_allow)
 {
 	static const u8 admin[ETH_ALEN] = { 0x02, 9, 9, 9, 9, 2 }, zero[ETH_ALEN];
