@@ -214,8 +214,7 @@ static const char *net_check(const struct net_state *all, size_t *where)
 		return "offloads";
 	*where = AT(announce);
 	if (state->announce > 1 || state->link_up > 1 || state->chosen > 1 ||
-	    (state->modes >> RX_MODES) || !all_zero(state->reserved, sizeof(state->reserved)) ||
-	    !macs_valid(&state->uni) || !macs_valid(&state->multi))
+	    (state->modes >> RX_MODES) || !macs_valid(&state->uni) || !macs_valid(&state->multi))
 		return "filter";
 	return NULL;
 }
@@ -304,7 +303,7 @@ static void describe_state(const u8 *bytes, size_t length, struct json_object *o
 
 const struct model virtio_net_model = {
 	.name = "virtio-net",
-	.versions = { 1, 1 },
+	.versions = { 1, 2 },
 	.state_max = sizeof(struct net_state),
 	.identity_check = identity_check,
 	.like_check = like_check,

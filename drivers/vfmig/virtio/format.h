@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The state of a virtio device as bytes: the payloads of the STATE records in a stream of the
- * model "virtio-net", version 1, are &struct vfmig_virtio_state and then &struct
- * vfmig_net_state; and the limits that these keep.  All integers are little-endian.  For the
- * model, and for tools that read a stream, so this needs nothing else of the kernel but
- * BIT() and __packed.
+ * model "virtio-net", version 2, are &struct vfmig_virtio_state and then &struct
+ * vfmig_net_state; and the limits that these keep.  Version 1 is the same without ident_tag.
+ * All integers are little-endian.  For the model, and for tools that read a stream, so this
+ * needs nothing else of the kernel but BIT() and __packed.
  */
 #ifndef _VFMIG_VIRTIO_FORMAT_H
 #define _VFMIG_VIRTIO_FORMAT_H
@@ -22,6 +22,7 @@
 /* Speed that a representor reports, and the device should, in Mbit/s */
 #define VFMIG_PORT_SPEED	25000
 #define VFMIG_NET_MACS		64U	/* of each kind in the guest's filter */
+#define VFMIG_NET_TAG		6	/* bytes that show where a MAC address came from */
 
 /**
  * struct vfmig_virtio_cap_state - what the driver wrote to the PCI configuration access
@@ -104,7 +105,7 @@ struct vfmig_net_state {
 	__le64 offloads;
 	__u8 modes;
 	__u8 chosen;		/* 0 or 1 */
-	__u8 reserved[6];
+	__u8 ident_tag[VFMIG_NET_TAG];	/* random; 0 in version 1 */
 	__u8 vlans[4096 / 8];
 	struct vfmig_net_state_macs uni;
 	struct vfmig_net_state_macs multi;

@@ -325,6 +325,7 @@ static const struct vfmig_virtio_type vfmig_net_type = {
 	.identity = vfmig_net_identity,
 	.identity_check = vfmig_net_identity_check,
 	.state_version = VFMIG_NET_STATE_VERSION,
+	.state_oldest = VFMIG_NET_STATE_OLDEST,
 	.state_size = VFMIG_NET_STATE_SIZE,
 	.state_save = vfmig_net_state_save,
 	.state_check = vfmig_net_state_check,

@@ -98,10 +98,12 @@ enum vfmig_net_wire {
  *
  * @ident_mac: MAC address that belongs to this device, see net_ident.c.  idents_lock there
  *	protects this and the following.
+ * @ident_tag: tells devices with the same address because of a move from others
  * @ident_entry: entry in the list of all identities
  * @ident_open: a user has it open
  * @ident_given: its stream was read to the end, and it has not run or been reset since
  * @ident_stale: its identity came from a source that runs again
+ * @ident_doubled: its address is one that another device had when it was loaded
  *
  * @pairs: pairs of queues that it reports; after a load, the number of the source
  * @cur_pairs: pairs in use
@@ -128,10 +130,12 @@ struct vfmig_net {
 	unsigned long changed;
 
 	u8 ident_mac[ETH_ALEN];
+	u8 ident_tag[VFMIG_NET_TAG];
 	struct list_head ident_entry;
 	bool ident_open;
 	bool ident_given;
 	bool ident_stale;
+	bool ident_doubled;
 
 	u16 pairs;
 	u16 cur_pairs;
@@ -204,7 +208,8 @@ bool vfmig_net_ctrl(struct vfmig_net *net, struct vfmig_vq *vq);
 void vfmig_net_announce(struct vfmig_net *net);
 
 /* net_state.c */
-#define VFMIG_NET_STATE_VERSION	1
+#define VFMIG_NET_STATE_VERSION	2
+#define VFMIG_NET_STATE_OLDEST	1	/* the oldest that is taken */
 #define VFMIG_NET_STATE_SIZE	1360	/* bytes */
 
 void vfmig_net_identity(struct vfmig_virtio *dev, struct vfmig_vf_identity *id);
@@ -223,6 +228,6 @@ void vfmig_net_ident_open(struct vfmig_net *net);
 void vfmig_net_ident_lost(struct vfmig_net *net, bool closed);
 void vfmig_net_ident_give(struct vfmig_net *net);
 void vfmig_net_ident_keep(struct vfmig_net *net);
-void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac);
+void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac, const u8 *tag);
 
 #endif /* _VFMIG_VIRTIO_NET_H */

@@ -14,11 +14,18 @@
  *   one that was loaded and has not run: the source, on another host perhaps, may run again.
  *
  * A guest may have seen the address of an open device, so other devices don't change it.
+ *
+ * Anybody on the network knows an address, and the stream is hostile.  So equal addresses prove
+ * nothing.  A random tag moves with the address, and the rules above are for devices with the
+ * same tag.  A user of a VF has no claim on the next one's address, so the tag changes when the VF
+ * is opened, unless another device has it.
  */
 #include <linux/cleanup.h>
 #include <linux/etherdevice.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/random.h>
+#include <linux/string.h>
 
 #include "net.h"
 
@@ -26,23 +33,55 @@
 static DEFINE_MUTEX(idents_lock);
 static LIST_HEAD(idents);
 
+/* No other device has this tag; idents_lock is held */
+static void make_tag(struct vfmig_net *net)
+{
+	get_random_bytes(net->ident_tag, sizeof(net->ident_tag));
+}
+
 /* idents_lock is held */
 static void make_ident(struct vfmig_net *net)
 {
 	eth_random_addr(net->ident_mac);
+	make_tag(net);
 	net->ident_given = false;
 	net->ident_stale = false;
+	net->ident_doubled = false;
 }
 
+/* Did both get the address from the same device? */
 static bool is_twin(const struct vfmig_net *net, const struct vfmig_net *other)
 {
-	return other != net && ether_addr_equal_unaligned(other->ident_mac, net->ident_mac);
+	return other != net && !memcmp(other->ident_tag, net->ident_tag, sizeof(net->ident_tag));
 }
 
 /* Does another device continue with this address?  A close or reset then replaces it. */
 static bool is_to_go(const struct vfmig_net *net)
 {
 	return net->ident_given || net->ident_stale;
+}
+
+/* Does a device that is not related have the same address, and will keep it? */
+static bool is_doubled(const struct vfmig_net *net)
+{
+	const struct vfmig_net *other;
+
+	list_for_each_entry(other, &idents, ident_entry)
+		if (other != net && !is_twin(net, other) && !is_to_go(other) &&
+		    ether_addr_equal_unaligned(other->ident_mac, net->ident_mac))
+			return true;
+	return false;
+}
+
+/* Is another device related, whether it keeps the address or not? */
+static bool has_kin(const struct vfmig_net *net)
+{
+	const struct vfmig_net *other;
+
+	list_for_each_entry(other, &idents, ident_entry)
+		if (is_twin(net, other))
+			return true;
+	return false;
 }
 
 /* Does another device have the same address, and will keep it? */
@@ -106,6 +145,8 @@ void vfmig_net_ident_open(struct vfmig_net *net)
 {
 	guard(mutex)(&idents_lock);
 	net->ident_open = true;
+	if (!has_kin(net))
+		make_tag(net);
 }
 
 /* The device was closed, or reset by an FLR; its lock is held */
@@ -114,7 +155,8 @@ void vfmig_net_ident_lost(struct vfmig_net *net, bool closed)
 	guard(mutex)(&idents_lock);
 	if (closed)
 		net->ident_open = false;
-	if (net->dev.loaded || is_to_go(net) || (closed && has_twin(net)))
+	if (net->dev.loaded || is_to_go(net) ||
+	    (closed && (net->ident_doubled || has_twin(net))))
 		make_ident(net);
 }
 
@@ -135,12 +177,20 @@ void vfmig_net_ident_keep(struct vfmig_net *net)
 	renew_twins(net, true);
 }
 
-/* A stream was loaded */
-void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac)
+/*
+ * A stream was loaded.  One of version 1 has no tag but zeroes, and so no twins.  A device that
+ * takes an address which another one has does not keep it for the VF's next user.
+ */
+void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac, const u8 *tag)
 {
 	guard(mutex)(&idents_lock);
 	ether_addr_copy(net->ident_mac, mac);
+	if (memchr_inv(tag, 0, sizeof(net->ident_tag)))
+		memcpy(net->ident_tag, tag, sizeof(net->ident_tag));
+	else
+		make_tag(net);
 	net->ident_given = false;
 	net->ident_stale = false;
 	renew_twins(net, false);
+	net->ident_doubled = is_doubled(net);
 }

@@ -37,7 +37,8 @@ const char *vfmig_net_identity_check(struct vfmig_virtio *dev, const struct vfmi
 	const struct vfmig_virtio_net_identity *data = (const void *)id->data;
 	struct vfmig_net *net = vfmig_net_of(dev);
 
-	if (id->model_version != VFMIG_NET_STATE_VERSION)
+	if (id->model_version < VFMIG_NET_STATE_OLDEST ||
+	    id->model_version > VFMIG_NET_STATE_VERSION)
 		return "its device is of a version that is not known here";
 	if (id->data_length != sizeof(*data) || data->reserved || data->reserved2)
 		return "its virtio-net part makes no sense";
@@ -71,6 +72,7 @@ void vfmig_net_state_save(struct vfmig_virtio *dev, void *buf)
 
 	ether_addr_copy(state->mac, net->mac);
 	ether_addr_copy(state->ident_mac, net->ident_mac);
+	memcpy(state->ident_tag, net->ident_tag, sizeof(state->ident_tag));
 	state->pairs = cpu_to_le16(net->pairs);
 	state->cur_pairs = cpu_to_le16(net->cur_pairs);
 	state->mtu = cpu_to_le16(net->mtu);
@@ -123,7 +125,6 @@ const char *vfmig_net_state_check(struct vfmig_virtio *dev, const void *buf, u64
 		return "offloads";
 	if (state->announce > 1 || state->link_up > 1 || state->chosen > 1 ||
 	    (state->modes >> VFMIG_NET_RX_MODES) ||
-	    memchr_inv(state->reserved, 0, sizeof(state->reserved)) ||
 	    !macs_valid(&state->uni) || !macs_valid(&state->multi))
 		return "filter";
 	return NULL;
@@ -145,7 +146,7 @@ void vfmig_net_state_apply(struct vfmig_virtio *dev, const void *buf)
 
 	/* Frames that wait are for the guest that was here before */
 	vfmig_net_wire_down(net);
-	vfmig_net_ident_take(net, state->ident_mac);
+	vfmig_net_ident_take(net, state->ident_mac, state->ident_tag);
 	vfmig_net_set_mac(net, state->mac);
 	WRITE_ONCE(net->pairs, le16_to_cpu(state->pairs));
 	net->cur_pairs = le16_to_cpu(state->cur_pairs);

@@ -279,7 +279,7 @@ static int vfmig_virtio_load_state(void *vf, u32 version, const void *buf, size_
 	if (!dev->load.data)
 		return -EINVAL;
 	*why = "version of the state";
-	if (version != dev->type->state_version)
+	if (version < dev->type->state_oldest || version > dev->type->state_version)
 		return -EINVAL;
 	ret = vfmig_blob_append(&dev->load, buf, size);
 	*why = ret ? "length of the state" : NULL;

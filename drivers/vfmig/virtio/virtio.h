@@ -128,6 +128,7 @@ struct vfmig_virtio_latch {
  * @identity: fill in &vfmig_vf_identity.model, model_version, data and data_length
  * @identity_check: see &vfmig_vf_ops.identity_check
  * @state_version: the version of the state, &vfmig_vf_identity.model_version
+ * @state_oldest: the oldest version that it takes, which has as many bytes
  * @state_size: number of bytes that @state_save writes
  * @state_save: Write the state of this type.  With the device's lock held.
  * @state_check: Check the @state_size bytes at @buf, and that they fit the features
@@ -152,6 +153,7 @@ struct vfmig_virtio_type {
 	const char *(*identity_check)(struct vfmig_virtio *dev,
 				      const struct vfmig_vf_identity *id);
 	u32 state_version;
+	u32 state_oldest;
 	size_t state_size;
 	void (*state_save)(struct vfmig_virtio *dev, void *buf);
 	const char *(*state_check)(struct vfmig_virtio *dev, const void *buf, u64 features,

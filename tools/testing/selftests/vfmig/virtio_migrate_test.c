@@ -575,6 +575,108 @@ TEST_F(move, mac_address_is_given_up_by_a_destination_that_never_ran)
 	EXPECT_TRUE(has_mac(rig, 0, was));
 }
 
+/* Where the state of a network device has its addresses, and what proves where they are from */
+#define IDENT_MAC		ETH_ALEN
+#define IDENT_TAG		30
+#define IDENT_TAG_LEN		6
+
+/* The record with the state of a device with this address, and where its addresses begin */
+static struct stream_record find_macs(const struct blob *blob, const u8 *mac, u8 **at)
+{
+	static struct stream_record records[STREAM_MAX_RECORDS];
+	struct stream_record *state;
+
+	state = stream_find(records, stream_parse(blob, records), VFMIG_RECORD_STATE);
+	must(state);
+	*at = memmem(state->payload, state->header->length, mac, ETH_ALEN);
+	must(*at && !memcmp(*at + IDENT_MAC, mac, ETH_ALEN));
+	return *state;
+}
+
+/* A hostile guest's VMM puts the address of another guest into its own stream */
+TEST_F(move, mac_address_of_another_vf_is_not_taken_away)
+{
+	struct net_rig *rig = &self->rig;
+	struct stream_record state;
+	u8 mac[2][ETH_ALEN], *at;
+	char bdf[BDF_SIZE];
+
+	for (unsigned int i = 0; i < 2; i++)
+		mac_of(&rig->dev[i], &rig->mem, mac[i]);
+	mig_save(&rig->dev[1], &self->blob);
+	state = find_macs(&self->blob, mac[1], &at);
+	memcpy(at + IDENT_MAC, mac[0], ETH_ALEN);
+	stream_seal(state.header);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+
+	/* While the other guest's VF is open, and while it is closed for a moment */
+	net_rig_land(rig, &self->net, 1, &self->blob, RUNNING);
+	net_rig_reopen(rig, 0);
+	EXPECT_TRUE(has_mac(rig, 0, mac[0]));
+	bdf_copy(bdf, rig->dev[0].bdf);
+	net_rig_user_ends(rig, 0);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	net_rig_land(rig, &self->net, 1, &self->blob, RUNNING);
+	net_rig_user_begins(rig, 0, bdf);
+	EXPECT_TRUE(has_mac(rig, 0, mac[0]));
+
+	/* The next user of the hostile guest's VF has nothing to do with it */
+	net_rig_reopen(rig, 1);
+	EXPECT_FALSE(has_mac(rig, 1, mac[0]));
+}
+
+/* A stream of the VF's user before this one proves nothing either */
+TEST_F(move, mac_address_stays_when_a_former_user_loads_an_old_stream)
+{
+	const size_t end = sizeof(struct vfmig_record) + sizeof(struct vfmig_end);
+	struct net_rig *rig = &self->rig;
+	u8 mac[ETH_ALEN], buf[STREAM_MOST];
+	u64 size;
+	int fd;
+
+	/* The closing record is not read, so the VF keeps the address when it is closed */
+	mac_of(&rig->dev[0], &rig->mem, mac);
+	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, &fd), 0);
+	ASSERT_EQ(mig_size(&rig->dev[0], &size), 0);
+	ASSERT_LE(size, sizeof(buf));
+	ASSERT_EQ(read(fd, buf, size - end), (ssize_t)(size - end));
+	close(fd);
+	blob_append(&self->blob, buf, size - end);
+	stream_add_end(&self->blob);
+	net_rig_reopen(rig, 0);
+	ASSERT_TRUE(has_mac(rig, 0, mac));
+
+	net_rig_land(rig, &self->net, 1, &self->blob, RUNNING);
+	net_rig_reopen(rig, 0);
+	EXPECT_TRUE(has_mac(rig, 0, mac));
+	net_rig_reopen(rig, 1);
+	EXPECT_FALSE(has_mac(rig, 1, mac));
+}
+
+/* It has no tag */
+TEST_F(move, stream_of_version_1)
+{
+	static struct stream_record records[STREAM_MAX_RECORDS];
+	struct net_rig *rig = &self->rig;
+	struct stream_record state;
+	struct vfmig_identity *id;
+	u8 mac[ETH_ALEN], *at;
+
+	mac_of(&rig->dev[0], &rig->mem, mac);
+	mig_save(&rig->dev[0], &self->blob);
+	ASSERT_EQ(stream_parse(&self->blob, records), 3);
+	id = records[0].payload;
+	EXPECT_EQ(id->model_version, 2);
+	id->model_version = 1;
+	stream_seal(records[0].header);
+	state = find_macs(&self->blob, mac, &at);
+	memset(at + IDENT_TAG, 0, IDENT_TAG_LEN);
+	stream_seal(state.header);
+	net_rig_land(rig, &self->net, 1, &self->blob, RUNNING);
+	EXPECT_TRUE(has_mac(rig, 1, mac));
+	EXPECT_TALKS(1, 1);
+}
+
 TEST_F(move, mac_address_that_the_administrator_of_the_destination_does_not_allow)
 {
 	static const u8 admin[ETH_ALEN] = { 0x02, 9, 9, 9, 9, 2 }, zero[ETH_ALEN];

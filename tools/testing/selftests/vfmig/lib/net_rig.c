@@ -98,16 +98,26 @@ void net_rig_move(struct net_rig *rig, struct vnet *net, unsigned int to, u32 st
 	blob_free(&blob);
 }
 
+void net_rig_user_ends(struct net_rig *rig, unsigned int n)
+{
+	vfio_close(&rig->dev[n]);
+	iommu_exit(&rig->iommu[n]);
+}
+
+void net_rig_user_begins(struct net_rig *rig, unsigned int n, const char *bdf)
+{
+	must(!iommu_init(&rig->iommu[n], rig->iommu[n].mode));
+	must(!vfio_open(&rig->dev[n], &rig->iommu[n], bdf));
+	arena_map(&rig->mem, &rig->iommu[n]);
+}
+
 void net_rig_reopen(struct net_rig *rig, unsigned int n)
 {
 	char bdf[BDF_SIZE];
 
 	bdf_copy(bdf, rig->dev[n].bdf);
-	vfio_close(&rig->dev[n]);
-	iommu_exit(&rig->iommu[n]);
-	must(!iommu_init(&rig->iommu[n], rig->iommu[n].mode));
-	must(!vfio_open(&rig->dev[n], &rig->iommu[n], bdf));
-	arena_map(&rig->mem, &rig->iommu[n]);
+	net_rig_user_ends(rig, n);
+	net_rig_user_begins(rig, n, bdf);
 }
 
 void net_rig_settle(struct net_rig *rig, unsigned int n)

@@ -45,6 +45,10 @@ void net_rig_land(struct net_rig *rig, struct vnet *net, unsigned int to,
 		  const struct blob *blob, u32 state);
 /* Move the driver's device, in any state, to device @to */
 void net_rig_move(struct net_rig *rig, struct vnet *net, unsigned int to, u32 state);
+/* Close device @n */
+void net_rig_user_ends(struct net_rig *rig, unsigned int n);
+/* Open the device @bdf as device @n, without vectors */
+void net_rig_user_begins(struct net_rig *rig, unsigned int n, const char *bdf);
 /* Close device @n, and open it as another user; it has no vectors then */
 void net_rig_reopen(struct net_rig *rig, unsigned int n);
 /* Wait for what is under way, and clear the counts of interrupts; the device runs afterwards */
