@@ -44,15 +44,21 @@ bool vfmig_port_guest_link(struct vfmig_port *port)
 	}
 }
 
+/*
+ * The queues hear of a change only: a guest that is stalled must not look as if it took frames
+ * because it says again that it is up.
+ */
 static void set_state(struct vfmig_port *port, enum vfmig_port_state state,
 		      netdev_features_t features)
 {
 	spin_lock_bh(&port->lock);
-	port->state = state;
 	WRITE_ONCE(port->features, features);
-	for (unsigned int i = 0; i < port->nr_queues; i++)
-		vfmig_port_queue_set_state(&port->queues[i], state);
-	update_carrier(port);
+	if (port->state != state) {
+		port->state = state;
+		for (unsigned int i = 0; i < port->nr_queues; i++)
+			vfmig_port_queue_set_state(&port->queues[i], state);
+		update_carrier(port);
+	}
 	spin_unlock_bh(&port->lock);
 }
 

@@ -149,7 +149,8 @@ void vfmig_port_destroy(struct vfmig_port *port);
  * the representor's queue is stopped.  A guest that takes no frame for a second gets them
  * as if the port were on hold until it takes one.
  *
- * Frames that were queued while the port was on hold stay.
+ * Frames that were queued while the port was on hold stay.  A port that is up already gets the
+ * @features and is otherwise unchanged.
  */
 void vfmig_port_up(struct vfmig_port *port, netdev_features_t features);
 

@@ -4,7 +4,9 @@
  * frames by the filters that it sets, and by what the administrator allows.
  */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net_rig.h"
 
@@ -108,6 +110,38 @@ TEST_F(ctrl, guest_offloads_command)
 	EXPECT_EQ(CTRL(5, 1, &all, 8), VIRTIO_NET_ERR);
 	START(VNET_ALL & ~FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS), 1);
 	EXPECT_EQ(CTRL(5, 0, &none, 8), VIRTIO_NET_ERR);
+}
+
+/*
+ * The host waits for a guest that takes no frames for a second, not longer.  A guest that sets its
+ * offloads has taken none.
+ */
+TEST_F(ctrl, guest_offloads_command_takes_no_frames)
+{
+	cpu_set_t cpu;
+	u64 all, end;
+	size_t len;
+	int err = 0;
+
+	/* The port's socket chooses a queue by CPU */
+	CPU_ZERO(&cpu);
+	CPU_SET(sched_getcpu(), &cpu);
+	ASSERT_EQ(sched_setaffinity(0, sizeof(cpu), &cpu), 0);
+	net_rig_irqs(&self->rig, 0);
+	vnet_start_empty(&self->net, &self->rig.dev[0], &self->rig.mem, VNET_ALL, 1);
+	ASSERT_TRUE(port_wait_carrier(self->port));
+	all = self->net.vio.features & VNET_GUEST_OFFLOADS;
+	len = frame_make(self->frame, self->net.mac, mac_other, 1, 1000);
+	for (unsigned int i = 0; i < 2000 && !err; i++)
+		err = port_try_send(self->port, NULL, self->frame, len);
+	ASSERT_NE(err, 0);
+	for (end = now_ms() + WAIT_MS; err && now_ms() < end; usleep(100000)) {
+		ASSERT_EQ(CTRL(5, 0, &all, 8), VIRTIO_NET_OK);
+		err = port_try_send(self->port, NULL, self->frame, len);
+	}
+	EXPECT_EQ(err, 0);
+	ASSERT_EQ(CTRL(5, 0, &all, 8), VIRTIO_NET_OK);
+	EXPECT_EQ(port_try_send(self->port, NULL, self->frame, len), 0);
 }
 
 TEST_F(ctrl, commands_that_are_none)
