@@ -141,6 +141,7 @@ static void vfmig_net_reset(struct vfmig_virtio *dev)
 	set_wire(net, VFMIG_NET_DOWN);
 	net->cur_pairs = 1;
 	net->announce = false;
+	net->rarp_due = false;
 	net->offloads = 0;
 	vfmig_net_filter_reset(&net->filter);
 	bitmap_zero(net->rx_pending, VFMIG_NET_MAX_PAIRS);
@@ -241,6 +242,9 @@ static bool vfmig_net_process(struct vfmig_virtio *dev)
 	if (vfmig_virtio_ready(dev)) {
 		if (net->wire == VFMIG_NET_DOWN)
 			start(net);
+		/* The port did not take it at once, and has woken the worker since */
+		if (net->rarp_due)
+			vfmig_net_send_rarp(net);
 		more = move_all(net);
 	}
 	/* The driver may have made the device need a reset */

@@ -112,6 +112,7 @@ enum vfmig_net_wire {
  * @link_up: the link is up
  * @trusted: the guest may receive what is not for it
  * @announce: the guest is asked to announce itself
+ * @rarp_due: the device is to announce the guest
  * @offloads: VFMIG_NET_GUEST_OFFLOADS that the guest has on
  * @filter: frames that the guest wants
  * @counts: statistics
@@ -144,6 +145,7 @@ struct vfmig_net {
 	bool link_up;
 	bool trusted;
 	bool announce;
+	bool rarp_due;
 	u64 offloads;
 	struct vfmig_net_filter filter;
 	struct vfmig_net_counts counts;
@@ -206,6 +208,7 @@ bool vfmig_net_ctrl(struct vfmig_net *net, struct vfmig_vq *vq);
 
 /* net_announce.c */
 void vfmig_net_announce(struct vfmig_net *net);
+void vfmig_net_send_rarp(struct vfmig_net *net);
 
 /* net_state.c */
 #define VFMIG_NET_STATE_VERSION	2

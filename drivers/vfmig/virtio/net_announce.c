@@ -27,7 +27,8 @@ struct rarp_request {
 	u8 target_ip[4];
 } __packed;
 
-static void send_rarp(struct vfmig_net *net)
+/* Send the request that is due, unless the port has a wake coming; the lock is held */
+void vfmig_net_send_rarp(struct vfmig_net *net)
 {
 	struct rarp_request request = {
 		.eth.h_proto = htons(ETH_P_RARP),
@@ -44,10 +45,11 @@ static void send_rarp(struct vfmig_net *net)
 	ether_addr_copy(request.sender_mac, net->mac);
 	ether_addr_copy(request.target_mac, net->mac);
 
-	/* If it is lost, the guest's next frame does the same */
 	if (!vfmig_port_may_send(net->port, 0))
 		return;
-	skb = alloc_skb(NET_SKB_PAD + NET_IP_ALIGN + ETH_ZLEN, GFP_KERNEL);
+	net->rarp_due = false;
+	/* If it is lost, the guest's next frame does the same */
+	skb = alloc_skb(NET_SKB_PAD + NET_IP_ALIGN + ETH_ZLEN, GFP_ATOMIC);
 	if (!skb)
 		return;
 	skb_reserve(skb, NET_SKB_PAD + NET_IP_ALIGN);
@@ -66,6 +68,7 @@ void vfmig_net_announce(struct vfmig_net *net)
 		net->announce = true;
 		vfmig_net_update_config(net);
 	} else {
-		send_rarp(net);
+		net->rarp_due = true;
+		vfmig_net_send_rarp(net);
 	}
 }

@@ -152,6 +152,7 @@ void vfmig_net_state_apply(struct vfmig_virtio *dev, const void *buf)
 	net->cur_pairs = le16_to_cpu(state->cur_pairs);
 	net->mtu = le16_to_cpu(state->mtu);
 	net->announce = state->announce;
+	net->rarp_due = false;
 	net->link_up = state->link_up;
 	net->offloads = le64_to_cpu(state->offloads);
 

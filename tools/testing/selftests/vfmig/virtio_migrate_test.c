@@ -3,6 +3,7 @@
  * Migration of a virtio-net VF: what moves, what the accounting says, frames and buffers on their
  * way, interrupts, the announcement, the MAC address.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -310,6 +311,52 @@ TEST_F(move, no_announcement_without_the_feature)
 	net_rig_move(&self->rig, &self->net, 1, RUNNING);
 	EXPECT_EQ(vnet_status(&self->net) & VIRTIO_NET_S_ANNOUNCE, 0);
 	EXPECT_TALKS(1, 1);
+}
+
+/* The device's own announcement, a RARP request of the guest's address */
+static bool recv_rarp(struct port *port, struct port_frame *out, const u8 *mac)
+{
+	const struct ethhdr *eth = (void *)out->data;
+
+	while (port_recv(port, out))
+		if (out->len >= sizeof(*eth) && eth->h_proto == htons(ETH_P_RARP) &&
+		    !memcmp(eth->h_source, mac, ETH_ALEN))
+			return true;
+	return false;
+}
+
+TEST_F(move, device_announces_a_guest_that_does_not)
+{
+	struct net_rig *rig = &self->rig;
+
+	net_rig_start(rig, 0, &self->net,
+		      self->features & ~FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE), 1);
+	net_rig_move(rig, &self->net, 1, RUNNING);
+	EXPECT_TRUE(wait_until(recv_rarp(&rig->port[1], self->out, self->net.mac)));
+}
+
+/* The guest that the VF had before has sent more than its rate allows */
+TEST_F(move, announcement_waits_for_the_rate)
+{
+	struct net_rig *rig = &self->rig;
+	struct vnet before = {};
+	int err;
+
+	net_rig_start(rig, 0, &self->net,
+		      self->features & ~FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE), 1);
+	mig_save(&rig->dev[0], &self->blob);
+	net_rig_start(rig, 1, &before, self->features, 1);
+	err = vf_set_rate(rig->pf, 1, 1);
+	/* At 1 Mbit/s 130 KB are more than the VF may send at once, and half a second in debt */
+	for (u32 seq = 0; seq < 2 && !err; seq++)
+		vnet_send(&before, 0, self->frame,
+			  frame_make(self->frame, mac_broadcast, before.mac, seq, 65000));
+	EXPECT_TRUE(port_expect(&rig->port[1], self->out, 1));
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	net_rig_land(rig, &self->net, 1, &self->blob, RUNNING);
+	EXPECT_TRUE(wait_until(recv_rarp(&rig->port[1], self->out, self->net.mac)));
+	err = vf_set_rate(rig->pf, 1, 0) ?: err;
+	EXPECT_EQ(err, 0);
 }
 
 TEST_F(move, a_migration_given_up_asks_for_no_announcement)

@@ -310,3 +310,10 @@ int vf_set_link(const char *pf, unsigned int vf, u32 state)
 
 	return vf_set(pf, IFLA_VF_LINK_STATE, &setting, sizeof(setting));
 }
+
+int vf_set_rate(const char *pf, unsigned int vf, u32 mbit)
+{
+	struct ifla_vf_rate setting = { .vf = vf, .max_tx_rate = mbit };
+
+	return vf_set(pf, IFLA_VF_RATE, &setting, sizeof(setting));
+}

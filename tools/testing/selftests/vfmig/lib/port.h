@@ -57,6 +57,8 @@ void port_drain(struct port *port);
 int vf_set_mac(const char *pf, unsigned int vf, const u8 *mac);
 int vf_set_trust(const char *pf, unsigned int vf, bool on);
 int vf_set_spoofchk(const char *pf, unsigned int vf, bool on);
+/* What the guest may send, in Mbit/s; 0 is no limit */
+int vf_set_rate(const char *pf, unsigned int vf, u32 mbit);
 /* @state is IFLA_VF_LINK_STATE_* */
 int vf_set_link(const char *pf, unsigned int vf, u32 state);
 
