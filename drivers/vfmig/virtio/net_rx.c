@@ -15,12 +15,17 @@
 #define RETRY		2	/* there are more buffers than a moment ago */
 #define DROP		3	/* the frame can't be delivered at all */
 
-/* Copy bytes of a frame to a buffer of the guest */
+/*
+ * Copy bytes of a frame to a buffer of the guest.  A frame that the host has merged can consist of
+ * several, which are not merged further: 64 KiB in a row are hard to find.  The stack nests them
+ * no deeper than its own functions of this kind can go.
+ */
 static int copy_piece(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter,
 		      const struct sk_buff *skb, unsigned int offset, unsigned int len)
 {
 	const struct skb_shared_info *shared = skb_shinfo(skb);
 	unsigned int start = skb_headlen(skb), n;
+	const struct sk_buff *part;
 	int ret = 0;
 
 	if (offset < start) {
@@ -41,6 +46,17 @@ static int copy_piece(struct vfmig_virtio *dev, struct vfmig_vq_iter *iter,
 			len -= n;
 		}
 		start = end;
+	}
+	skb_walk_frags(skb, part) {
+		if (ret || !len)
+			break;
+		if (offset < start + part->len) {
+			n = min(len, start + part->len - offset);
+			ret = copy_piece(dev, iter, part, offset - start, n);
+			offset += n;
+			len -= n;
+		}
+		start += part->len;
 	}
 	return ret;
 }
@@ -183,7 +199,7 @@ static int try_frame(struct vfmig_net *net, struct vfmig_vq *vq, struct sk_buff 
 		return DROP;
 	}
 	*why = VFMIG_DROP_OFFLOAD;
-	if ((skb_has_frag_list(skb) && skb_linearize(skb)) || !skb_frags_readable(skb))
+	if (!skb_frags_readable(skb))
 		return DROP;
 	if (virtio_net_hdr_from_skb(skb, (struct virtio_net_hdr *)&header, true, valid, 0) ||
 	    !takes_offloads(net, &header))

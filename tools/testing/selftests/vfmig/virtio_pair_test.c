@@ -3,9 +3,13 @@
  * Two guests on a bridge, each of which asks the other one again and again.  Both move at the
  * same time.  The bridge learns from their announcements where they are.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_bridge.h>
+#include <linux/ip.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -161,6 +165,90 @@ TEST_F_TIMEOUT(pair, talk_while_both_move, 60)
 		EXPECT_EQ(self->net[i].rx[0].free, 0);
 		blob_free(&blob[i]);
 	}
+}
+
+#define SEGMENT		1000
+#define SEGMENTS	8
+#define TCP_HEADERS	(ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
+
+static u32 add_words(const void *data, size_t len, u32 sum)
+{
+	for (size_t i = 0; i < len; i += 2)
+		sum += ((const u8 *)data)[i] << 8 | ((const u8 *)data)[i + 1];
+	return sum;
+}
+
+static u16 fold(u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return htons(sum + (sum >> 16));
+}
+
+/* Segment @n of a TCP stream, with the part of the checksum that a driver computes */
+static size_t make_segment(u8 *frame, const u8 *dst, const u8 *src, unsigned int n,
+			   const u8 *data)
+{
+	struct ethhdr *eth = (void *)frame;
+	struct iphdr *ip = (void *)(eth + 1);
+	struct tcphdr *tcp = (void *)(ip + 1);
+
+	memset(frame, 0, TCP_HEADERS);
+	memcpy(eth->h_dest, dst, ETH_ALEN);
+	memcpy(eth->h_source, src, ETH_ALEN);
+	eth->h_proto = htons(ETH_P_IP);
+	*ip = (struct iphdr){
+		.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP, .id = htons(n),
+		.tot_len = htons(TCP_HEADERS - ETH_HLEN + SEGMENT),
+		/* For documentation */
+		.saddr = htonl(0xc0000201), .daddr = htonl(0xc0000202),
+	};
+	ip->check = ~fold(add_words(ip, sizeof(*ip), 0));
+	*tcp = (struct tcphdr){
+		.source = htons(1000), .dest = htons(2000), .seq = htonl(n * SEGMENT),
+		.doff = sizeof(*tcp) / 4, .ack = 1, .window = htons(1000),
+	};
+	tcp->check = fold(add_words(&ip->saddr, 2 * sizeof(ip->saddr),
+				    IPPROTO_TCP + sizeof(*tcp) + SEGMENT));
+	memcpy(tcp + 1, data + n * SEGMENT, SEGMENT);
+	return TCP_HEADERS + SEGMENT;
+}
+
+/* The host merges segments of a guest.  The other guest gets what it merged, in one frame. */
+TEST_F(pair, segments_that_the_host_merges)
+{
+	struct virtio_net_hdr_v1 header = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = ETH_HLEN + sizeof(struct iphdr),
+		.csum_offset = offsetof(struct tcphdr, check),
+	};
+	struct vnet *from = &self->net[0], *to = &self->net[1];
+	u8 data[SEGMENTS * SEGMENT];
+	size_t got = 0, longest = 0;
+
+	fill_pattern(data, sizeof(data), 1);
+	for (unsigned int i = 0; i < 2; i++)
+		net_rig_start(&self->rig, i, &self->net[i], VNET_ALL, 1);
+	ASSERT_TRUE(exchange(from, to, self->in, self->frame, 1));
+	net_rig_settle(&self->rig, 0);
+	while (listen_to(to, self->in) >= 0)
+		;
+	for (unsigned int n = 0; n < SEGMENTS; n++)
+		ASSERT_TRUE(vnet_queue(from, 0, &header, self->frame,
+				       make_segment(self->frame, to->mac, from->mac, n, data)));
+	virtq_notify(&from->tx[0]);
+
+	while (got < sizeof(data)) {
+		size_t len;
+
+		ASSERT_TRUE(wait_until(vnet_recv(to, 0, self->in)));
+		len = self->in->len - TCP_HEADERS;
+		ASSERT_LE(got + len, sizeof(data));
+		EXPECT_EQ(memcmp(self->in->data + TCP_HEADERS, data + got, len), 0);
+		EXPECT_EQ(self->in->header.gso_type, len > SEGMENT ? VIRTIO_NET_HDR_GSO_TCPV4 : 0);
+		got += len;
+		longest = len > longest ? len : longest;
+	}
+	EXPECT_GT(longest, SEGMENT);
 }
 
 TEST_HARNESS_MAIN
