@@ -246,10 +246,9 @@ void vfmig_virtio_take_registers(struct vfmig_virtio *dev)
 }
 
 /* A batch; returns true if there is more to do at once */
-static bool vfmig_virtio_turn(void *model)
+static bool process(struct vfmig_virtio *dev)
 {
-	struct vfmig_virtio *dev = model;
-	bool more = false;
+	bool more;
 
 	guard(mutex)(&dev->lock);
 	if (!vfmig_is_running(&dev->running))
@@ -259,6 +258,14 @@ static bool vfmig_virtio_turn(void *model)
 	more = dev->type->process(dev);
 	vfmig_virtio_flush_irqs(dev);
 	return more && !vfmig_virtio_must_stop(dev);
+}
+
+static bool vfmig_virtio_turn(void *model)
+{
+	struct vfmig_virtio *dev = model;
+	bool more = process(dev);
+
+	return (dev->type->wait && dev->type->wait(dev)) || more;
 }
 
 static void cap_kick(struct irq_work *work)

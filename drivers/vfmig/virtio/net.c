@@ -253,6 +253,11 @@ static bool vfmig_net_process(struct vfmig_virtio *dev)
 	return more;
 }
 
+static bool vfmig_net_wait(struct vfmig_virtio *dev)
+{
+	return vfmig_net_make_room(vfmig_net_of(dev));
+}
+
 static void vfmig_net_stopped(struct vfmig_virtio *dev)
 {
 	vfmig_net_update_wire(vfmig_net_of(dev));
@@ -320,6 +325,7 @@ static const struct vfmig_virtio_type vfmig_net_type = {
 	.features_ok = vfmig_net_features_ok,
 	.reset = vfmig_net_reset,
 	.process = vfmig_net_process,
+	.wait = vfmig_net_wait,
 	.opened = vfmig_net_opened,
 	.stopped = vfmig_net_stopped,
 	.resumed = vfmig_net_resumed,

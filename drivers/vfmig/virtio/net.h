@@ -95,6 +95,9 @@ enum vfmig_net_wire {
  * @max_pairs: pairs of queues that the VF was created with, and of the port; constant
  * @woken: queues of the port that have frames or room; atomic
  * @changed: the port's settings have changed; atomic
+ * @room_wanted: bytes of a frame of the guest that found no memory, or 0.  Only the worker
+ *	accesses it and @room_made.
+ * @room_made: memory was reclaimed for the next frame
  *
  * @ident_mac: MAC address that belongs to this device, see net_ident.c.  idents_lock there
  *	protects this and the following.
@@ -129,6 +132,8 @@ struct vfmig_net {
 	unsigned int max_pairs;
 	DECLARE_BITMAP(woken, VFMIG_NET_MAX_PAIRS);
 	unsigned long changed;
+	size_t room_wanted;
+	bool room_made;
 
 	u8 ident_mac[ETH_ALEN];
 	u8 ident_tag[VFMIG_NET_TAG];
@@ -198,6 +203,7 @@ void vfmig_net_filter_reset(struct vfmig_net_filter *filter);
 bool vfmig_net_wants(const struct vfmig_net *net, const struct sk_buff *skb);
 
 /* net_tx.c */
+bool vfmig_net_make_room(struct vfmig_net *net);
 bool vfmig_net_tx(struct vfmig_net *net, unsigned int pair, unsigned int *budget);
 
 /* net_rx.c */

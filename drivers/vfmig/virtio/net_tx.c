@@ -63,18 +63,23 @@ static bool header_valid(const struct vfmig_net *net, const struct virtio_net_hd
 	       gso_size_valid(header);
 }
 
-/* A frame that finds no memory is dropped.  It is no reason to kill the opener's processes. */
-#define FRAME_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+/*
+ * A stop and a reset wait for the lock, so nothing waits for memory with it held.  A frame that
+ * finds none stays in the virtqueue until the worker has made room without the lock, see
+ * vfmig_net_make_room().  If that does not help, the frame is dropped.
+ */
+#define FRAME_GFP	(GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
+/* It is no reason to kill the opener's processes */
+#define ROOM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-static struct sk_buff *alloc_frame(size_t len)
+static struct sk_buff *alloc_frame(size_t len, gfp_t gfp)
 {
 	size_t linear = len <= SHORT_FRAME ? len : LINEAR;
 	struct sk_buff *skb;
 	int err;
 
 	skb = alloc_skb_with_frags(NET_SKB_PAD + NET_IP_ALIGN + linear, len - linear,
-				   PAGE_ALLOC_COSTLY_ORDER, &err,
-				   FRAME_GFP);
+				   PAGE_ALLOC_COSTLY_ORDER, &err, gfp);
 	if (!skb)
 		return NULL;
 	skb_reserve(skb, NET_SKB_PAD + NET_IP_ALIGN);
@@ -82,6 +87,19 @@ static struct sk_buff *alloc_frame(size_t len)
 	skb->data_len = len - linear;
 	skb->len += len - linear;
 	return skb;
+}
+
+/* Without the lock: reclaim what a frame needs that found no memory; returns true if one did */
+bool vfmig_net_make_room(struct vfmig_net *net)
+{
+	size_t len = net->room_wanted;
+
+	if (!len)
+		return false;
+	net->room_wanted = 0;
+	net->room_made = true;
+	kfree_skb(alloc_frame(len, ROOM_GFP));
+	return true;
 }
 
 /* Copy the rest of the guest's buffer to a frame of as many bytes */
@@ -107,9 +125,21 @@ struct frame {
 	enum vfmig_port_drop why;
 };
 
+/* Memory for a frame of @len bytes; if there is none, is it worth trying again? */
+static struct sk_buff *get_memory(struct vfmig_net *net, size_t len, bool *again)
+{
+	struct sk_buff *skb = alloc_frame(len, FRAME_GFP);
+
+	*again = !skb && !net->room_made;
+	net->room_made = false;
+	if (*again)
+		net->room_wanted = len;
+	return skb;
+}
+
 /*
  * Copy the frame in the current buffer.  The buffer of a frame that is dropped is used like any
- * other.  Returns 0 or what vfmig_iter_read() returns.
+ * other.  Returns 0, what vfmig_iter_read() returns, or -ENOMEM if the frame is to be tried again.
  */
 static int copy_frame(struct vfmig_net *net, struct frame *frame)
 {
@@ -118,6 +148,7 @@ static int copy_frame(struct vfmig_net *net, struct frame *frame)
 	struct virtio_net_hdr_v1 header;
 	u64 len = dev->chain->out_len;
 	struct sk_buff *skb;
+	bool again;
 	int ret;
 
 	*frame = (struct frame) { .why = VFMIG_DROP_MALFORMED };
@@ -127,10 +158,10 @@ static int copy_frame(struct vfmig_net *net, struct frame *frame)
 	if (ret || !header_valid(net, &header))
 		return ret;
 
-	skb = alloc_frame(len - sizeof(header));
+	skb = get_memory(net, len - sizeof(header), &again);
 	if (!skb) {
 		frame->why = VFMIG_DROP_NO_MEMORY;
-		return 0;
+		return again ? -ENOMEM : 0;
 	}
 	ret = fill_frame(dev, &iter, skb);
 	/* The first members of the header are those of the older one */
@@ -175,7 +206,7 @@ static void free_burst(struct burst *burst)
 
 /*
  * Take a burst of at most @max frames.  Returns 1, or 0 if the queue is empty then, or an
- * error.
+ * error.  A frame that finds no memory ends the burst, and is the first of the next one.
  */
 static int take_burst(struct vfmig_net *net, unsigned int pair, struct burst *burst,
 		      unsigned int max, unsigned int *budget)
@@ -187,11 +218,16 @@ static int take_burst(struct vfmig_net *net, unsigned int pair, struct burst *bu
 	burst->count = 0;
 	while (burst->count < max && *budget) {
 		struct frame *frame = &burst->frame[burst->count];
+		const struct vfmig_vq_pos pos = vq->pos;
 
 		ret = vfmig_vq_pop(dev, vq, dev->chain);
 		if (ret <= 0)
 			break;
 		ret = copy_frame(net, frame);
+		if (ret == -ENOMEM && burst->count) {
+			vfmig_vq_put_back(vq, &pos);
+			return 1;
+		}
 		if (ret)
 			break;
 		ret = vfmig_vq_put(dev, vq, burst->count, dev->chain, 0);

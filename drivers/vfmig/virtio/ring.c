@@ -196,6 +196,12 @@ void vfmig_vq_rewind(struct vfmig_vq *vq)
 	vq->pos = vq->kept;
 }
 
+/* Put back the buffer that was taken last, at @pos */
+void vfmig_vq_put_back(struct vfmig_vq *vq, const struct vfmig_vq_pos *pos)
+{
+	vq->pos = *pos;
+}
+
 static int set_wants(struct vfmig_virtio *dev, struct vfmig_vq *vq, enum vfmig_vq_wants wants)
 {
 	int ret;

@@ -173,6 +173,7 @@ int vfmig_vq_put(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int n,
 		 const struct vfmig_vq_chain *chain, u32 len);
 int vfmig_vq_publish(struct vfmig_virtio *dev, struct vfmig_vq *vq, unsigned int n);
 void vfmig_vq_rewind(struct vfmig_vq *vq);
+void vfmig_vq_put_back(struct vfmig_vq *vq, const struct vfmig_vq_pos *pos);
 int vfmig_vq_quiet(struct vfmig_virtio *dev, struct vfmig_vq *vq);
 int vfmig_vq_listen(struct vfmig_virtio *dev, struct vfmig_vq *vq);
 bool vfmig_vq_listens(const struct vfmig_vq *vq);

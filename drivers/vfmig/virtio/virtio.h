@@ -116,6 +116,8 @@ struct vfmig_virtio_latch {
  * @process: Do a bounded piece of work.  Returns true if there is more to do at once.
  *	Called with the device's lock held while the device runs, also without DRIVER_OK and
  *	if it is broken: see vfmig_virtio_ready().
+ * @wait: After @process, in the worker without the lock: wait for what @process must not wait
+ *	for, memory.  Returns true if @process has more to do then.  May be NULL.
  * @queue_reset: Queue @index was reset.  With the device's lock held.  May be NULL.
  * @opened: The device was opened; @reset follows.  With the device's lock held.
  * @stopped: The device does not run any more.  With the device's lock held.
@@ -142,6 +144,7 @@ struct vfmig_virtio_type {
 	bool (*features_ok)(u64 features);
 	void (*reset)(struct vfmig_virtio *dev);
 	bool (*process)(struct vfmig_virtio *dev);
+	bool (*wait)(struct vfmig_virtio *dev);
 	void (*queue_reset)(struct vfmig_virtio *dev, unsigned int index);
 	void (*opened)(struct vfmig_virtio *dev);
 	void (*stopped)(struct vfmig_virtio *dev);
