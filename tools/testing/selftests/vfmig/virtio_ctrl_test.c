@@ -217,6 +217,16 @@ TEST_F(ctrl, receive_modes)
 	EXPECT_FALSE(ARRIVES(mac_broadcast));
 	ASSERT_EQ(CTRL(0, VIRTIO_NET_CTRL_RX_NOBCAST, &off, 1), VIRTIO_NET_OK);
 	EXPECT_TRUE(ARRIVES(mac_broadcast));
+
+	/* Without unicast the frame that tells the end is one to all */
+	ASSERT_EQ(CTRL(0, VIRTIO_NET_CTRL_RX_NOUNI, &on, 1), VIRTIO_NET_OK);
+	port_send(self->port, self->frame, frame_make(self->frame, mac, mac_other, 1, 80));
+	port_send(self->port, self->frame,
+		  frame_make(self->frame, mac_broadcast, mac_other, 2, 80));
+	ASSERT_TRUE(wait_until(vnet_recv(&self->net, 0, self->in)));
+	EXPECT_EQ(frame_seq(self->in->data, self->in->len), 2);
+	ASSERT_EQ(CTRL(0, VIRTIO_NET_CTRL_RX_NOUNI, &off, 1), VIRTIO_NET_OK);
+	EXPECT_TRUE(ARRIVES(mac));
 }
 
 /* All modes are taken, but no unicast of others comes */

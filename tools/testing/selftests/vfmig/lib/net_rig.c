@@ -62,6 +62,9 @@ int net_rig_restore(struct net_rig *rig, unsigned int n)
 	port_set_mtu(&rig->port[n], 1500);
 	err = vf_set_mac(rig->pf, n, none);
 	err = vf_set_trust(rig->pf, n, false) ?: err;
+	err = vf_set_vlan(rig->pf, n, 0, 0, ETH_P_8021Q) ?: err;
+	err = vf_set_rate(rig->pf, n, 0) ?: err;
+	err = vf_set_link(rig->pf, n, IFLA_VF_LINK_STATE_AUTO) ?: err;
 	return vf_set_spoofchk(rig->pf, n, true) ?: err;
 }
 

@@ -5,8 +5,10 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -186,6 +188,8 @@ static void take_tag(struct port_frame *frame, struct msghdr *msg)
 		memcpy(&aux, CMSG_DATA(c), sizeof(aux));
 		frame->tagged = aux.tp_status & TP_STATUS_VLAN_VALID;
 		frame->vid = aux.tp_vlan_tci & 0xfff;
+		frame->priority = aux.tp_vlan_tci >> 13;
+		frame->protocol = aux.tp_vlan_tpid;
 	}
 }
 
@@ -234,6 +238,57 @@ void port_drain(struct port *port)
 
 	while (port_recv(port, &frame))
 		;
+}
+
+int port_attr(const char *pf, int vf, const char *file, char *buf, size_t size)
+{
+	char name[IFNAMSIZ], path[96];
+	int err;
+
+	must(find_netdev(pf, vf, name));
+	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", name, file);
+	err = file_read(path, buf, size);
+	if (!err)
+		buf[strcspn(buf, "\n")] = 0;
+	return err;
+}
+
+static void ethtool(const struct port *port, void *request)
+{
+	struct ifreq ifr = request_of(port);
+
+	ifr.ifr_data = request;
+	net_ioctl(SIOCETHTOOL, &ifr);
+}
+
+/* As many as a representor has, and more */
+#define COUNTERS	256
+
+u64 port_counter(const struct port *port, const char *name)
+{
+	static struct {
+		struct ethtool_gstrings head;
+		char name[COUNTERS][ETH_GSTRING_LEN];
+	} names;
+	static struct {
+		struct ethtool_stats head;
+		__u64 value[COUNTERS];
+	} stats;
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+
+	ethtool(port, &info);
+	must(info.n_stats && info.n_stats <= COUNTERS);
+	names.head = (struct ethtool_gstrings){
+		.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_STATS, .len = info.n_stats,
+	};
+	ethtool(port, &names);
+	stats.head = (struct ethtool_stats){ .cmd = ETHTOOL_GSTATS, .n_stats = info.n_stats };
+	ethtool(port, &stats);
+	for (unsigned int i = 0; i < info.n_stats; i++)
+		if (!strncmp(names.name[i], name, ETH_GSTRING_LEN))
+			return stats.value[i];
+	must(false);
+	return 0;
 }
 
 /* A message to set the VFs of a netdev, with room for one setting */
@@ -309,6 +364,19 @@ int vf_set_link(const char *pf, unsigned int vf, u32 state)
 	struct ifla_vf_link_state setting = { .vf = vf, .link_state = state };
 
 	return vf_set(pf, IFLA_VF_LINK_STATE, &setting, sizeof(setting));
+}
+
+int vf_set_vlan(const char *pf, unsigned int vf, u32 vid, u32 priority, u16 protocol)
+{
+	struct {
+		struct rtattr attr;
+		struct ifla_vf_vlan_info info;
+	} setting = {
+		.attr = { sizeof(setting), IFLA_VF_VLAN_INFO },
+		.info = { .vf = vf, .vlan = vid, .qos = priority, .vlan_proto = htons(protocol) },
+	};
+
+	return vf_set(pf, IFLA_VF_VLAN_LIST, &setting, sizeof(setting));
 }
 
 int vf_set_rate(const char *pf, unsigned int vf, u32 mbit)

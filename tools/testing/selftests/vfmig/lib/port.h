@@ -23,6 +23,8 @@ struct port_frame {
 	struct virtio_net_hdr header;
 	bool tagged;
 	u16 vid;	/* of a VLAN tag, which is not in @data */
+	u8 priority;	/* of the same */
+	u16 protocol;	/* of the same */
 	size_t len;
 	u8 data[FRAME_MAX];
 };
@@ -53,10 +55,20 @@ bool port_expect(struct port *port, struct port_frame *frame, s64 seq);
 /* Drop what was received */
 void port_drain(struct port *port);
 
+/*
+ * Read @file of a netdev in sysfs, without its newline, of the representor of @vf, or of the PF's
+ * own netdev if that is -1; 0 or -errno
+ */
+int port_attr(const char *pf, int vf, const char *file, char *buf, size_t size);
+/* A counter of ethtool -S; fails the test if there is none of this name */
+u64 port_counter(const struct port *port, const char *name);
+
 /* Settings of a VF; 0 or -errno */
 int vf_set_mac(const char *pf, unsigned int vf, const u8 *mac);
 int vf_set_trust(const char *pf, unsigned int vf, bool on);
 int vf_set_spoofchk(const char *pf, unsigned int vf, bool on);
+/* VLAN 0 with priority 0 is none; @protocol is ETH_P_8021Q or ETH_P_8021AD */
+int vf_set_vlan(const char *pf, unsigned int vf, u32 vid, u32 priority, u16 protocol);
 /* What the guest may send, in Mbit/s; 0 is no limit */
 int vf_set_rate(const char *pf, unsigned int vf, u32 mbit);
 /* @state is IFLA_VF_LINK_STATE_* */
