@@ -8,9 +8,13 @@
 #include <linux/if_packet.h>
 #include <linux/ip.h>
 #include <linux/tcp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "net_rig.h"
 
@@ -422,6 +426,69 @@ TEST_F(net, nothing_of_a_frame_is_left_in_the_header)
 	port_send(self->port, self->frame, frame_make(self->frame, net->mac, mac_other, 1, 60));
 	ASSERT_TRUE(vnet_expect(net, self->in, 1));
 	EXPECT_EQ(memcmp(&self->in->header, &none, sizeof(none)), 0);
+}
+
+/* A process that sends to the guest as fast as it can, until it is killed or the test ends */
+static pid_t flood(struct port *port, u8 *frame, size_t len)
+{
+	pid_t pid = fork();
+
+	must(pid >= 0);
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!pid)
+		port_try_send(port, NULL, frame, len);
+	return pid;
+}
+
+static void end_flood(pid_t pid)
+{
+	must(!kill(pid, SIGKILL));
+	must(waitpid(pid, NULL, 0) == pid);
+}
+
+#define RESETS		30
+
+TEST_F_TIMEOUT(net, device_reset_under_traffic, 60)
+{
+	struct vnet *net = &self->net;
+	pid_t pid;
+
+	START(VNET_ALL, 1);
+	pid = flood(self->port, self->frame,
+		    frame_make(self->frame, net->mac, mac_other, 7, 300));
+	for (unsigned int i = 0; i < RESETS; i++) {
+		/* Both layouts in turns */
+		vnet_start(net, &self->rig.dev[0], &self->rig.mem, i % 2 ? VNET_ALL : VNET_PACKED,
+			   1 + i % PAIRS);
+		EXPECT_TRUE(vnet_expect(net, self->in, 7)) TH_LOG("after reset %u", i);
+		EXPECT_FALSE(virtio_needs_reset(&net->vio));
+	}
+	end_flood(pid);
+}
+
+/* From when the reset of a queue reads as done, the device accesses none of its memory */
+TEST_F_TIMEOUT(net, ring_reset_under_traffic, 60)
+{
+	struct vnet *net = &self->net;
+	const size_t len = VNET_DEPTH * VNET_BUF;
+	pid_t pid;
+
+	START(VNET_ALL, 1);
+	pid = flood(self->port, self->frame,
+		    frame_make(self->frame, net->mac, mac_other, 7, 300));
+	for (unsigned int i = 0; i < RESETS; i++) {
+		EXPECT_TRUE(vnet_expect(net, self->in, 7)) TH_LOG("after reset %u", i);
+		queue_write(&net->vio, 0, VIRTIO_PCI_COMMON_Q_RESET, 1);
+		ASSERT_TRUE(wait_until(!queue_read(&net->vio, 0, VIRTIO_PCI_COMMON_Q_RESET)));
+		fill_pattern(net->rx_mem[0], len, i);
+		sleep_ms(2);
+		EXPECT_TRUE(is_pattern(net->rx_mem[0], len, i));
+		virtq_setup(&net->vio, &net->rx[0], 0, VNET_DEPTH, 1);
+		EXPECT_EQ(vnet_fill(net, 0, VNET_DEPTH), VNET_DEPTH);
+	}
+	EXPECT_FALSE(virtio_needs_reset(&net->vio));
+	end_flood(pid);
 }
 
 TEST_HARNESS_MAIN
