@@ -9,12 +9,17 @@
  * A file descriptor can outlive the process that opened the device: QEMU hands its
  * descriptors to its successor (cpr-transfer).  The thread then ends with the process, and a
  * work queue takes over until another process touches the VF, which gets the thread.  The
- * work queue does everything on a kernel without CONFIG_VHOST_TASK.
+ * queue has little to do: nobody has rung a doorbell since the process ended.  A process that
+ * may have no thread slows the device down, as the queue is not in its cgroups.
+ *
+ * The work queue does everything on a kernel without CONFIG_VHOST_TASK.
  */
 #include <linux/err.h>
 #include <linux/memcontrol.h>
+#include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/vhost_task.h>
 #include <linux/string.h>
 #include <linux/task_work.h>
@@ -25,6 +30,9 @@
 
 /* Bits of vfmig_worker.flags */
 #define VFMIG_WORKER_KICKED	0	/* the thread may have work */
+
+/* Between two turns for a process that can't have a thread: less than 1 % of a CPU */
+#define VFMIG_WORKER_PAUSE	(HZ / 10)
 
 static struct workqueue_struct *vfmig_worker_wq;
 
@@ -42,7 +50,10 @@ void vfmig_worker_kick(struct vfmig_worker *worker)
 			vhost_task_wake(worker->task);
 		break;
 	case VFMIG_WORKER_IN_QUEUE:
-		queue_work(vfmig_worker_wq, &worker->work);
+		mod_delayed_work(vfmig_worker_wq, &worker->work, 0);
+		break;
+	case VFMIG_WORKER_SLOW:
+		queue_delayed_work(vfmig_worker_wq, &worker->work, VFMIG_WORKER_PAUSE);
 		break;
 	}
 	spin_unlock_irqrestore(&worker->lock, flags);
@@ -74,11 +85,14 @@ static bool worker_turn(struct vfmig_worker *worker)
 
 static void worker_work(struct work_struct *work)
 {
-	struct vfmig_worker *worker = container_of(work, struct vfmig_worker, work);
+	struct vfmig_worker *worker = container_of(work, struct vfmig_worker, work.work);
+	bool more;
 
 	/* A process that adopts a busy device kicks its thread, and pays from then on */
-	while (worker_turn(worker) && READ_ONCE(worker->place) == VFMIG_WORKER_IN_QUEUE)
+	while ((more = worker_turn(worker)) && READ_ONCE(worker->place) == VFMIG_WORKER_IN_QUEUE)
 		cond_resched();
+	if (more)
+		vfmig_worker_kick(worker);
 }
 
 /*
@@ -156,8 +170,30 @@ static void set_memcg(struct vfmig_worker *worker, struct mem_cgroup *memcg)
 /* Has the process ended that had the thread? */
 static bool is_orphan(const struct vfmig_worker *worker)
 {
+	enum vfmig_worker_place place = READ_ONCE(worker->place);
+
 	return IS_ENABLED(CONFIG_VHOST_TASK) &&
-	       READ_ONCE(worker->place) == VFMIG_WORKER_IN_QUEUE;
+	       (place == VFMIG_WORKER_IN_QUEUE || place == VFMIG_WORKER_SLOW);
+}
+
+/*
+ * The current process can't have the thread.  Not much is done for it outside of its cgroups: a
+ * turn now and then.  Without any, a device that has told the guest when to ring again would not
+ * be accessed any more, and so never get a thread.
+ */
+static void slow_down(struct vfmig_worker *worker, int error)
+{
+	bool news;
+
+	scoped_guard(spinlock_irq, &worker->lock) {
+		news = worker->place == VFMIG_WORKER_IN_QUEUE;
+		if (news)
+			worker->place = VFMIG_WORKER_SLOW;
+	}
+	if (news)
+		pr_warn_ratelimited("vfmig %s: slowed down: no thread in process %d (%s): error %d\n",
+				    vfmig_fn_name(worker->fn), current->tgid, current->comm,
+				    error);
 }
 
 /* The current process gets the thread, unless it has another user; returns what is to be ended */
@@ -182,8 +218,12 @@ void vfmig_worker_enter(struct vfmig_worker *worker)
 	if (likely(!is_orphan(worker)))
 		return;
 	task = new_task(worker);
-	if (IS_ERR(task))
+	if (IS_ERR(task)) {
+		/* A signal interrupts a fork.  The next access tries again. */
+		if (!signal_pending(current))
+			slow_down(worker, PTR_ERR(task));
 		return;
+	}
 	old = adopt(worker, task);
 	/* Also one that is not needed: it can end only after it began */
 	vhost_task_start(task);
@@ -211,7 +251,7 @@ void vfmig_worker_close(struct vfmig_worker *worker)
 	if (IS_ENABLED(CONFIG_VHOST_TASK) && task)
 		vhost_task_stop(task);
 	hrtimer_cancel(&worker->timer);
-	cancel_work_sync(&worker->work);
+	cancel_delayed_work_sync(&worker->work);
 	set_memcg(worker, NULL);
 }
 
@@ -221,7 +261,7 @@ void vfmig_worker_init(struct vfmig_worker *worker, struct vfmig_fn *fn,
 	*worker = (struct vfmig_worker) { .fn = fn, .turn = turn, .model = model };
 	mutex_init(&worker->turn_lock);
 	spin_lock_init(&worker->lock);
-	INIT_WORK(&worker->work, worker_work);
+	INIT_DELAYED_WORK(&worker->work, worker_work);
 	vfmig_hrtimer_setup(&worker->timer, worker_timer);
 }
 

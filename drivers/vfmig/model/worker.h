@@ -26,6 +26,7 @@ enum vfmig_worker_place {
 	VFMIG_WORKER_NOWHERE,	/* the VF is not open */
 	VFMIG_WORKER_IN_TASK,	/* in a thread of the process that uses the VF */
 	VFMIG_WORKER_IN_QUEUE,	/* in a work queue: that process has ended, or no vhost_task */
+	VFMIG_WORKER_SLOW,	/* the same, now and then: its heir can't have a thread */
 };
 
 /**
@@ -38,8 +39,9 @@ enum vfmig_worker_place {
  * @memcg: memory cgroup that is charged for what a turn allocates, or NULL
  * @lock: protects @place and @task; taken in any context
  * @place: &enum vfmig_worker_place.  An open, a close and an adoption change it; the end of
- *	the process changes it from IN_TASK to IN_QUEUE.
- * @task: the thread; with IN_QUEUE one that has ended, or NULL
+ *	the process changes it from IN_TASK to IN_QUEUE, an adoption that fails from there to
+ *	SLOW.
+ * @task: the thread; with IN_QUEUE and SLOW one that has ended, or NULL
  * @work: the work for the work queue
  * @timer: kicks the worker, see vfmig_worker_arm()
  */
@@ -56,7 +58,7 @@ struct vfmig_worker {
 	enum vfmig_worker_place place;
 	struct vhost_task *task;
 
-	struct work_struct work;
+	struct delayed_work work;
 	struct hrtimer timer;
 };
 
@@ -122,8 +124,10 @@ void vfmig_worker_close(struct vfmig_worker *worker);
  * vfmig_worker_enter() - the current process is about to access the VF
  * @worker: the worker, which is open
  *
- * If the process that had the thread has ended, the current one gets it.  If that fails, the
- * work queue goes on until the next access.  The caller holds no lock.
+ * If the process that had the thread has ended, the current one gets it.  If it can't have a
+ * thread (RLIMIT_NPROC, pids.max, memory), a turn comes every 100 ms only, until an access of a
+ * process that can: turns are not accounted to the process meanwhile, and not limited with it.
+ * The caller holds no lock.
  */
 void vfmig_worker_enter(struct vfmig_worker *worker);
 

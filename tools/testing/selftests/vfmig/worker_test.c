@@ -19,6 +19,9 @@
 
 #define MEDIA_MB	16
 
+/* Between two turns of the worker of a process that can't have a thread */
+#define PAUSE_MS	100
+
 /* The thread of @pid that executes a VF's commands, or 0 */
 static pid_t thread_of(pid_t pid)
 {
@@ -233,6 +236,53 @@ TEST_F(worker, vf_goes_on_with_who_has_it_when_the_opener_is_killed)
 	scene->stop = true;
 	EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);
 	scene->opener = 0;
+}
+
+/* Are no more commands done than there are turns for a process without a thread? */
+static bool is_slow(struct scene *scene)
+{
+	u64 begin = now_ms(), done = commands_done(scene);
+
+	sleep_ms(5 * PAUSE_MS);
+	done = commands_done(scene) - done;
+	return done <= (now_ms() - begin) / PAUSE_MS + 1;
+}
+
+/*
+ * Next to nothing is done for it outside of its cgroup.  But something is: a guest that waits for
+ * an interrupt accesses no register, and so its VMM would never get a thread.
+ */
+TEST_F(worker, vf_is_slow_while_who_has_it_has_no_room_for_a_thread)
+{
+	struct scene *scene = self->scene;
+	struct cgroup cg;
+	const char *why = cgroup_open(&cg, "pids");
+	u64 done;
+
+	if (why)
+		SKIP(return, "%s", why);
+	why = start_opener(scene, &self->rig, variant->mode, NULL);
+	if (!why) {
+		cgroup_add(&cg, scene->user);
+		cgroup_set(&cg, "pids.max", "1");
+		ASSERT_EQ(kill(scene->opener, SIGKILL), 0);
+		ASSERT_EQ(waitpid(scene->opener, NULL, 0), scene->opener);
+		EXPECT_TRUE(wait_until(is_slow(scene)));
+		done = commands_done(scene);
+		EXPECT_TRUE(wait_until(commands_done(scene) > done + 5));
+		EXPECT_TRUE(is_slow(scene));
+		EXPECT_EQ(thread_of(scene->user), 0);
+
+		cgroup_set(&cg, "pids.max", "max");
+		EXPECT_TRUE(wait_until(thread_of(scene->user)));
+		EXPECT_TRUE(wait_until(!is_slow(scene)));
+		scene->stop = true;
+		EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);
+		scene->opener = 0;
+	}
+	cgroup_close(&cg);
+	if (why)
+		SKIP(return, "%s", why);
 }
 
 /* CPU time that the group takes in half a second, in us */

@@ -63,6 +63,14 @@ void cgroup_enter(struct cgroup *cg)
 	cgroup_set(cg, "cgroup.procs", "0");
 }
 
+void cgroup_add(struct cgroup *cg, pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	cgroup_set(cg, "cgroup.procs", text);
+}
+
 void cgroup_leave(struct cgroup *cg)
 {
 	char path[160];

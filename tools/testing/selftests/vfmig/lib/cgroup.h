@@ -3,6 +3,8 @@
 #ifndef VFMIG_TEST_CGROUP_H
 #define VFMIG_TEST_CGROUP_H
 
+#include <sys/types.h>
+
 #include "util.h"
 
 struct cgroup {
@@ -17,6 +19,9 @@ void cgroup_close(struct cgroup *cg);
 /* Move the current process, with all its threads, into the group or out of it */
 void cgroup_enter(struct cgroup *cg);
 void cgroup_leave(struct cgroup *cg);
+
+/* Move another process into the group */
+void cgroup_add(struct cgroup *cg, pid_t pid);
 
 bool cgroup_has(struct cgroup *cg, const char *file);
 void cgroup_set(struct cgroup *cg, const char *file, const char *value);
