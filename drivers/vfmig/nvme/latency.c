@@ -9,9 +9,12 @@
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
 
 #include "nvme.h"
+
+#define VFMIG_NVME_ARRIVALS	(VFMIG_MAX_QUEUES * VFMIG_NVME_MAX_ENTRIES)
 
 static u64 *arrival(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry)
 {
@@ -30,10 +33,35 @@ void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 fr
 		*arrival(ctrl, sqid, entry) = now;
 }
 
+/* Time stood still for @paused ns, for commands that were not fetched too */
+void vfmig_nvme_shift_arrivals(struct vfmig_nvme *ctrl, u64 paused)
+{
+	if (!ctrl->arrivals)
+		return;
+	for (unsigned int sqid = 1; sqid < VFMIG_NVME_QUEUES; sqid++) {
+		const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
+
+		for (u16 entry = sq->head; entry != sq->tail;
+		     entry = vfmig_nvme_next_entry(entry, sq->size)) {
+			u64 *at = arrival(ctrl, sqid, entry);
+
+			if (*at)
+				*at += paused;
+		}
+	}
+}
+
+/* The queues are those of another device now */
+void vfmig_nvme_forget_arrivals(struct vfmig_nvme *ctrl)
+{
+	if (ctrl->arrivals)
+		memset(ctrl->arrivals, 0, VFMIG_NVME_ARRIVALS * sizeof(*ctrl->arrivals));
+}
+
 /*
  * Returns the time when the command in @entry of queue @sqid is due, ktime in ns, or 0 for at
  * once.  The latency counts from now if the time of the doorbell is unknown: the doorbell was
- * rung before the VF had a latency, or on the source of a migration by a VF that had none.
+ * rung before the VF had a latency, or on the source of a migration.
  */
 u64 vfmig_nvme_due(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry)
 {
@@ -56,8 +84,7 @@ void vfmig_nvme_set_io_latency(void *vf, unsigned int us)
 	u64 *arrivals = NULL;
 
 	if (us && !READ_ONCE(ctrl->arrivals))
-		arrivals = kvcalloc(VFMIG_MAX_QUEUES * VFMIG_NVME_MAX_ENTRIES,
-				    sizeof(*arrivals), GFP_KERNEL);
+		arrivals = kvcalloc(VFMIG_NVME_ARRIVALS, sizeof(*arrivals), GFP_KERNEL);
 	scoped_guard(vfmig_nvme, ctrl) {
 		WRITE_ONCE(ctrl->io_latency_ns, (u64)us * NSEC_PER_USEC);
 		if (!ctrl->arrivals)

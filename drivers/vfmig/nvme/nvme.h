@@ -498,6 +498,8 @@ void vfmig_nvme_debugfs(void *vf, struct dentry *dir);
 
 /* latency.c */
 void vfmig_nvme_note_arrivals(struct vfmig_nvme *ctrl, unsigned int sqid, u16 from, u16 to);
+void vfmig_nvme_shift_arrivals(struct vfmig_nvme *ctrl, u64 paused);
+void vfmig_nvme_forget_arrivals(struct vfmig_nvme *ctrl);
 u64 vfmig_nvme_due(const struct vfmig_nvme *ctrl, unsigned int sqid, u16 entry);
 void vfmig_nvme_set_io_latency(void *vf, unsigned int us);
 unsigned int vfmig_nvme_get_io_latency(void *vf);

@@ -433,6 +433,7 @@ static void apply_queues(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state 
 			.phase = le16_to_cpu(cq->flags) & VFMIG_NVME_STATE_CQ_PHASE,
 		};
 	}
+	vfmig_nvme_forget_arrivals(ctrl);
 }
 
 static void apply_reqs(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)

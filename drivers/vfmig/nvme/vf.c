@@ -46,6 +46,7 @@ static void thaw_locked(struct vfmig_nvme *ctrl)
 	/* Time stood still for what was under way */
 	list_for_each_entry(req, &ctrl->waiting, entry)
 		req->due += paused;
+	vfmig_nvme_shift_arrivals(ctrl, paused);
 	set_frozen(ctrl, false);
 }
 

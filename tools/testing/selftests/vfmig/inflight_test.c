@@ -123,6 +123,77 @@ TEST_F_TIMEOUT(inflight, migration_given_up_loses_nothing, 60)
 	blob_free(&blob);
 }
 
+/* Commands that the device has at a time */
+#define FETCHED		240
+#define LATENCY_MS	400
+
+/*
+ * As many commands as the device fetches, and one with a later doorbell, which stays in the
+ * queue.  Returns the cid of the latter.
+ */
+static u16 leave_one_in_the_queue(struct rig *rig, struct nvme_queue *deep, u8 *buf)
+{
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_READ, 0, 1);
+	struct nvme *nvme = &rig->nvme;
+	u16 last;
+
+	must(!pf_attr_set(rig->pf, "io_latency_us", LATENCY_MS * 1000));
+	nvme_set_prps(nvme, deep, &cmd, buf, nvme->lba_size);
+	for (unsigned int i = 0; i < FETCHED; i++)
+		nvme_submit(nvme, deep, &cmd);
+	nvme_ring(nvme, deep);
+	sleep_ms(LATENCY_MS / 2);
+	last = nvme_submit(nvme, deep, &cmd);
+	nvme_ring(nvme, deep);
+	/* The doorbell takes effect in the worker */
+	sleep_ms(20);
+	return last;
+}
+
+/* The time of a command in its queue counts for its latency, but not while the device is stopped */
+TEST_F_TIMEOUT(inflight, latency_of_a_queued_command_waits_with_the_device, 60)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_queue *deep = &self->nvme->io[2];
+	u64 begin;
+	u16 last;
+
+	ASSERT_EQ(nvme_create_io(self->nvme, 2, 1024, -1), 0);
+	last = leave_one_in_the_queue(rig, deep, self->buf);
+	begin = now_ms();
+	ASSERT_EQ(mig_set(&rig->dev[0], STOP, NULL), 0);
+	ASSERT_EQ(nvme_peek(deep), 0) TH_LOG("not in flight any more: too slow a machine?");
+	sleep_ms(2 * LATENCY_MS);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	EXPECT_EQ(nvme_wait(self->nvme, deep, last, NULL), 0);
+	/* All of its latency and the stop, but for what passed before @begin */
+	EXPECT_GE(now_ms() - begin, 3 * LATENCY_MS - 100);
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 0), 0);
+}
+
+/* What the destination did before says nothing about the commands in the queues that it gets */
+TEST_F_TIMEOUT(inflight, latency_of_a_queued_command_begins_anew_where_it_is_loaded, 60)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_queue *deep = &self->nvme->io[2];
+	struct blob blob = {};
+	u64 begin;
+	u16 last;
+
+	ASSERT_EQ(nvme_create_io(self->nvme, 2, 1024, -1), 0);
+	last = leave_one_in_the_queue(rig, deep, self->buf);
+	mig_save(&rig->dev[0], &blob);
+	ASSERT_EQ(nvme_peek(deep), 0) TH_LOG("not in flight any more: too slow a machine?");
+	/* Back where it came from, which knows the times of other doorbells */
+	ASSERT_EQ(mig_load(&rig->dev[0], &blob), 0);
+	begin = now_ms();
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	EXPECT_EQ(nvme_wait(self->nvme, deep, last, NULL), 0);
+	EXPECT_GE(now_ms() - begin, LATENCY_MS);
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 0), 0);
+	blob_free(&blob);
+}
+
 TEST_F(inflight, event_requests_move)
 {
 	struct nvme_cmd aer = { .opcode = NVME_AER };
