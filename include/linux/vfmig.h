@@ -200,7 +200,7 @@ struct vfmig_mem_ops {
 	 * against the source's memory_size.  The VF owns @page from now on; on error the
 	 * caller keeps it.  A granule beyond the VF's own memory, which may have been
 	 * resized, is dropped.  -ENOMEM, or -ENOSPC if the limit for the memory of all VFs
-	 * is reached.
+	 * is reached.  -EAGAIN as for load_state(), where memory may become free.
 	 */
 	int (*load_page)(void *vf, u64 offset, struct page *page);
 

@@ -17,7 +17,7 @@ MODULE_PARM_DESC(media_limit_mb, "Memory for all media together in MiB (0: half 
 /* Granules of all devices, and chunks, each of which takes a page too */
 static atomic_long_t granules;
 
-/* Devices with chunks that were erased and are not freed yet */
+/* Devices with chunks that were erased, and loads that were dropped, and are not freed yet */
 static atomic_t erased;
 
 static unsigned long limit(void)
@@ -42,7 +42,7 @@ void vfmig_memory_give_granules(unsigned long n)
 	atomic_long_sub(n, &granules);
 }
 
-/* @n devices more, or less, have something erased to free */
+/* @n devices or loads more, or less, have something to free */
 void vfmig_memory_count_erased(int n)
 {
 	atomic_add(n, &erased);

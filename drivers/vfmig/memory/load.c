@@ -24,6 +24,7 @@ static void discard(struct work_struct *work)
 	}
 	vfmig_memory_destroy(discarded);
 	kfree(discarded);
+	vfmig_memory_count_erased(-1);
 }
 
 void vfmig_memory_load_init(struct vfmig_memory_load *load, struct vfmig_memory *mem)
@@ -45,7 +46,7 @@ int vfmig_memory_load_start(struct vfmig_memory_load *load)
 	int ret;
 
 	flush_work(&load->discard);
-	/* The load may need the memory, and does not try again */
+	/* The load may need the memory */
 	vfmig_memory_free_all_erased(load->mem);
 	guard(mutex)(&load->lock);
 	if (load->loaded)
@@ -94,6 +95,8 @@ static void end_load(struct vfmig_memory_load *load)
 {
 	load->discarded = load->loaded;
 	load->loaded = NULL;
+	/* Until it is freed */
+	vfmig_memory_count_erased(1);
 	queue_work(system_long_wq, &load->discard);
 }
 

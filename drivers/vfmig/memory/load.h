@@ -68,7 +68,8 @@ int vfmig_memory_load_start(struct vfmig_memory_load *load);
  *
  * The caller holds no lock.
  *
- * Return: 0, -EINVAL if no load is on, -ENOMEM, -ENOSPC at the limit of all devices together.
+ * Return: 0, -EINVAL if no load is on, -ENOMEM where it is worth trying again, -ENOSPC at the
+ * limit of all devices together.
  */
 int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct page *page);
 

@@ -86,7 +86,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme
 	mutex_init(&ctrl->client_lock);
 	mutex_init(&ctrl->save_lock);
 	mutex_init(&ctrl->lock);
-	vfmig_memory_load_init(&ctrl->load, &ctrl->media);
+	vfmig_nvme_load_init(ctrl);
 	vfmig_running_init(&ctrl->running, fn);
 	vfmig_worker_init(&ctrl->worker, fn, vfmig_nvme_turn, ctrl);
 

@@ -6,6 +6,7 @@
 #include <linux/kernel.h>
 #include <linux/string.h>
 
+#include <linux/workqueue.h>
 #include "nvme.h"
 
 #define VFMIG_NVME_MODEL_NAME		"nvme"
@@ -193,7 +194,7 @@ static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	return vfmig_memory_load_page(&ctrl->load, offset, page);
+	return try_later(ctrl, vfmig_memory_load_page(&ctrl->load, offset, page));
 }
 
 /* The worker frees what goes: it has nothing else to do */
@@ -203,6 +204,38 @@ static int vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
 
 	vfmig_memory_load_hole(&ctrl->load, offset, length);
 	vfmig_worker_kick(&ctrl->worker);
+/* The load that got no memory may get it now */
+static void load_again(struct work_struct *work)
+{
+	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, load_again.work);
+
+	guard(mutex)(&ctrl->client_lock);
+	if (ctrl->client)
+		ctrl->client->data_ready(ctrl->client_data);
+}
+
+void vfmig_nvme_load_init(struct vfmig_nvme *ctrl)
+{
+	vfmig_memory_load_init(&ctrl->load, &ctrl->media);
+	INIT_DELAYED_WORK(&ctrl->load_again, load_again);
+}
+
+/* A shortage that may pass, as memory is on its way back, ends a load as late as a write */
+static int try_later(struct vfmig_nvme *ctrl, int ret)
+{
+	if (ret != -ENOMEM) {
+		ctrl->load_tries = 0;
+		return ret;
+	}
+	if (ctrl->load_tries == VFMIG_NVME_TRIES)
+		return ret;
+	/* A writer that does not wait may come back before */
+	if (schedule_delayed_work(&ctrl->load_again,
+				  msecs_to_jiffies(VFMIG_NVME_TRY_NS / NSEC_PER_MSEC)))
+		ctrl->load_tries++;
+	return -EAGAIN;
+}
+
 	return 0;
 }
 
@@ -237,6 +270,7 @@ int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, c
 	guard(mutex)(&ctrl->load.lock);
 	*why = NULL;
 	if (!ctrl->loaded.data)
+	ctrl->load_tries = 0;
 		*why = "no load is on";
 	else if (!version_known(version))
 		*why = "version of the state";

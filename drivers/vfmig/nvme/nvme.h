@@ -76,6 +76,9 @@ struct vfmig_nvme_config {
 #define VFMIG_NVME_MAX_TRANSFER	(1U << (VFMIG_NVME_MIN_SHIFT + VFMIG_NVME_MDTS))
 #define VFMIG_NVME_MAX_PRPS	(VFMIG_NVME_MAX_TRANSFER / 4096 + 1)
 #define VFMIG_NVME_MAX_ABORTS	4
+/* Number of retries of a command or a load that gets no memory, and the delay before each */
+#define VFMIG_NVME_TRIES	100
+#define VFMIG_NVME_TRY_NS	(10 * NSEC_PER_MSEC)
 #define VFMIG_NVME_NSID		1
 #define VFMIG_NVME_FIRMWARE	"1.0     "
 #define VFMIG_NVME_BUF		4096U			/* of identify data, log pages */
@@ -348,6 +351,9 @@ struct vfmig_nvme_fault {
  * @load: what is loaded for @media
  * @loaded: the state that goes with it; @load.lock protects it and the following
  * @load_why: why the last identity was refused
+ * @load_tries: how often the load in vain asked for memory for the next page; only whoever loads
+ *	accesses it
+ * @load_again: says that there may be memory for it
  *
  * @lock: protects all that follows
  * @running: its running state
@@ -414,6 +420,9 @@ struct vfmig_nvme {
 	struct vfmig_memory_load load;	/* its lock: loaded, load_why */
 	struct vfmig_blob loaded;
 	char load_why[128];
+
+	unsigned int load_tries;
+	struct delayed_work load_again;
 
 	struct mutex lock;		/* all below */
 	struct vfmig_running running;
@@ -514,6 +523,7 @@ int vfmig_nvme_erase(void *vf);
 
 /* migration.c */
 extern const struct vfmig_mem_ops vfmig_nvme_mem_ops;
+void vfmig_nvme_load_init(struct vfmig_nvme *ctrl);
 int vfmig_nvme_identity(void *vf, struct vfmig_vf_identity *id);
 const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_identity *id);
 int vfmig_nvme_save_start(void *vf, bool precopy);

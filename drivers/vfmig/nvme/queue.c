@@ -20,10 +20,6 @@
 /* A completion is older than this at most when its interrupt is raised, or a burst has begun */
 #define VFMIG_NVME_IRQ_DELAY_NS	(50 * NSEC_PER_USEC)
 
-/* Number of retries of a command that gets no memory, and the delay before each */
-#define VFMIG_NVME_TRIES	100
-#define VFMIG_NVME_TRY_NS	(10 * NSEC_PER_MSEC)
-
 static struct list_head *stage_list(struct vfmig_nvme *ctrl, enum vfmig_nvme_stage stage)
 {
 	switch (stage) {

@@ -168,6 +168,7 @@ static void vfmig_nvme_close(void *vf)
 		vfmig_nvme_ident_close(ctrl);
 	}
 	vfmig_worker_close(&ctrl->worker);
+	cancel_delayed_work_sync(&ctrl->load_again);
 	vfmig_memory_free_all_erased(&ctrl->media);
 	vfmig_nvme_save_stop(ctrl);
 	vfmig_nvme_load_abort(ctrl);

@@ -158,6 +158,16 @@ static bool vfmig_type_due(enum vfmig_load_stage stage, u32 type)
 {
 	switch (type) {
 	case VFMIG_RECORD_IDENTITY:
+/* Says in the log that it is for lack of memory, if it is.  Under @lock.  Returns @ret. */
+static int vfmig_no_room(struct vfmig_load *load, int ret)
+{
+	if (ret == -ENOSPC)
+		vfmig_refuse(load, "the memory of all VFs together is at its limit");
+	else if (ret == -ENOMEM)
+		vfmig_refuse(load, "no memory for it");
+	return ret;
+}
+
 		/* Again where the source was resized */
 		return stage <= VFMIG_LOAD_STATE;
 	case VFMIG_RECORD_END:
@@ -272,7 +282,7 @@ static int vfmig_header_done(struct vfmig_load *load)
 	case VFMIG_RECORD_STATE:
 		load->buf = kvmalloc(length, VFMIG_LOAD_GFP);
 		if (!load->buf)
-			return -ENOMEM;
+			return vfmig_no_room(load, -ENOMEM);
 		vfmig_expect(load, VFMIG_PART_STATE, length);
 		return 0;
 	default:
@@ -398,7 +408,7 @@ static int vfmig_memory_extent_done(struct vfmig_load *load)
 	if (!load->vfdev->ops->mem->load_page) {
 		load->buf = kvmalloc(min(length, VFMIG_STATE_CHUNK), VFMIG_LOAD_GFP);
 		if (!load->buf)
-			return -ENOMEM;
+			return vfmig_no_room(load, -ENOMEM);
 	}
 	vfmig_expect(load, VFMIG_PART_MEMORY, length);
 	return 0;
@@ -489,7 +499,7 @@ static int vfmig_buffer_done(struct vfmig_load *load)
 
 	ret = vfdev->ops->mem->load_data(vfdev->vf, load->offset, load->buf, len);
 	if (ret)
-		return ret;
+		return vfmig_no_room(load, ret);
 	load->offset += len;
 	return 0;
 }
@@ -509,7 +519,7 @@ static int vfmig_state_done(struct vfmig_load *load)
 
 	ret = vfmig_check_crc(load);
 	if (ret)
-		return ret;
+		return vfmig_no_room(load, ret);
 	ret = vfdev->ops->load_state(vfdev->vf, load->model_version, load->buf, load->len, &why);
 	if (ret == -EAGAIN)
 		return ret;
@@ -672,6 +682,8 @@ static ssize_t vfmig_take_piece(struct vfmig_load *load, struct iov_iter *from)
 /* Is there something for the device, or for the next part to begin? */
 static bool vfmig_piece_complete(const struct vfmig_load *load)
 {
+	if (load->vfdev)
+		vfmig_no_room(load, -ENOMEM);
 	if (load->pos == load->len)
 		return true;
 	return load->part == VFMIG_PART_MEMORY &&

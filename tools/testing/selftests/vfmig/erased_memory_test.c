@@ -3,6 +3,7 @@
  * Memory that was erased and is not free yet: how much of it there can be, and what others
  * get that need memory meanwhile.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -455,6 +456,57 @@ TEST_F_TIMEOUT(stopped, next_load_gets_what_holes_of_the_last_one_left, 60)
 	ASSERT_EQ(vfio_reset(&self->owner.dev), 0);
 	begin_load(&self->owner, &self->blob, &self->fd);
 	EXPECT_EQ(load_to_the_limit(self->fd, 0), 0);
+}
+
+/* VF 1 takes a stream too; returns its data fd */
+static int begin_second_load(struct rig *rig, const struct blob *identity)
+{
+	int fd;
+
+	must(!mig_set(&rig->dev[0], RESUMING, &fd));
+	must(!mig_write(fd, identity->data, identity->len, identity->len));
+	return fd;
+}
+
+static void *continue_soon(void *arg)
+{
+	sleep_ms(200);
+	owner_continues(arg);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(stopped, load_waits_for_memory_that_becomes_free, 60)
+{
+	pthread_t thread;
+	int fd;
+
+	media_limit_set(2);
+	ASSERT_EQ(load_to_the_limit(self->fd, 0), 0);
+	ASSERT_EQ(load_hole(self->fd, 0, MEDIUM), 0);
+	fd = begin_second_load(&self->rig, &self->blob);
+	ASSERT_EQ(pthread_create(&thread, NULL, continue_soon, &self->owner), 0);
+	EXPECT_EQ(load_to_the_limit(fd, 0), 0);
+	pthread_join(thread, NULL);
+	/* There is nothing to wait for any more */
+	EXPECT_EQ(load_memory(fd, MIB(2), PAGE), -ENOSPC);
+	close(fd);
+}
+
+TEST_F_TIMEOUT(stopped, load_does_not_wait_for_ever, 60)
+{
+	u64 begin;
+	int fd;
+
+	media_limit_set(2);
+	ASSERT_EQ(load_to_the_limit(self->fd, 0), 0);
+	ASSERT_EQ(load_hole(self->fd, 0, MEDIUM), 0);
+	fd = begin_second_load(&self->rig, &self->blob);
+	begin = now_ms();
+	/* The second page waits until the first one is taken */
+	EXPECT_EQ(load_memory(fd, 0, 2 * PAGE), -ENOMEM);
+	EXPECT_GE(now_ms() - begin, 500);
+	EXPECT_EQ(load_memory(fd, 0, PAGE), -EINVAL);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
