@@ -19,6 +19,9 @@
 /* A failure here is a status for the guest: no OOM killer, no warning */
 #define VFMIG_MEMORY_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
+/* Chunks that vfmig_memory_reap() looks at in one call, which takes about 100 us */
+#define VFMIG_MEMORY_REAP	256
+
 static u64 chunk_index(u64 offset)
 {
 	return offset >> VFMIG_CHUNK_SHIFT;
@@ -215,16 +218,27 @@ static void chunk_reap(struct vfmig_memory *mem, struct vfmig_memory_chunk *chun
 	chunk_free(chunk);
 }
 
-/* A session is over: free the chunks that were emptied in it */
-void vfmig_memory_reap(struct vfmig_memory *mem)
+/*
+ * A session is over: free the chunks that were emptied in it.  Looks at a part of them, from chunk
+ * *@index on, which is 0 in the first call, and returns true if there are more.  The caller lets
+ * go of its lock between two calls: a medium of 1 TiB can have a million of empty chunks.
+ */
+bool vfmig_memory_reap(struct vfmig_memory *mem, u64 *index)
 {
-	struct vfmig_memory_chunk *chunk, *next;
+	u64 end = min(*index + VFMIG_MEMORY_REAP, chunk_index(mem->size));
 
-	WRITE_ONCE(mem->emptied, false);
-	list_for_each_entry_safe(chunk, next, &mem->all, all) {
-		chunk_reap(mem, chunk);
-		cond_resched();
-	}
+	if (!*index)
+		WRITE_ONCE(mem->emptied, false);
+	for (; *index < end; ++*index)
+		if (mem->chunks[*index])
+			chunk_reap(mem, mem->chunks[*index]);
+	if (*index >= chunk_index(mem->size))
+		return false;
+	if (!READ_ONCE(mem->tracking))
+		return true;
+	/* The rest is for the end of the session that has begun since */
+	WRITE_ONCE(mem->emptied, true);
+	return false;
 }
 
 /* The page of the granule at @offset, or NULL if it reads as zeroes */

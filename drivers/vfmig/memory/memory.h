@@ -148,7 +148,7 @@ int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset, bool whole,
 void vfmig_memory_write_end(struct vfmig_memory *mem, struct vfmig_memory_write *write);
 u64 vfmig_memory_zero_piece(struct vfmig_memory *mem, u64 offset, u64 length, bool deallocate);
 void vfmig_memory_erase(struct vfmig_memory *mem);
-void vfmig_memory_reap(struct vfmig_memory *mem);
+bool vfmig_memory_reap(struct vfmig_memory *mem, u64 *index);
 
 /* memory.c: called at any time, and best with no lock held */
 bool vfmig_memory_free_erased(struct vfmig_memory *mem);

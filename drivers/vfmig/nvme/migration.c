@@ -4,6 +4,7 @@
  * of its state are in state.c, its medium is in ../memory/.
  */
 #include <linux/kernel.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 
 #include <linux/workqueue.h>
@@ -112,18 +113,30 @@ int vfmig_nvme_save_final(void *vf)
 	return 0;
 }
 
+/* In pieces, as the guest may run, and its commands wait for the lock */
+static void reap(struct vfmig_nvme *ctrl)
+{
+	u64 index = 0;
+	bool more;
+
+	do {
+		scoped_guard(vfmig_nvme, ctrl)
+			more = vfmig_memory_reap(&ctrl->media, &index);
+		cond_resched();
+	} while (more);
+}
+
 /* With what only the session needed */
 int vfmig_nvme_save_stop(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	guard(mutex)(&ctrl->save_lock);
-	vfmig_blob_free(&ctrl->saved);
-	vfmig_memory_track_stop(&ctrl->media);
-	if (READ_ONCE(ctrl->media.emptied)) {
-		guard(vfmig_nvme)(ctrl);
-		vfmig_memory_reap(&ctrl->media);
+	scoped_guard(mutex, &ctrl->save_lock) {
+		vfmig_blob_free(&ctrl->saved);
+		vfmig_memory_track_stop(&ctrl->media);
 	}
+	if (READ_ONCE(ctrl->media.emptied))
+		reap(ctrl);
 	return 0;
 }
 
