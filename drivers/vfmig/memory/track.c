@@ -415,9 +415,10 @@ static bool take_initial(struct vfmig_memory *mem, struct vfmig_mem_run *run,
 
 /*
  * Sweeps over each chunk, and over the chunks in turn, so that a granule which
- * is written all the time does not keep the others waiting.
+ * is written all the time does not keep the others waiting.  @skip is as for take_initial():
+ * chunks whose dirty granules were deallocated may have nothing left.
  */
-static bool take_dirty(struct vfmig_memory *mem, struct vfmig_mem_run *run)
+static bool take_dirty(struct vfmig_memory *mem, struct vfmig_mem_run *run, unsigned int *skip)
 {
 	struct vfmig_mem_count *count = &mem->pending.dirty;
 	struct vfmig_memory_chunk *chunk;
@@ -438,6 +439,8 @@ static bool take_dirty(struct vfmig_memory *mem, struct vfmig_mem_run *run)
 			list_del_init(&chunk->dirty_entry);
 		else
 			list_move_tail(&chunk->dirty_entry, &mem->dirty);
+		if (!--*skip)
+			return false;
 	}
 	return false;
 }
@@ -446,7 +449,7 @@ static bool take_dirty(struct vfmig_memory *mem, struct vfmig_mem_run *run)
 static bool take_any(struct vfmig_memory *mem, struct vfmig_mem_run *run, unsigned int *skip)
 {
 	if (!take_forget(mem, run) && !take_initial(mem, run, skip) &&
-	    (!*skip || !take_dirty(mem, run)))
+	    (!*skip || !take_dirty(mem, run, skip)))
 		return false;
 	if (!run->hole)
 		mem->sent_end = max(mem->sent_end, run->offset + run->length);
