@@ -212,7 +212,7 @@ struct vfmig_mem_ops {
 
 	/**
 	 * @load_hole: Make the @length bytes at @offset, as above, read as zeroes.  A hole
-	 * can be as large as the memory.
+	 * can be as large as the memory; a large one comes in pieces of 64 MiB.
 	 */
 	int (*load_hole)(void *vf, u64 offset, u64 length);
 };

@@ -23,6 +23,7 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
@@ -37,6 +38,9 @@
 
 /* Too large a stream is refused; it kills nobody for want of memory */
 #define VFMIG_LOAD_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* A hole can be as large as the memory.  The lock is let go after that many bytes of it. */
+#define VFMIG_HOLE_PIECE	((u64)SZ_64M)
 
 enum vfmig_load_stage {
 	VFMIG_LOAD_IDENTITY,	/* nothing but the identity record may come */
@@ -53,6 +57,7 @@ enum vfmig_load_part {
 	VFMIG_PART_MEMORY,	/* into @page, or a piece of it into @buf */
 	VFMIG_PART_STATE,	/* into @buf */
 	VFMIG_PART_SKIP,	/* into @fixed, over and over */
+	VFMIG_PART_HOLE,	/* none: a hole, which is @due piece by piece */
 };
 
 /**
@@ -73,7 +78,7 @@ enum vfmig_load_part {
  * @rec: header of the record under way
  * @crc: CRC32C of its payload so far
  * @fixed: the payload, or its part before the bulk
- * @offset: where in device memory the next granule goes
+ * @offset: where in device memory the next granule goes, or the next piece of a hole begins
  * @page: the granule that is being filled, or NULL
  * @buf: a piece of the state, or of memory that has no pages; or NULL
  * @version_minor: of the format, from the last identity record
@@ -81,7 +86,7 @@ enum vfmig_load_part {
  * @memory_size: of the source, from the last identity record
  * @bytes: bytes of the stream before the record under way.  Also read without the lock.
  * @records: records before it
- * @due: what came is to be given to the device, which had no room for it
+ * @due: what came is to be given to the device, which had no room for it, or gets it in pieces
  * @lock: protects @vfdev and @stage.  Nests in the state_mutex and in @write_lock;
  *	nothing that waits for the user is done under it.
  * @vfdev: the VF, or NULL when RESUMING was left
@@ -153,11 +158,6 @@ static int __printf(2, 3) vfmig_refuse(struct vfmig_load *load, const char *fmt,
 	return -EINVAL;
 }
 
-/* Which types may come at which stage */
-static bool vfmig_type_due(enum vfmig_load_stage stage, u32 type)
-{
-	switch (type) {
-	case VFMIG_RECORD_IDENTITY:
 /* Says in the log that it is for lack of memory, if it is.  Under @lock.  Returns @ret. */
 static int vfmig_no_room(struct vfmig_load *load, int ret)
 {
@@ -168,6 +168,11 @@ static int vfmig_no_room(struct vfmig_load *load, int ret)
 	return ret;
 }
 
+/* Which types may come at which stage */
+static bool vfmig_type_due(enum vfmig_load_stage stage, u32 type)
+{
+	switch (type) {
+	case VFMIG_RECORD_IDENTITY:
 		/* Again where the source was resized */
 		return stage <= VFMIG_LOAD_STATE;
 	case VFMIG_RECORD_END:
@@ -424,8 +429,24 @@ static int vfmig_hole_done(struct vfmig_load *load)
 	ret = vfmig_check_extent(load, offset, length);
 	if (ret)
 		return ret;
-	ret = load->vfdev->ops->mem->load_hole(load->vfdev->vf, offset, length);
-	return ret ?: vfmig_record_done(load);
+	load->offset = offset;
+	vfmig_expect(load, VFMIG_PART_HOLE, length);
+	return 0;
+}
+
+/* A piece of a hole */
+static int vfmig_hole_step(struct vfmig_load *load)
+{
+	struct vfmig_device *vfdev = load->vfdev;
+	u64 length = min(load->len - load->pos, VFMIG_HOLE_PIECE);
+	int ret;
+
+	ret = vfdev->ops->mem->load_hole(vfdev->vf, load->offset, length);
+	if (ret)
+		return ret;
+	load->offset += length;
+	load->pos += length;
+	return load->pos < load->len ? 0 : vfmig_record_done(load);
 }
 
 /* The device refuses its state */
@@ -484,7 +505,7 @@ static int vfmig_granule_done(struct vfmig_load *load)
 
 	ret = vfdev->ops->mem->load_page(vfdev->vf, load->offset, load->page);
 	if (ret)
-		return ret;
+		return vfmig_no_room(load, ret);
 	load->page = NULL;
 	load->offset += VFMIG_GRANULE;
 	return 0;
@@ -519,7 +540,7 @@ static int vfmig_state_done(struct vfmig_load *load)
 
 	ret = vfmig_check_crc(load);
 	if (ret)
-		return vfmig_no_room(load, ret);
+		return ret;
 	ret = vfdev->ops->load_state(vfdev->vf, load->model_version, load->buf, load->len, &why);
 	if (ret == -EAGAIN)
 		return ret;
@@ -534,6 +555,8 @@ static int vfmig_load_step(struct vfmig_load *load)
 {
 	int ret;
 
+	if (load->part == VFMIG_PART_HOLE)
+		return vfmig_hole_step(load);
 	if (load->part == VFMIG_PART_MEMORY) {
 		ret = load->buf ? vfmig_buffer_done(load) : vfmig_granule_done(load);
 		if (ret)
@@ -647,7 +670,7 @@ static int vfmig_load_advance(struct vfmig_load *load)
 		ret = vfmig_load_step(load);
 	while (!ret && !load->len);
 	set_active_memcg(memcg);
-	load->due = ret == -EAGAIN;
+	load->due = ret == -EAGAIN || (!ret && load->part == VFMIG_PART_HOLE);
 	if (ret == -ENOTRECOVERABLE)
 		vfmig_migration_lost(load->vfdev);
 	if (ret && !load->due)
@@ -659,6 +682,8 @@ static void vfmig_load_fail(struct vfmig_load *load)
 {
 	guard(mutex)(&load->lock);
 	load->stage = VFMIG_LOAD_FAILED;
+	if (load->vfdev)
+		vfmig_no_room(load, -ENOMEM);
 }
 
 /* One copy from the user; bytes taken or a negative errno */
@@ -682,8 +707,6 @@ static ssize_t vfmig_take_piece(struct vfmig_load *load, struct iov_iter *from)
 /* Is there something for the device, or for the next part to begin? */
 static bool vfmig_piece_complete(const struct vfmig_load *load)
 {
-	if (load->vfdev)
-		vfmig_no_room(load, -ENOMEM);
 	if (load->pos == load->len)
 		return true;
 	return load->part == VFMIG_PART_MEMORY &&
@@ -722,7 +745,8 @@ static ssize_t vfmig_write_all(struct vfmig_load *load, struct iov_iter *from, b
 {
 	ssize_t done = 0, ret = 0;
 
-	while (iov_iter_count(from)) {
+	/* All of a hole, even if it is the last that is written now */
+	while (iov_iter_count(from) || load->part == VFMIG_PART_HOLE) {
 		int seen = atomic_read(&load->ready);
 
 		ret = vfmig_write_piece(load, from);

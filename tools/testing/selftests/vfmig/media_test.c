@@ -144,6 +144,43 @@ TEST_F(media, erase_in_precopy_moves)
 
 TEST_F(media, stopped_medium_that_is_read_is_not_erased)
 {
+static void resize(struct rig *rig, const char *mb)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		must(!file_write(vf_debugfs(rig->dev[i].bdf, "media_mb"), mb));
+}
+
+/* The hole over all of it is too large to be loaded in one go */
+TEST_F(media, erase_of_a_large_medium_moves)
+{
+	const u64 at[] = { 0, MIB(100) - PAGE, MIB(257) - PAGE };
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+	int fd;
+
+	rig_second(rig);
+	resize(rig, "257");
+	start_driver(rig);
+	fill_pattern(self->buf, PAGE, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++)
+		nvme_write_bytes(&rig->nvme, at[i], self->buf, PAGE);
+	ASSERT_EQ(mig_set(&rig->dev[0], PRE_COPY, &fd), 0);
+	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), -ENOMSG);
+	ASSERT_EQ(erase(rig, "1"), 0);
+	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, NULL), 0);
+	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), 0);
+	close(fd);
+	rig_land(rig, &blob, RUNNING);
+	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) {
+		nvme_read_bytes(&rig->nvme, at[i], self->buf, PAGE);
+		EXPECT_TRUE(is_filled(self->buf, PAGE, 0));
+	}
+	/* A stopped source can't be resized */
+	ASSERT_EQ(vfio_reset(&rig->dev[0]), 0);
+	resize(rig, "4");
+	blob_free(&blob);
+}
+
 	struct rig *rig = &self->rig;
 	struct blob blob = {};
 	int fd;
