@@ -432,12 +432,13 @@ struct vfmig_vf_ops {
 	ssize_t (*state_read)(void *vf, void *buf, size_t size, enum vfmig_state_kind *kind);
 
 	/**
-	 * @handed_over: The stream of the frozen VF was read to its end, so the device may
-	 * continue at a destination.  If the VF is thawed, it keeps its identity.  If it is
-	 * closed or reset first, it must get a new identity, because two guests would have
-	 * the same device otherwise.  NULL if a user can't tell one VF from another.
+	 * @handed_over: The last byte of the stream of the frozen VF is about to be read, so the
+	 * device may continue at a destination.  If the VF is thawed, it keeps its identity.
+	 * If it is closed or reset first, it must get a new identity, because two guests would
+	 * have the same device otherwise.  NULL if a user can't tell one VF from another.
+	 * -ECANCELED if the VF was reset; that byte is not read then.
 	 */
-	void (*handed_over)(void *vf);
+	int (*handed_over)(void *vf);
 
 	/**
 	 * @load_start: Begin a load into a frozen VF.  What is loaded is kept beside the VF's

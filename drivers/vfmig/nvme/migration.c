@@ -6,8 +6,8 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 #include <linux/string.h>
-
 #include <linux/workqueue.h>
+
 #include "nvme.h"
 
 #define VFMIG_NVME_MODEL_NAME		"nvme"
@@ -162,15 +162,16 @@ ssize_t vfmig_nvme_state_read(void *vf, void *buf, size_t size, enum vfmig_state
 }
 
 /* A reset may have been faster */
-void vfmig_nvme_handed_over(void *vf)
+int vfmig_nvme_handed_over(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(vfmig_nvme)(ctrl);
 	if (!vfmig_is_frozen(&ctrl->running))
-		return;
+		return -ECANCELED;
 	vfmig_nvme_ident_give(ctrl);
 	ctrl->moved = true;
+	return 0;
 }
 
 static int vfmig_nvme_mem_allocated(void *vf, struct vfmig_mem_count *count)
@@ -203,20 +204,6 @@ static struct page *vfmig_nvme_mem_page(void *vf, u64 offset)
 	return vfmig_memory_get_page(&ctrl->media, offset);
 }
 
-static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	return try_later(ctrl, vfmig_memory_load_page(&ctrl->load, offset, page));
-}
-
-/* The worker frees what goes: it has nothing else to do */
-static int vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
-{
-	struct vfmig_nvme *ctrl = vf;
-
-	vfmig_memory_load_hole(&ctrl->load, offset, length);
-	vfmig_worker_kick(&ctrl->worker);
 /* The load that got no memory may get it now */
 static void load_again(struct work_struct *work)
 {
@@ -249,6 +236,20 @@ static int try_later(struct vfmig_nvme *ctrl, int ret)
 	return -EAGAIN;
 }
 
+static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	return try_later(ctrl, vfmig_memory_load_page(&ctrl->load, offset, page));
+}
+
+/* The worker frees what goes: it has nothing else to do */
+static int vfmig_nvme_load_hole(void *vf, u64 offset, u64 length)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_memory_load_hole(&ctrl->load, offset, length);
+	vfmig_worker_kick(&ctrl->worker);
 	return 0;
 }
 
@@ -269,6 +270,7 @@ int vfmig_nvme_load_start(void *vf)
 	ret = vfmig_memory_load_start(&ctrl->load);
 	if (ret)
 		return ret;
+	ctrl->load_tries = 0;
 	scoped_guard(mutex, &ctrl->load.lock)
 		ret = vfmig_blob_alloc(&ctrl->loaded, vfmig_nvme_state_max());
 	if (ret)
@@ -283,7 +285,6 @@ int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, c
 	guard(mutex)(&ctrl->load.lock);
 	*why = NULL;
 	if (!ctrl->loaded.data)
-	ctrl->load_tries = 0;
 		*why = "no load is on";
 	else if (!version_known(version))
 		*why = "version of the state";

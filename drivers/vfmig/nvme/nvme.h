@@ -531,7 +531,7 @@ int vfmig_nvme_save_final(void *vf);
 int vfmig_nvme_save_stop(void *vf);
 int vfmig_nvme_state_pending(void *vf, struct vfmig_state_pending *pending);
 ssize_t vfmig_nvme_state_read(void *vf, void *buf, size_t size, enum vfmig_state_kind *kind);
-void vfmig_nvme_handed_over(void *vf);
+int vfmig_nvme_handed_over(void *vf);
 int vfmig_nvme_load_start(void *vf);
 int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, const char **why);
 int vfmig_nvme_load_commit(void *vf, const char **why);

@@ -249,13 +249,15 @@ static ssize_t vfmig_virtio_state_read(void *vf, void *buf, size_t size,
 }
 
 /* A reset may have been faster */
-static void vfmig_virtio_handed_over(void *vf)
+static int vfmig_virtio_handed_over(void *vf)
 {
 	struct vfmig_virtio *dev = vf;
 
 	guard(vfmig_virtio)(dev);
-	if (vfmig_is_frozen(&dev->running))
-		dev->type->given(dev);
+	if (!vfmig_is_frozen(&dev->running))
+		return -ECANCELED;
+	dev->type->given(dev);
+	return 0;
 }
 
 static int vfmig_virtio_load_start(void *vf)

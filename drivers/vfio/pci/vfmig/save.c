@@ -660,13 +660,19 @@ static void vfmig_advance(struct vfmig_save *save, size_t bytes)
 	}
 }
 
-/* Tells the PF driver if the last byte of the stream was read just now */
-static void vfmig_check_end(struct vfmig_save *save)
+/*
+ * Tells the PF driver if @piece ends the stream and @room bytes have room for it.  This comes
+ * before the copy, which no lock is held over: a reset in the middle of it must find the VF handed
+ * over, and after a reset, which has not ended the save yet, the last byte is not read any more.
+ */
+static int vfmig_hand_over(struct vfmig_save *save, const struct vfmig_piece *piece, size_t room)
 {
 	struct vfmig_device *vfdev = save->vfdev;
 
-	if (vfdev && vfdev->ops->handed_over && save->ended && !vfmig_record_unread(save))
-		vfdev->ops->handed_over(vfdev->vf);
+	if (!save->ended || vfmig_record_unread(save) > min(piece->len, room) ||
+	    !vfdev->ops->handed_over)
+		return 0;
+	return vfdev->ops->handed_over(vfdev->vf) ? -ENODEV : 0;
 }
 
 /* Under @lock */
@@ -732,12 +738,13 @@ static ssize_t vfmig_read_piece(struct vfmig_save *save, struct iov_iter *to)
 			return ret;
 		if (vfmig_save_is_spoilt(save))
 			vfmig_spoil_piece(save, &piece);
+		ret = vfmig_hand_over(save, &piece, iov_iter_count(to));
+		if (ret)
+			return ret;
 	}
 	copied = vfmig_copy_piece(&piece, to);
-	scoped_guard(mutex, &save->lock) {
+	scoped_guard(mutex, &save->lock)
 		vfmig_advance(save, copied);
-		vfmig_check_end(save);
-	}
 	return copied ? copied : -EFAULT;
 }
 

@@ -4,7 +4,10 @@
  * with the medium, and no two VFs have the same.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
 
+#include "gate.h"
 #include "rig.h"
 
 #include "harness.h"
@@ -227,6 +230,54 @@ TEST_F(identity, is_given_up_by_a_destination_that_never_ran)
 	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
 	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
+	blob_free(&blob);
+}
+
+struct last_read {
+	int fd;
+	struct gate gate;
+	ssize_t n;
+};
+
+static void *read_last(void *arg)
+{
+	struct last_read *last = arg;
+
+	last->n = read(last->fd, last->gate.va, 1);
+	return NULL;
+}
+
+/* The reset comes while the last byte is copied: whoever has that one has the device */
+TEST_F(identity, is_new_for_a_source_that_is_reset_as_the_last_byte_is_read)
+{
+	struct rig *rig = &self->rig;
+	struct last_read last = {};
+	const char *why = gate_init(&last.gate, PAGE, 0);
+	struct blob blob = {};
+	u8 stream[4 * PAGE];
+	pthread_t thread;
+	u64 size;
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, &last.fd), 0);
+	ASSERT_EQ(mig_size(&rig->dev[0], &size), 0);
+	ASSERT_LE(size, sizeof(stream));
+	ASSERT_EQ(read(last.fd, stream, size - 1), (ssize_t)(size - 1));
+	ASSERT_EQ(pthread_create(&thread, NULL, read_last, &last), 0);
+	ASSERT_TRUE(gate_wait(&last.gate));
+	ASSERT_EQ(vfio_reset(&rig->dev[0]), 0);
+	gate_open(&last.gate);
+	pthread_join(thread, NULL);
+	ASSERT_EQ(last.n, 1);
+	blob_append(&blob, stream, size - 1);
+	blob_append(&blob, last.gate.va, 1);
+	ASSERT_EQ(mig_load(&rig->dev[1], &blob), 0);
+	ASSERT_EQ(mig_set(&rig->dev[1], RUNNING, NULL), 0);
+	EXPECT_TRUE(is(rig, self->buf, 1, &self->was[0]));
+	EXPECT_TRUE(is_new(rig, self->buf, 0, self->was));
+	close(last.fd);
+	gate_exit(&last.gate);
 	blob_free(&blob);
 }
 

@@ -275,9 +275,9 @@ static int border_save_stop(void *data)
 	return 0;
 }
 
-static void border_handed_over(void *data)
+static int border_handed_over(void *data)
 {
-	border_fails(data, BORDER_handed_over);
+	return border_fails(data, BORDER_handed_over);
 }
 
 static int border_load_start(void *data)
