@@ -254,6 +254,27 @@ TEST_F(border_data, memory_is_read_while_the_device_runs)
 	blob_free(&rest);
 }
 
+/* A reader gets -ENOMSG only where INFO says 0.  If the memory was resized, it looks again. */
+TEST_F(border_data, resize_between_two_looks_hides_nothing)
+{
+	size_t before;
+	int fd;
+
+	if (!variant->page)
+		SKIP(return, "no memory");
+	border_memory_fill(0, PAGE, 1);
+	fd = precopy_begin(self->src, PRE_COPY);
+	precopy_drain(fd, &self->blob);
+	border_memory_fill(KIB(100), 3 * PAGE, 2);
+	before = self->blob.len;
+	border_fail(0, "next", ENODATA, 1);
+	EXPECT_INFO(fd, 0, RUN_BYTES(3));
+	EXPECT_EQ(mig_read(fd, &self->blob, MIB(1)), -ENOMSG);
+	EXPECT_EQ(self->blob.len - before, RUN_BYTES(3));
+	EXPECT_INFO(fd, 0, 0);
+	close(fd);
+}
+
 /*
  * The stream after errors is the right one.  @skip: which call of @op fails first.  A read() that
  * has got something returns that, and the error only if the next one fails too.

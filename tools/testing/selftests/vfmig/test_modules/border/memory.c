@@ -152,6 +152,9 @@ static int border_next(void *data, u64 size, struct vfmig_mem_run *run)
 	unsigned long *bits = vf->first;
 	unsigned int start, end;
 
+	/* As if the memory had been resized just now */
+	if (ret == -ENODATA)
+		return 0;
 	if (ret)
 		return ret;
 	guard(mutex)(&vf->lock);
