@@ -69,6 +69,44 @@ TEST_F(border_reset, reset_by_the_pf_driver_ends_all)
 	close(fd);
 }
 
+/* No arc says that it succeeded, in whichever part of it the reset comes */
+TEST_F(border_reset, reset_in_the_middle_of_an_arc_is_told)
+{
+	static const struct {
+		const char *op;
+		u32 from, to;
+	} arcs[] = {
+		{ "quiesce", RUNNING, RUNNING_P2P },
+		{ "quiesce", RUNNING, STOP_COPY },
+		{ "freeze", RUNNING, STOP },
+		{ "freeze", RUNNING, STOP_COPY },
+		{ "freeze", RUNNING, RESUMING },
+		{ "freeze", PRE_COPY, STOP_COPY },
+		{ "thaw", STOP, RUNNING_P2P },
+		{ "resume", PRE_COPY_P2P, PRE_COPY },
+	};
+
+	border_begin(&self->border, ALL);
+	for (unsigned int i = 0; i < ARRAY_SIZE(arcs); i++) {
+		int fd = -1, old = -1;
+
+		ASSERT_EQ(mig_set(self->dev, arcs[i].from, &old), 0);
+		border_fail(0, arcs[i].op, ECANCELED, 1);
+		EXPECT_EQ(mig_set(self->dev, arcs[i].to, &fd), -ECANCELED)
+			TH_LOG("%s in %s -> %s", arcs[i].op, mig_name(arcs[i].from),
+			       mig_name(arcs[i].to));
+		EXPECT_LT(fd, 0);
+		EXPECT_EQ(mig_get(self->dev), RUNNING);
+		EXPECT_EQ(border_running(0), RUNS);
+		close(old);
+	}
+	/* What the reset led to is what was asked for */
+	ASSERT_EQ(mig_set(self->dev, STOP, NULL), 0);
+	border_fail(0, "thaw", ECANCELED, 1);
+	EXPECT_EQ(mig_set(self->dev, RUNNING, NULL), 0);
+	EXPECT_EQ(border_running(0), RUNS);
+}
+
 /* A PF driver that does not notice an FLR */
 TEST_F(border_reset, reset_that_the_pf_driver_does_not_report_ends_all)
 {

@@ -179,15 +179,16 @@ static void border_bar_write(void *data, unsigned int bar, u64 offset, unsigned 
 		*reg = val;
 }
 
+/* With -ECANCELED it works, and a reset comes while it is under way */
 static int run_as(struct border_vf *vf, enum border_op op, enum border_running running)
 {
 	int ret = border_fails(vf, op);
 
-	if (ret)
+	if (ret && ret != -ECANCELED)
 		return ret;
-	guard(mutex)(&vf->lock);
-	vf->running = running;
-	return 0;
+	scoped_guard(mutex, &vf->lock)
+		vf->running = running;
+	return ret ? border_reset(vf) : 0;
 }
 
 static int border_quiesce(void *data)
