@@ -4,6 +4,8 @@
  * much memory all of them may have.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -142,8 +144,6 @@ TEST_F(media, erase_in_precopy_moves)
 	blob_free(&blob);
 }
 
-TEST_F(media, stopped_medium_that_is_read_is_not_erased)
-{
 static void resize(struct rig *rig, const char *mb)
 {
 	for (unsigned int i = 0; i < 2; i++)
@@ -181,6 +181,8 @@ TEST_F(media, erase_of_a_large_medium_moves)
 	blob_free(&blob);
 }
 
+TEST_F(media, stopped_medium_that_is_read_is_not_erased)
+{
 	struct rig *rig = &self->rig;
 	struct blob blob = {};
 	int fd;
@@ -299,6 +301,63 @@ TEST_F(media, what_was_erased_does_not_count)
 		ASSERT_EQ(nvme_admin(&rig->nvme, format), 0);
 	}
 	ASSERT_TRUE(is_empty(rig, self->buf));
+}
+
+/* The number in the line of a file that begins with @key */
+static u64 number_of(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "re");
+	char line[128];
+
+	must(f);
+	do
+		must(fgets(line, sizeof(line), f));
+	while (strncmp(line, key, strlen(key)));
+	fclose(f);
+	return strtoull(line + strlen(key), NULL, 10);
+}
+
+/* Write until the device refuses it; bytes that were written, all of the disk at most */
+static u64 fill_up(struct rig *rig, u8 *buf, u64 size, struct nvme_cqe *cqe)
+{
+	const u32 step = KIB(512);
+	struct nvme_queue *q = &rig->nvme.io[1];
+
+	for (u64 at = 0; at < size; at += step) {
+		struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, at / 512, step / 512);
+
+		nvme_set_prps(&rig->nvme, q, &cmd, buf, step);
+		if (nvme_sync(&rig->nvme, q, &cmd, cqe))
+			return at;
+	}
+	return size;
+}
+
+/*
+ * A guest fills a disk that is larger than the machine's memory, with the limit as it is by
+ * default.  The host keeps what it needs, and kills nobody.
+ */
+TEST_F_TIMEOUT(media, guest_that_fills_its_disk_leaves_the_host_its_memory, 240)
+{
+	u64 memory = number_of("/proc/meminfo", "MemTotal:") * 1024;
+	u64 killed = number_of("/proc/vmstat", "oom_kill ");
+	struct rig *rig = &self->rig;
+	struct nvme_cqe cqe = {};
+	char mb[16];
+	u64 written;
+
+	media_limit_set(0);
+	if (number_of("/proc/meminfo", "MemAvailable:") * 1024 < memory * 5 / 8)
+		SKIP(return, "half of the memory is not available as it is");
+	snprintf(mb, sizeof(mb), "%llu", (memory + MIB(1)) / MIB(1));
+	must(!file_write(vf_debugfs(rig->dev[0].bdf, "media_mb"), mb));
+	written = fill_up(rig, self->buf, memory, &cqe);
+	EXPECT_EQ(cqe.status & ~(STATUS_MORE | 1), CAP_EXCEEDED << 1 | STATUS_DNR);
+	EXPECT_LE(written, memory / 2);
+	EXPECT_GT(written, memory * 3 / 8);
+	EXPECT_EQ(number_of("/proc/vmstat", "oom_kill "), killed);
+	must(!vf_erase(rig->dev[0].bdf));
+	must(!file_write(vf_debugfs(rig->dev[0].bdf, "media_mb"), "4"));
 }
 
 TEST_F(media, load_beyond_the_limit_is_refused)
