@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from migration import Failure, GuestLost, LeftOut, behaviour, summary
 from migration.combination import Emulator, wirings
+from migration.misbehave import CASES
 from migration.picture import draw
 from migration.result import Result
 from migration.scenarios import BY_NAME, SCENARIOS, Step
@@ -42,6 +43,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--wiring", choices=[wiring.name for wiring in wirings()],
                         help="how the VFs of the scenarios that don't say so are given to QEMU: "
                         f"one of %(choices)s (default: {wirings()[0].name})")
+    parser.add_argument("--fault", action="append", default=[], metavar="LINE",
+                        choices=[case.fault for case in CASES],
+                        help="of the scenario misbehave only this fault, may be repeated: "
+                        f"{', '.join(case.fault for case in CASES)}")
     parser.add_argument("--output", type=Path, default=TOP / "build/run", metavar="DIR",
                         help="where summary.json and the logs go (default: build/run)")
     parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
@@ -84,6 +89,7 @@ class Run:
         self._emulators = [Emulator.find(program) for program in arguments.qemu]
         self._wiring = next((wiring for wiring in wirings() if wiring.name == arguments.wiring),
                             wirings()[0])
+        self._faults: list[str] = arguments.fault
         self._steps: list[Step] = []
         self.summary_file = self._output / "summary.json"
         self.facts: dict[str, Any] = {
@@ -107,7 +113,8 @@ class Run:
         print(f"[{time.monotonic() - self._begin:6.1f} s] {text}", flush=True)
 
     def lab(self, image: Path, run: Path) -> Lab:
-        return Lab(image, self._output, run, self._emulators, self._wiring, self.progress)
+        return Lab(image, self._output, run, self._emulators, self._wiring, self.progress,
+                   self._faults)
 
     def _take(self, result: Result, timeline: Optional[Timeline] = None) -> None:
         self._steps.append((result, timeline))

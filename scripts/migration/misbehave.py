@@ -6,8 +6,10 @@ at the source afterwards, the fault is cleared and the guest migrates again.  It
 verified wherever it is then.
 """
 
+import os
+import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -27,6 +29,8 @@ NAME = "misbehave"
 
 # A migration that has not ended by then hangs
 PATIENCE = patience(45)
+# QEMU cleans up when it has said that a migration is over
+CLEANUP = patience(3)
 
 # What can become of a migration and its guest, the best first.  One that hangs is called off.
 COMPLETED, STAYS, HANGS, LOST = "completed", "failed, guest stays", "hangs", "guest lost"
@@ -93,11 +97,22 @@ SHORT = ("read at=64K errno=EIO", "arc PRE_COPY_P2P->STOP_COPY errno=EIO",
          "write record=last refuse")
 
 
+DEBUGFS = Path("/sys/kernel/debug/vfmig_vfio_pci")
+
+# A warning of every QEMU with a VF that nobody tracks
+USUAL = "doesn't support device and IOMMU dirty tracking"
+
+# What a VF is at that takes no part in a migration
+AT_REST = ["state RUNNING", "session none"]
+# The data fds of a process
+DATA_FDS = ("anon_inode:[vfmig-save]", "anon_inode:[vfmig-load]")
+
+
 class Faults:
     """The faults of a VF."""
 
     def __init__(self, vf: Vf):
-        self._directory = Path("/sys/kernel/debug/vfmig_vfio_pci") / vf.address
+        self._directory = DEBUGFS / vf.address
 
     def happened(self) -> int:
         """How often all of them have."""
@@ -148,19 +163,60 @@ def runs(qemu: Qemu) -> bool:
     return False
 
 
+def words(side: str, lines: list[str]) -> Iterator[str]:
+    """What QEMU said, without its name and without what it always says."""
+    for line in lines:
+        if USUAL not in line:
+            yield f"{side}: {re.sub(r'^[^ ]*qemu-system-x86_64: ', '', line)}"
+
+
+def data_fds(qemu: Qemu) -> int:
+    links = []
+    for entry in Path(f"/proc/{qemu.process.pid}/fd").iterdir():
+        # It may be closed by now
+        with suppress(FileNotFoundError):
+            links.append(os.readlink(entry))
+    return sum(link in DATA_FDS for link in links)
+
+
+def left_of_it(qemu: Qemu, vf: Vf) -> Iterator[str]:
+    """What a migration that is over has left at the QEMU where the guest is."""
+    deadline = time.monotonic() + CLEANUP
+    while True:
+        at = (DEBUGFS / vf.address / "migration").read_text().splitlines()
+        fds = data_fds(qemu)
+        if (at == AT_REST and not fds) or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    if at != AT_REST:
+        yield f"{vf.address}: {', '.join(at)}"
+    if fds:
+        yield f"{qemu.name}: {fds} data fds are open"
+
+
+def end(qemu: Qemu, vf: Vf) -> Iterator[str]:
+    """Ends a QEMU without a guest."""
+    if not qemu.quit():
+        yield f"{qemu.name} had to be killed"
+    at = (DEBUGFS / vf.address / "migration").read_text().splitlines()
+    if at != AT_REST:
+        yield f"{vf.address}, closed: {', '.join(at)}"
+
+
 def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result: Result,
                timeline: Timeline) -> None:
     """A migration with the fault, and then one without if the guest has not moved."""
-    source = tour.guest.qemu
+    source, here_vf, there_vf = tour.guest.qemu, tour.vfs[0], tour.other_vfs[0]
     spoken = len(source.log_lines())
-    faults = Faults(tour.other_vfs[0] if case.destination else tour.vfs[0])
+    faults = Faults(there_vf if case.destination else here_vf)
     with faults.having(case.fault):
         _, destination = begin(tour, mode, timeline)
         status, behaviour.reason = follow(source)
         there = status == COMPLETED and runs(destination)
         here = status != COMPLETED and runs(source)
         behaviour.happened = faults.happened()
-    behaviour.words = source.log_lines()[spoken:] + destination.log_lines()
+    behaviour.words = [*words("source", source.log_lines()[spoken:]),
+                       *words("destination", destination.log_lines())]
     if not behaviour.happened:
         behaviour.outcome = NEVER
     elif there:
@@ -168,11 +224,11 @@ def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result:
     elif here:
         behaviour.outcome = HANGS if status == HANGS else STAYS
     if there:
+        behaviour.left = [*left_of_it(destination, there_vf), *end(source, here_vf)]
         settle(tour, timeline, destination)
-        source.quit()
         result.status = status
     elif here:
-        destination.quit()
+        behaviour.left = [*left_of_it(source, here_vf), *end(destination, there_vf)]
         live(tour, mode, result, Timeline(NAME))
         behaviour.again = result.status
     else:
@@ -207,14 +263,15 @@ def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
 
 
 def rows(lab: Lab, emulators: list[Emulator], cases: Iterable[Case]) -> Iterator[Step]:
-    for emulator, case in product(emulators, cases):
+    chosen = [case for case in cases if not lab.faults or case.fault in lab.faults]
+    for emulator, case in product(emulators, chosen):
         tour = one_vf_tour(lab, NAME, (emulator, emulator))
         if applies(case, tour, emulator):
             yield row(tour, case)
 
 
 def misbehave(lab: Lab) -> Iterator[Step]:
-    """Every fault, in the hands of each QEMU."""
+    """Every fault, or those that were asked for, in the hands of each QEMU."""
     return rows(lab, lab.emulators, CASES)
 
 

@@ -297,20 +297,23 @@ class Qemu:
     def migration(self) -> dict[str, Any]:
         return self.qmp.command("query-migrate")
 
-    def quit(self) -> None:
-        """Ends the process in order; by force if it does not end."""
+    def quit(self) -> bool:
+        """Ends the process in order; by force if it does not end.  Was that in order?"""
         if self.process.returncode is not None:
-            return
+            return True
         try:
             self.qmp.command("quit")
         except Failure:
             pass
         try:
             self.process.wait(30)
+            in_order = True
         except subprocess.TimeoutExpired:
             self.kill()
+            in_order = False
         self.qmp.close()
         self.agent.close()
+        return in_order
 
     def kill(self, timeout: Optional[float] = 10) -> None:
         self.process.kill()

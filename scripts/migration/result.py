@@ -20,6 +20,8 @@ class Behaviour:
     reason: str = ""
     words: list[str] = field(default_factory=list)
     again: str = ""
+    # What the migration with the fault left behind
+    left: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Result:
 
     def good(self) -> bool:
         if self.behaviour:
-            return self.behaviour.outcome == self.behaviour.best
+            return self.behaviour.outcome == self.behaviour.best and not self.behaviour.left
         verified = [self.io_bytes_verified, self.memory_bytes_verified] if self.disks else []
         verified += [self.net_bytes_verified] if self.nics else []
         return (self.status == self.expected and not self.error and bool(verified)

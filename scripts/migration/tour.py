@@ -112,6 +112,8 @@ class Lab:
     emulators: list[Emulator]
     wiring: Wiring
     progress: Callable[[str], None]
+    # Only these of the scenario misbehave, or all
+    faults: list[str] = field(default_factory=list)
     vfs: list[host.Vf] = field(default_factory=list)
     media_mb: int = 0
     nics: list[host.Vf] = field(default_factory=list)
