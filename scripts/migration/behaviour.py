@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What VMMs made of faults, as tables in reStructuredText."""
 
+import shlex
 from itertools import groupby
-from typing import Iterator
+from typing import Iterable, Iterator
 
 from .result import Behaviour, Result
 
 # So much of what QEMU said is enough to find the rest in its log
-WORDS = 160
+WORDS = 320
+
+COLUMNS = ("when, side, and the command", "outcome", "QEMU says")
+WIDTHS = "35 25 40"
+
+
+def repeat_command(behaviour: Behaviour) -> str:
+    """The command that runs such a row once more."""
+    return f"scripts/run --scenario misbehave --fault {shlex.quote(behaviour.fault)}"
 
 
 def quoted(text: str) -> str:
@@ -15,34 +24,70 @@ def quoted(text: str) -> str:
 
 
 def said(behaviour: Behaviour) -> str:
-    """QEMU's own words: the reason of the migration, else the last line of its log."""
-    text = behaviour.reason or next(reversed(behaviour.words), "")
+    """QEMU's own words: the reason of the migration, and the first that each side wrote."""
+    texts = [behaviour.reason] if behaviour.reason else []
+    for side in ("source", "destination"):
+        first = next((line for line in behaviour.words if line.startswith(f"{side}: ")), "")
+        if first and first != f"{side}: {behaviour.reason}":
+            texts.append(first)
+    text = "; ".join(texts) or "nothing"
     return text if len(text) <= WORDS else text[:WORDS] + "..."
 
 
-def became(behaviour: Behaviour, messages: list[str]) -> str:
-    """The outcome, the better one that there is, and the guest's first word on it."""
-    text = behaviour.outcome
-    if text != behaviour.best:
-        text = f"**{text}** (can be: {behaviour.best})"
-    return f"{text}; the guest: {quoted(messages[0])}" if messages else text
+def became(result: Result, fault: Behaviour) -> Iterator[str]:
+    """The outcome, the better one that there is, and what is to be known besides."""
+    if fault.outcome == fault.best:
+        yield fault.outcome
+    else:
+        yield f"**{fault.outcome}** (can be: {fault.best})"
+    if result.error:
+        yield f"({quoted(result.error)})"
+    if fault.again:
+        yield f"then: {fault.again}"
+    if result.guest_messages:
+        yield f"the guest: {quoted(result.guest_messages[0])}"
+    if fault.left:
+        yield f"left behind: {quoted(', '.join(fault.left))}"
+
+
+def table(results: Iterable[Result]) -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {WIDTHS}", "")
+    for number, name in enumerate(COLUMNS):
+        yield f"   {' ' if number else '*'} - {name}"
+    for result in results:
+        fault = result.behaviour
+        assert fault
+        yield from (f"   * - {fault.when}, {fault.side}", "",
+                    f"       ``{repeat_command(fault)}``", "",
+                    f"     - {'; '.join(became(result, fault))}",
+                    f"     - {quoted(said(fault))}")
+    yield ""
+
+
+def titled(title: str, results: Iterable[Result]) -> Iterator[str]:
+    yield from (title, "-" * len(title), "", *table(results))
+
+
+def wiring(result: Result) -> str:
+    return f"QEMU {result.qemu_source}, {result.iommu}, tracking: {result.dirty_tracking}"
 
 
 def lines(results: list[Result]) -> Iterator[str]:
-    """A table for each QEMU and wiring."""
-    found = [result for result in results if result.behaviour]
-    for (qemu, iommu, tracking), rows in groupby(
-            found, lambda result: (result.qemu_source, result.iommu, result.dirty_tracking)):
-        title = f"QEMU {qemu}, {iommu}, tracking: {tracking}"
-        yield from (title, "-" * len(title), "", ".. list-table::", "   :header-rows: 1",
-                    "   :widths: 10 10 30 20 30", "")
-        cells = [("when", "side", "fault", "outcome", "QEMU says")]
-        for row in rows:
-            assert row.behaviour
-            fault = row.behaviour
-            cells.append((fault.when, fault.side, f"``{fault.fault}``",
-                          became(fault, row.guest_messages), quoted(said(fault))))
-        for texts in cells:
-            for number, text in enumerate(texts):
-                yield f"   {' ' if number else '*'} - {text}".rstrip()
-        yield ""
+    """The tables of a run, one for each QEMU and wiring."""
+    for title, rows in groupby((result for result in results if result.behaviour), wiring):
+        yield from titled(title, rows)
+
+
+def document(runs: Iterable[tuple[str, list[Result]]], faults: list[str]) -> Iterator[str]:
+    """The tables of several runs together, with the kernel of each.  faults are all faults,
+    in order."""
+    tables: dict[str, dict[str, Result]] = {}
+    for kernel, results in runs:
+        for result in results:
+            assert result.behaviour
+            rows = tables.setdefault(f"{wiring(result)}, Linux {kernel}", {})
+            rows[result.behaviour.fault] = result
+    for title, rows in sorted(tables.items()):
+        yield from titled(title, (rows[fault] for fault in faults if fault in rows))
+        if missing := [f"``{fault}``" for fault in faults if fault not in rows]:
+            yield from (f"Not run: {', '.join(missing)}.", "")
