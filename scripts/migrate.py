@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from migration import Failure, GuestLost, LeftOut, behaviour, summary
+from migration import Failure, GuestLost, LeftOut, behaviour, report, summary
 from migration.combination import Emulator, wirings
 from migration.misbehave import CASES
 from migration.picture import draw
@@ -48,7 +48,7 @@ def parse_arguments() -> argparse.Namespace:
                         help="of the scenario misbehave only this fault, may be repeated: "
                         f"{', '.join(case.fault for case in CASES)}")
     parser.add_argument("--output", type=Path, default=TOP / "build/run", metavar="DIR",
-                        help="where summary.json and the logs go (default: build/run)")
+                        help="where summary.json, report.html and the logs go (default: build/run)")
     parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
                         help="the guest (default: build/guest)")
     arguments = parser.parse_args()
@@ -124,7 +124,9 @@ class Run:
                       f"{result.memory_verify_errors} memory errors, "
                       f"{result.net_errors} network errors, "
                       f"{result.guest_errors} guest errors")
+        # What ends before its time leaves these
         summary.write_json(self.summary_file, self.facts, self.results, False)
+        report.write(self._output, self.facts, self.results, "not at its end", False)
 
     def scenario(self, name: str, lab: Lab) -> None:
         """All migrations of one scenario.  An emulated processor may lose a guest, once in
@@ -160,7 +162,9 @@ class Run:
             self.progress(f"no picture: {failure}")
 
     def report(self) -> None:
+        verdict = "all migrations completed with 0 errors" if self.passed else "FAILED"
         summary.write_json(self.summary_file, self.facts, self.results, self.passed)
+        report.write(self._output, self.facts, self.results, verdict, self.passed)
         if any(result.behaviour for result in self.results):
             (self._output / "vmm-behaviour.rst").write_text(
                 "\n".join(behaviour.lines(self.results)) + "\n")
@@ -172,9 +176,8 @@ class Run:
                   f"{', '.join(self.facts['lost_guests'])}")
         for picture in self.facts["timeline"]:
             print(f"{self._output / picture}: device state, bytes left and guest I/O over time")
-        print(f"{self.summary_file}: "
-              f"{'all migrations completed with 0 errors' if self.passed else 'FAILED'}",
-              flush=True)
+        print(f"{self._output / report.NAME}: all of this, to be opened in a browser")
+        print(f"{self.summary_file}: {verdict}", flush=True)
 
 
 def main() -> int:

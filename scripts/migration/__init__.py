@@ -26,6 +26,7 @@ scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture
 picture      the pictures
+report       report.html
 summary      the table and summary.json
 tracking     dirty tracking turned on and off beside QEMU, for scripts/bench_guest.py
 figure       a figure of scripts/bench

@@ -155,6 +155,7 @@ def begin(tour: Tour, mode: Mode, timeline: Timeline, paused: bool = False) -> t
 def hand_over(tour: Tour, mode: Mode, result: Result, timeline: Timeline, source: Qemu,
               destination: Qemu) -> None:
     """A migration of a machine without an agent, which then runs at the destination."""
+    result.qemus = [source.name, destination.name]
     for qemu in (source, destination):
         mode.apply(qemu)
     timeline.begin = time.time()

@@ -61,6 +61,8 @@ class Result:
     guest_errors: int = 0
     guest_messages: list[str] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
+    # The names of the QEMUs, which their logs have
+    qemus: list[str] = field(default_factory=list)
     behaviour: Optional[Behaviour] = None
     error: str = ""
 

@@ -26,6 +26,7 @@ Step = tuple[Result, Optional[Timeline]]
 
 def attempt(tour: Tour, result: Result, carry: Callable[[], Timeline]) -> Step:
     """One migration.  A guest that something went wrong with doesn't go on."""
+    source, before = tour.guest.qemu.name, len(tour.qemus)
     try:
         return result, carry()
     except GuestLost:
@@ -37,6 +38,8 @@ def attempt(tour: Tour, result: Result, carry: Callable[[], Timeline]) -> Step:
         result.error = str(failure)
         tour.lab.end_tour()
         return result, None
+    finally:
+        result.qemus = result.qemus or [source, *tour.qemus[before:]]
 
 
 def migrate(tour: Tour, result: Result, move: Move, mode: Mode, load: Load = BUSY) -> Step:

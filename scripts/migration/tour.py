@@ -27,6 +27,8 @@ class Tour:
         self.combination = combination
         self.seed = 0
         self.traffics: list[Traffic] = []
+        # The names of all QEMUs, those that did not start too
+        self.qemus: list[str] = []
         self.call(name)
         self._at = 0
         self._stack = ExitStack()
@@ -45,7 +47,8 @@ class Tour:
             raise
 
     def _boot(self, side: int, **options: Any) -> Qemu:
-        qemu = Qemu(f"{self._prefix}-{self.migrations}", self.lab.image, self.lab.logs,
+        self.qemus.append(f"{self._prefix}-{self.migrations}")
+        qemu = Qemu(self.qemus[-1], self.lab.image, self.lab.logs,
                     self.lab.run, self.sides[side], self.combination.emulators[side],
                     self.combination, **options)
         self._stack.callback(qemu.quit)
