@@ -114,7 +114,7 @@ class Run:
 
     def lab(self, image: Path, run: Path) -> Lab:
         return Lab(image, self._output, run, self._emulators, self._wiring, self.progress,
-                   self._faults)
+                   self._faults, self.facts["lost_guests"])
 
     def _take(self, result: Result, timeline: Optional[Timeline] = None) -> None:
         self._steps.append((result, timeline))

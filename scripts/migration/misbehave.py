@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Optional
 
-from . import Failure, patience
+from . import Failure, GuestLost, patience
 from .carry import DIRTYING, Mode, begin, live, settle
 from .combination import Emulator
 from .host import Vf
@@ -235,11 +235,10 @@ def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result:
         raise Failure("the guest runs nowhere")
 
 
-def row(tour: Tour, case: Case) -> Step:
+def row(tour: Tour, case: Case, result: Result) -> Step:
     """One fault.  If the guest or some of its data is gone, that is what it came to."""
-    result = Result(f"{NAME}: {case.fault}")
-    behaviour = Behaviour(case.when, case.side, case.fault, case.best, LOST)
-    result.behaviour = behaviour
+    behaviour = result.behaviour
+    assert behaviour
 
     def move(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
         misbehaves(case, behaviour, tour, mode, result, timeline)
@@ -262,12 +261,30 @@ def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
     return "reinit" not in case.fault or emulator.knows_reinit
 
 
+def with_patience(lab: Lab, emulator: Emulator, case: Case) -> Optional[Step]:
+    """One fault, if QEMU comes to it.  An emulated processor may lose a guest (see
+    Documentation/testing.rst): then it is begun again, once, and not all rows before it."""
+    chances = 2 if os.environ.get("VFMIG_ACCEL") == "tcg" else 1
+    while True:
+        chances -= 1
+        behaviour = Behaviour(case.when, case.side, case.fault, case.best, LOST)
+        result = Result(f"{NAME}: {case.fault}", behaviour=behaviour)
+        try:
+            tour = one_vf_tour(lab, NAME, (emulator, emulator))
+            return row(tour, case, result) if applies(case, tour, emulator) else None
+        except GuestLost as failure:
+            if not chances:
+                result.error, behaviour.outcome = str(failure), LOST
+                return result, None
+            lab.progress(f"{result.scenario}: the guest was lost, once more: {failure}")
+            lab.lost_guests.append(result.scenario)
+
+
 def rows(lab: Lab, emulators: list[Emulator], cases: Iterable[Case]) -> Iterator[Step]:
     chosen = [case for case in cases if not lab.faults or case.fault in lab.faults]
     for emulator, case in product(emulators, chosen):
-        tour = one_vf_tour(lab, NAME, (emulator, emulator))
-        if applies(case, tour, emulator):
-            yield row(tour, case)
+        if step := with_patience(lab, emulator, case):
+            yield step
 
 
 def misbehave(lab: Lab) -> Iterator[Step]:

@@ -117,6 +117,8 @@ class Lab:
     progress: Callable[[str], None]
     # Only these of the scenario misbehave, or all
     faults: list[str] = field(default_factory=list)
+    # What was begun again, as an emulated processor lost its guest
+    lost_guests: list[str] = field(default_factory=list)
     vfs: list[host.Vf] = field(default_factory=list)
     media_mb: int = 0
     nics: list[host.Vf] = field(default_factory=list)
