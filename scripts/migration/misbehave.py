@@ -215,8 +215,6 @@ def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result:
         there = status == COMPLETED and runs(destination)
         here = status != COMPLETED and runs(source)
         behaviour.happened = faults.happened()
-    behaviour.words = [*words("source", source.log_lines()[spoken:]),
-                       *words("destination", destination.log_lines())]
     if not behaviour.happened:
         behaviour.outcome = NEVER
     elif there:
@@ -225,10 +223,15 @@ def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result:
         behaviour.outcome = HANGS if status == HANGS else STAYS
     if there:
         behaviour.left = [*left_of_it(destination, there_vf), *end(source, here_vf)]
+    elif here:
+        behaviour.left = [*left_of_it(source, here_vf), *end(destination, there_vf)]
+    # A QEMU says why when its migration is over already
+    behaviour.words = [*words("source", source.log_lines()[spoken:]),
+                       *words("destination", destination.log_lines())]
+    if there:
         settle(tour, timeline, destination)
         result.status = status
     elif here:
-        behaviour.left = [*left_of_it(source, here_vf), *end(destination, there_vf)]
         live(tour, mode, result, Timeline(NAME))
         behaviour.again = result.status
     else:
