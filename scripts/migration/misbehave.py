@@ -61,7 +61,7 @@ CASES = (
     Case(SET_UP, "arc RUNNING->PRE_COPY errno=EBUSY", STAYS),
     Case(SET_UP, "arc *->RESUMING errno=EBUSY", STAYS, True),
     Case(PRE_COPY, "read at=64K errno=EIO", STAYS),
-    Case(PRE_COPY, "read at=64K end once", STAYS),
+    Case(PRE_COPY, "read at=64K end once", COMPLETED),
     Case(PRE_COPY, "read at=64K stall=2000 once", COMPLETED),
     Case(PRE_COPY, "read errno=ENOMSG probability=30", COMPLETED),
     Case(PRE_COPY, "read short=4096", COMPLETED),
