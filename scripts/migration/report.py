@@ -43,12 +43,12 @@ dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 caption { text-align: left; color: var(--soft); padding-bottom: .3rem; }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .5rem; text-align: left;
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .4rem; text-align: left;
   vertical-align: top; overflow-wrap: break-word; }
 thead th { background: var(--raised); vertical-align: bottom; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-th[scope="row"] { min-width: 9rem; }
-td.text { min-width: 16rem; }
+th[scope="row"] { min-width: 7rem; }
+td.text { min-width: 11.5rem; }
 td ul { margin: 0; padding-left: 1rem; }
 .wide { overflow-x: auto; }
 .wide svg { display: block; min-width: 720px; max-width: 100%; height: auto; }
