@@ -55,19 +55,19 @@ FIXTURE_SETUP(sample)
 	ASSERT_EQ(vfio_irqs_set(&self->dev[0], 0, 1, &self->irq), 0);
 }
 
-static void close_devices(FIXTURE_DATA(sample) *self)
+static void close_devices(struct vfio_dev *dev, struct iommu *iommu, unsigned int *opened)
 {
-	while (self->opened) {
-		unsigned int i = --self->opened;
+	while (*opened) {
+		unsigned int i = --*opened;
 
-		vfio_close(&self->dev[i]);
-		iommu_exit(&self->iommu[i]);
+		vfio_close(&dev[i]);
+		iommu_exit(&iommu[i]);
 	}
 }
 
 FIXTURE_TEARDOWN(sample)
 {
-	close_devices(self);
+	close_devices(self->dev, self->iommu, &self->opened);
 	arena_exit(&self->mem);
 	close(self->irq);
 	EXPECT_EQ(pf_set_numvfs(self->pf, 0), 0);
@@ -114,7 +114,7 @@ TEST_F(sample, command_writes_the_registers_to_memory)
 	EXPECT_EQ(vf_dma_faults(dev->bdf), 1);
 
 	/* Those of a VF that was there before are none of a new one's */
-	close_devices(self);
+	close_devices(self->dev, self->iommu, &self->opened);
 	ASSERT_EQ(pf_set_numvfs(self->pf, 0), 0);
 	ASSERT_EQ(pf_set_numvfs(self->pf, 1), 0);
 	EXPECT_EQ(vf_dma_faults(dev->bdf), 0);
