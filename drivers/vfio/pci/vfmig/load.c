@@ -758,8 +758,11 @@ static ssize_t vfmig_write_all(struct vfmig_load *load, struct iov_iter *from, b
 		if (ret < 0)
 			break;
 		done += ret;
-		if (signal_pending(current))
+		if (signal_pending(current)) {
+			/* A piece of a hole may have been all, of a write() before this one */
+			ret = done ? 0 : -ERESTARTSYS;
 			break;
+		}
 		cond_resched();
 	}
 	/* These leave the stream as good as it was: what was taken counts */
