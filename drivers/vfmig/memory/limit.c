@@ -45,11 +45,14 @@ void vfmig_memory_give_granules(unsigned long n)
 /* @n devices or loads more, or less, have something to free */
 void vfmig_memory_count_erased(int n)
 {
+	/* Who sees less on its way sees the granules that came back */
+	smp_mb__before_atomic();
 	atomic_add(n, &erased);
 }
 
 /* Is memory of any device on its way back? */
 bool vfmig_memory_any_erased(void)
 {
-	return atomic_read(&erased);
+	/* Pairs with vfmig_memory_count_erased() */
+	return atomic_read_acquire(&erased);
 }

@@ -140,7 +140,10 @@ static int take_granule(struct vfmig_memory *mem)
 		return 0;
 	if (vfmig_memory_free_erased(mem) && vfmig_memory_take_granule())
 		return 0;
-	return vfmig_memory_any_erased() ? -ENOMEM : -ENOSPC;
+	if (vfmig_memory_any_erased())
+		return -ENOMEM;
+	/* The last that was on its way may have come back in between */
+	return vfmig_memory_take_granule() ? 0 : -ENOSPC;
 }
 
 /*
