@@ -8,8 +8,9 @@
  * - A source whose stream was read to its end has given its identity away.  It gets a new one
  *   when it is closed or reset.  If it runs again instead, the migration failed, and it keeps
  *   the identity.
- * - A destination takes the identity of the stream.  A closed controller with the same identity
- *   gets a new one.  It is the source of a snapshot, or the stream was loaded into it before.
+ * - A destination takes the identity of the stream.  When it runs, a closed controller with the
+ *   same identity gets a new one.  It is the source of a snapshot, or the stream was loaded into it
+ *   before.
  * - A destination whose source runs again gets a new one when it is closed or reset.  So does
  *   one that was loaded and has not run: the source, on another host perhaps, may run again.
  *
@@ -99,7 +100,7 @@ static bool has_twin(const struct vfmig_nvme *ctrl)
 	const struct vfmig_nvme *other;
 
 	list_for_each_entry(other, &idents, ident_entry)
-		if (is_twin(ctrl, other) && !is_to_go(other))
+		if (is_twin(ctrl, other) && !is_to_go(other) && !other->ident_untried)
 			return true;
 	return false;
 }
@@ -187,12 +188,14 @@ void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_iden
 	ctrl->ident_given = false;
 	ctrl->ident_stale = false;
 	ctrl->ident_untried = true;
-	renew_closed_twins(ctrl);
 }
 
-/* The controller runs: a guest uses the identity, if it was loaded */
+/* The controller runs: if its identity was loaded, a guest uses it from now on */
 void vfmig_nvme_ident_run(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
+	if (!ctrl->ident_untried)
+		return;
 	ctrl->ident_untried = false;
+	renew_closed_twins(ctrl);
 }

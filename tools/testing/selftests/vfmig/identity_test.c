@@ -233,6 +233,23 @@ TEST_F(identity, is_given_up_by_a_destination_that_never_ran)
 	blob_free(&blob);
 }
 
+/* Nobody takes it over who never runs */
+TEST_F(identity, stays_with_the_source_of_a_snapshot_that_never_ran)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+
+	mig_save(&rig->dev[0], &blob);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	rig_land(rig, &blob, STOP);
+	reopen(rig, 0, self->bdf[0]);
+	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
+	reopen(rig, 1, self->bdf[1]);
+	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
+	EXPECT_TRUE(is(rig, self->buf, 0, &self->was[0]));
+	blob_free(&blob);
+}
+
 struct last_read {
 	int fd;
 	struct gate gate;
