@@ -5,7 +5,6 @@
  * driver is that of the module vfmig_test_border.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -14,6 +13,7 @@
 #include "border.h"
 #include "dirty.h"
 #include "kmod.h"
+#include "kmsg.h"
 #include "precopy.h"
 
 #include "harness.h"
@@ -41,32 +41,6 @@ FIXTURE_SETUP(border_ops)
 FIXTURE_TEARDOWN(border_ops)
 {
 	border_close(&self->border);
-}
-
-static int open_kmsg(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	must(fd >= 0);
-	must(lseek(fd, 0, SEEK_END) >= 0);
-	return fd;
-}
-
-static bool log_says(int kmsg, const char *text)
-{
-	char record[8192];
-	ssize_t n;
-
-	for (;;) {
-		n = read(kmsg, record, sizeof(record) - 1);
-		if (n < 0 && errno == EPIPE)
-			continue;
-		if (n <= 0)
-			return false;
-		record[n] = 0;
-		if (strstr(record, text))
-			return true;
-	}
 }
 
 TEST_F(border_ops, missing_operation_is_refused_and_named)
@@ -101,7 +75,7 @@ TEST_F(border_ops, missing_operation_is_refused_and_named)
 		{ "flags=1 log", "stop" },
 		{ "flags=1 log", "report" },
 	};
-	int kmsg = open_kmsg();
+	int kmsg = kmsg_open();
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(needs); i++) {
 		const char *table = strstr(needs[i].offer, "mem") ? "mem" :
@@ -112,7 +86,7 @@ TEST_F(border_ops, missing_operation_is_refused_and_named)
 		snprintf(text, sizeof(text), "vfmig: no operation %s->%s,", table,
 			 needs[i].op);
 		EXPECT_EQ(border_register(&self->border, offer), -EINVAL) TH_LOG("%s", offer);
-		EXPECT_TRUE(log_says(kmsg, text)) TH_LOG("%s", text);
+		EXPECT_TRUE(kmsg_says(kmsg, text)) TH_LOG("%s", text);
 	}
 	close(kmsg);
 }

@@ -3,11 +3,10 @@
  * DMA goes where the mappings say, at the moment they say it: above all, when an
  * unmap returns, nothing touches those pages any more.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "kmsg.h"
 #include "rig.h"
 
 #include "harness.h"
@@ -121,34 +120,15 @@ TEST_F(iommu, dma_to_an_unmapped_address_is_a_fault)
 	write_blocks(rig, 8);
 }
 
-/* Does the kernel's log say @text from where @kmsg stands on? */
-static bool log_says(int kmsg, const char *text)
-{
-	char record[1024];
-	ssize_t n;
-
-	do {
-		n = read(kmsg, record, sizeof(record) - 1);
-		if (n > 0) {
-			record[n] = 0;
-			if (strstr(record, text))
-				return true;
-		}
-	} while (n > 0 || errno == EPIPE);
-	return false;
-}
-
 /* The log is spared a guest's thousand faults, but not the first of its neighbour */
 TEST_F(iommu, faults_of_one_device_do_not_hide_those_of_another)
 {
 	struct rig *rig = &self->rig;
 	struct nvme_cmd read = nvme_rw_cmd(NVME_READ, 0, 8);
-	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int kmsg = kmsg_open();
 	char second[64];
 	struct nvme other = {};
 
-	ASSERT_GE(kmsg, 0);
-	ASSERT_GE(lseek(kmsg, 0, SEEK_END), 0);
 	snprintf(second, sizeof(second), "vfmig %s: DMA fault", rig->dev[1].bdf);
 	read.prp1 = ARENA_IOVA + ARENA_SIZE;
 	for (unsigned int i = 0; i < 100; i++)
@@ -158,7 +138,7 @@ TEST_F(iommu, faults_of_one_device_do_not_hide_those_of_another)
 	nvme_init(&other, &rig->dev[1], &rig->mem);
 	ASSERT_EQ(nvme_create_io(&other, 1, 16, -1), 0);
 	ASSERT_EQ(nvme_sync(&other, &other.io[1], &read, NULL), NVME_DATA_TRANSFER_ERROR);
-	EXPECT_TRUE(log_says(kmsg, second));
+	EXPECT_TRUE(kmsg_says(kmsg, second));
 	close(kmsg);
 }
 

@@ -3,10 +3,10 @@
  * What a guest or a stream can cause in the kernel's log is limited, of each VF by itself.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kmsg.h"
 #include "rig.h"
 
 #include "harness.h"
@@ -36,9 +36,7 @@ FIXTURE_SETUP(log)
 	must(!nvme_create_io(&self->other, 1, 16, -1));
 	/* What was said before does not count */
 	sleep_ms(INTERVAL_MS);
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	must(self->kmsg >= 0);
-	must(lseek(self->kmsg, 0, SEEK_END) >= 0);
+	self->kmsg = kmsg_open();
 	self->begin = now_ms();
 }
 
@@ -52,13 +50,11 @@ FIXTURE_TEARDOWN(log)
 static unsigned int lines_of(int kmsg, const char *bdf)
 {
 	unsigned int lines = 0;
-	char record[8192];
-	ssize_t n;
+	char record[KMSG_RECORD];
+	int ret;
 
-	while ((n = read(kmsg, record, sizeof(record) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
-		/* Lines were overwritten before they could be read */
-		must(n > 0);
-		record[n] = 0;
+	while ((ret = kmsg_next(kmsg, record))) {
+		must(ret > 0);
 		lines += strstr(record, "vfmig") && strstr(record, bdf);
 	}
 	return lines;
