@@ -88,10 +88,10 @@ static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *othe
 	return other != ctrl && uuid_equal(&other->ident.subsys, &ctrl->ident.subsys);
 }
 
-/* Does another controller continue with this identity?  A close or reset then replaces it. */
+/* May another controller continue with this identity?  A close or reset then replaces it. */
 static bool is_to_go(const struct vfmig_nvme *ctrl)
 {
-	return ctrl->ident_given || ctrl->ident_stale;
+	return ctrl->ident_given || ctrl->ident_stale || ctrl->ident_untried;
 }
 
 /* Does another controller have the same identity, and will keep it? */
@@ -100,7 +100,7 @@ static bool has_twin(const struct vfmig_nvme *ctrl)
 	const struct vfmig_nvme *other;
 
 	list_for_each_entry(other, &idents, ident_entry)
-		if (is_twin(ctrl, other) && !is_to_go(other) && !other->ident_untried)
+		if (is_twin(ctrl, other) && !is_to_go(other))
 			return true;
 	return false;
 }
@@ -147,14 +147,14 @@ void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
 	ctrl->ident_open = false;
-	if (ctrl->ident_untried || is_to_go(ctrl) || has_twin(ctrl))
+	if (is_to_go(ctrl) || has_twin(ctrl))
 		make_ident(ctrl);
 }
 
 void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
-	if (ctrl->ident_untried || is_to_go(ctrl))
+	if (is_to_go(ctrl))
 		make_ident(ctrl);
 }
 
