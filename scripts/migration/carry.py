@@ -137,14 +137,19 @@ def take_figures(source: Qemu, mode: Mode, result: Result, timeline: Timeline) -
         raise Failure("nothing came over the main channel while the guest ran")
 
 
+def listen(mode: Mode, source: Qemu, destination: Qemu) -> str:
+    """Has the destination wait for a migration in this mode; returns the URI for the source."""
+    for qemu in (source, destination):
+        mode.apply(qemu)
+    return destination.listen()
+
+
 def begin(tour: Tour, mode: Mode, timeline: Timeline, paused: bool = False) -> tuple[Qemu, Qemu]:
     """A migration over TCP that is then watched; returns source and destination.  The guest
     may be paused first."""
     destination = tour.destination()
     source = tour.guest.qemu
-    for qemu in (source, destination):
-        mode.apply(qemu)
-    uri = destination.listen()
+    uri = listen(mode, source, destination)
     timeline.start(tour.guest)
     if paused:
         source.qmp.command("stop")
@@ -156,10 +161,9 @@ def hand_over(tour: Tour, mode: Mode, result: Result, timeline: Timeline, source
               destination: Qemu) -> None:
     """A migration of a machine without an agent, which then runs at the destination."""
     result.qemus = [source.name, destination.name]
-    for qemu in (source, destination):
-        mode.apply(qemu)
+    uri = listen(mode, source, destination)
     timeline.begin = time.time()
-    source.qmp.command("migrate", uri=destination.listen())
+    source.qmp.command("migrate", uri=uri)
     wait_end(tour, source, result)
     wait_running(destination)
     take_figures(source, mode, result, timeline)
@@ -172,14 +176,19 @@ def settle(tour: Tour, timeline: Timeline, destination: Qemu) -> None:
     timeline.arrive(tour.guest)
 
 
-def arrive(tour: Tour, mode: Mode, result: Result, timeline: Timeline, destination: Qemu) -> None:
-    """Waits until a migration completes and the guest runs at the destination."""
+def welcome(tour: Tour, mode: Mode, result: Result, timeline: Timeline, destination: Qemu) -> None:
+    """A migration has completed: waits until the guest runs at the destination."""
     source = tour.guest.qemu
-    wait_end(tour, source, result)
     wait_running(destination)
     take_figures(source, mode, result, timeline)
     settle(tour, timeline, destination)
     source.quit()
+
+
+def arrive(tour: Tour, mode: Mode, result: Result, timeline: Timeline, destination: Qemu) -> None:
+    """Waits until a migration completes and the guest runs at the destination."""
+    wait_end(tour, tour.guest.qemu, result)
+    welcome(tour, mode, result, timeline, destination)
 
 
 def live(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:

@@ -179,17 +179,22 @@ def data_fds(qemu: Qemu) -> int:
     return sum(link in DATA_FDS for link in links)
 
 
+def at(vf: Vf) -> list[str]:
+    """Where the migration of a VF stands."""
+    return (DEBUGFS / vf.address / "migration").read_text().splitlines()
+
+
 def left_of_it(qemu: Qemu, vf: Vf) -> Iterator[str]:
     """What a migration that is over has left at the QEMU where the guest is."""
     deadline = time.monotonic() + CLEANUP
     while True:
-        at = (DEBUGFS / vf.address / "migration").read_text().splitlines()
+        where = at(vf)
         fds = data_fds(qemu)
-        if (at == AT_REST and not fds) or time.monotonic() > deadline:
+        if (where == AT_REST and not fds) or time.monotonic() > deadline:
             break
         time.sleep(0.2)
-    if at != AT_REST:
-        yield f"{vf.address}: {', '.join(at)}"
+    if where != AT_REST:
+        yield f"{vf.address}: {', '.join(where)}"
     if fds:
         yield f"{qemu.name}: {fds} data fds are open"
 
@@ -198,9 +203,9 @@ def end(qemu: Qemu, vf: Vf) -> Iterator[str]:
     """Ends a QEMU without a guest."""
     if not qemu.quit():
         yield f"{qemu.name} had to be killed"
-    at = (DEBUGFS / vf.address / "migration").read_text().splitlines()
-    if at != AT_REST:
-        yield f"{vf.address}, closed: {', '.join(at)}"
+    where = at(vf)
+    if where != AT_REST:
+        yield f"{vf.address}, closed: {', '.join(where)}"
 
 
 def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result: Result,

@@ -7,7 +7,7 @@ import time
 from typing import Iterator
 
 from . import Failure, patience
-from .carry import (IDLE, Mode, begin, live, settle, take_figures, wait_end, wait_running)
+from .carry import IDLE, Mode, begin, live, wait_end, wait_running, welcome
 from .qemu import Qemu
 from .result import Result
 from .step import HELD, PRECOPY, Step, hold, let_go, migrate, one_vf_tour
@@ -68,10 +68,7 @@ def paused_and_moved(tour: Tour, mode: Mode, result: Result, timeline: Timeline)
     if destination.running():
         raise Failure("a guest that was paused runs at the destination")
     destination.qmp.command("cont")
-    wait_running(destination)
-    take_figures(source, mode, result, timeline)
-    settle(tour, timeline, destination)
-    source.quit()
+    welcome(tour, mode, result, timeline, destination)
 
 
 def paused(lab: Lab) -> Iterator[Step]:

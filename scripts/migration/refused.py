@@ -4,7 +4,7 @@
 from typing import Iterator
 
 from . import Failure, LeftOut
-from .carry import IDLE, Mode, Move, live, wait_end, wait_running
+from .carry import IDLE, Mode, Move, listen, live, wait_end, wait_running
 from .qemu import Qemu
 from .result import Result
 from .step import PRECOPY, Step, migrate, one_vf_tour
@@ -39,9 +39,7 @@ def is_refused(words: str) -> Move:
     """The migration fails at once, for a reason with these words.  The guest runs on."""
     def move(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
         source, destination = tour.guest.qemu, tour.destination()
-        for qemu in (source, destination):
-            mode.apply(qemu)
-        uri = destination.listen()
+        uri = listen(mode, source, destination)
         timeline.start(tour.guest)
         reason = reason_of(tour, result, source, uri)
         if words not in reason.lower():
