@@ -124,20 +124,27 @@ TEST_F(media, erase_leaves_nothing)
 	EXPECT_TRUE(is_empty(&self->rig, self->buf));
 }
 
+/* The stream of a medium that is erased when all of it was read */
+static void save_and_erase(struct __test_metadata *_metadata, struct rig *rig, struct blob *blob)
+{
+	int fd;
+
+	ASSERT_EQ(mig_set(&rig->dev[0], PRE_COPY, &fd), 0);
+	ASSERT_EQ(mig_read(fd, blob, KIB(32)), -ENOMSG);
+	ASSERT_EQ(erase(rig, "1"), 0);
+	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, NULL), 0);
+	ASSERT_EQ(mig_read(fd, blob, KIB(32)), 0);
+	close(fd);
+}
+
 TEST_F(media, erase_in_precopy_moves)
 {
 	struct rig *rig = &self->rig;
 	struct blob blob = {};
-	int fd;
 
 	rig_second(rig);
 	fill(rig, self->buf);
-	ASSERT_EQ(mig_set(&rig->dev[0], PRE_COPY, &fd), 0);
-	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), -ENOMSG);
-	ASSERT_EQ(erase(rig, "1"), 0);
-	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, NULL), 0);
-	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), 0);
-	close(fd);
+	save_and_erase(_metadata, rig, &blob);
 	rig_land(rig, &blob, RUNNING);
 	nvme_read_bytes(&rig->nvme, MIB(1) + 3 * PAGE, self->buf, 8 * PAGE);
 	EXPECT_TRUE(is_filled(self->buf, 8 * PAGE, 0));
@@ -156,7 +163,6 @@ TEST_F(media, erase_of_a_large_medium_moves)
 	const u64 at[] = { 0, MIB(100) - PAGE, MIB(257) - PAGE };
 	struct rig *rig = &self->rig;
 	struct blob blob = {};
-	int fd;
 
 	rig_second(rig);
 	resize(rig, "257");
@@ -164,12 +170,7 @@ TEST_F(media, erase_of_a_large_medium_moves)
 	fill_pattern(self->buf, PAGE, 1);
 	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++)
 		nvme_write_bytes(&rig->nvme, at[i], self->buf, PAGE);
-	ASSERT_EQ(mig_set(&rig->dev[0], PRE_COPY, &fd), 0);
-	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), -ENOMSG);
-	ASSERT_EQ(erase(rig, "1"), 0);
-	ASSERT_EQ(mig_set(&rig->dev[0], STOP_COPY, NULL), 0);
-	ASSERT_EQ(mig_read(fd, &blob, KIB(32)), 0);
-	close(fd);
+	save_and_erase(_metadata, rig, &blob);
 	rig_land(rig, &blob, RUNNING);
 	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) {
 		nvme_read_bytes(&rig->nvme, at[i], self->buf, PAGE);
