@@ -70,6 +70,7 @@ static int vfmig_check_vf_ops(struct pci_dev *pdev, const struct vfmig_vf_ops *o
 		NEED(ops->close, all),
 		NEED(ops->bar_read, trapped),
 		NEED(ops->bar_write, trapped),
+		NEED(ops->map, ops->map_area ? "map_area" : NULL),
 		NEED(ops->quiesce, p2p),
 		NEED(ops->resume, p2p),
 		NEED(ops->freeze, all),

@@ -136,18 +136,23 @@ struct vfmig_mem_run {
  *	-EIO.  Context as for @reset.
  * @gone: The device behind the VF is gone for good, for example unplugged.  Data fds fail
  *	with -ENODEV from now on, and so does every change of the migration state.
- *	Trapped BARs read as all ones.  The variant driver still calls close(), and may
- *	call other operations until then, which fail or do nothing.  Context as for @reset.
+ *	Trapped BARs read as all ones, and mappings of them are taken away.  The variant
+ *	driver still calls close(), and may call other operations until then, which fail or
+ *	do nothing.  Context as for @reset.
  * @data_ready: There is something to read where nothing was pending, where state_read()
  *	returned 0, or where an operation returned -EAGAIN; or there is room to load again;
  *	or an operation that was awaited has failed; or the memory was resized.  Atomic
  *	context.  The callback must not call any of &struct vfmig_vf_ops.
+ * @unmap: Take all mappings of BARs away.  When it returns, no store of a CPU through one of them
+ *	is under way, and the next access calls &vfmig_vf_ops.map.  A device may still write to a
+ *	page that the user has pinned.  May sleep.  The PF driver holds no lock that map() takes.
  */
 struct vfmig_vf_client {
 	void (*reset)(void *data);
 	void (*lost)(void *data);
 	void (*gone)(void *data);
 	void (*data_ready)(void *data);
+	void (*unmap)(void *data);
 };
 
 /**
@@ -359,6 +364,25 @@ struct vfmig_vf_ops {
 	 * BARs are in @hw_bars.
 	 */
 	void (*bar_write)(void *vf, unsigned int bar, u64 offset, unsigned int len, u64 val);
+
+	/**
+	 * @map_area: Set @area to the part of trapped BAR @bar that users can map: whole pages, as
+	 * offsets of the first and last byte.  Returns false if there is none.  Any time; may be
+	 * NULL.
+	 */
+	bool (*map_area)(void *vf, unsigned int bar, struct range *area);
+
+	/**
+	 * @map: A user touches the page at @offset of @bar, in the area of map_area(), through a
+	 * mapping: for the first time, or since &vfmig_vf_client.unmap or a reset.  Returns the
+	 * page to map, of which the mapping has its own reference, or NULL; the access then fails
+	 * with SIGBUS.  The user may pin the page, and keep it after close(), so the next user
+	 * gets another one.  A store of the user may follow at once.  In all migration states, also
+	 * while the VF is frozen: what is stored then must not change it.  Locks of the memory
+	 * management and of VFIO are held, so it must not wait for long, nor allocate memory.  Not
+	 * called in parallel to unmap().  NULL without map_area().
+	 */
+	struct page *(*map)(void *vf, unsigned int bar, u64 offset);
 
 	/** @quiesce: RUNNING to RUNNING_P2P; only with VFIO_MIGRATION_P2P */
 	int (*quiesce)(void *vf);

@@ -11,7 +11,7 @@
 /* Region info has its own callback and is not part of the ioctl callback any more (6.19) */
 #ifdef VFMIG_HAS_REGION_INFO_CAPS
 #define VFMIG_COMPAT_REGION_INFO_OP					\
-	.get_region_info_caps = vfio_pci_ioctl_get_region_info,
+	.get_region_info_caps = vfmig_map_region_info,
 #else
 #define VFMIG_COMPAT_REGION_INFO_OP
 #endif

@@ -27,6 +27,8 @@ struct vfmig_save;
  * @core: vfio_pci_core's part
  * @ops: operations of the PF driver; constant
  * @vf: the PF driver's handle; constant, valid while bound
+ * @map_lock: held from the PF driver's answer to a fault until the page is mapped, and while
+ *	mappings are taken away
  * @own_reset: the PCI core can't reset the VF, and &vfmig_vf_ops.reset does; constant while
  *	the device is open
  * @gone: the device behind the VF is gone.  Written under @state_mutex, never cleared; read
@@ -57,6 +59,7 @@ struct vfmig_device {
 	struct vfio_pci_core_device core;
 	const struct vfmig_vf_ops *ops;
 	void *vf;
+	struct mutex map_lock;		/* mappings of trapped BARs */
 	bool own_reset;
 	bool gone;
 	bool log_lost;
@@ -115,6 +118,16 @@ ssize_t vfmig_region_read(struct vfio_device *vdev, char __user *buf, size_t cou
 ssize_t vfmig_region_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			   loff_t *ppos);
 bool vfmig_region_is_trapped(struct vfmig_device *vfdev, loff_t pos);
+
+/* map.c */
+int vfmig_map_mmap(struct vfio_device *vdev, struct vm_area_struct *vma);
+void vfmig_map_unmap(struct vfmig_device *vfdev);
+#ifdef VFMIG_HAS_REGION_INFO_CAPS
+int vfmig_map_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
+			  struct vfio_info_cap *caps);
+#else
+long vfmig_map_region_info(struct vfmig_device *vfdev, unsigned long arg);
+#endif
 
 /* migration.c */
 #define VFMIG_STATES	(VFIO_DEVICE_STATE_PRE_COPY_P2P + 1)

@@ -38,6 +38,7 @@ static int vfmig_init_dev(struct vfio_device *vdev)
 		vfmig_faults_put(vfdev->faults);
 		return ret;
 	}
+	mutex_init(&vfdev->map_lock);
 	vfmig_migration_init(vfdev);
 	vfmig_log_init(vfdev);
 	return 0;
@@ -48,6 +49,7 @@ static void vfmig_release_dev(struct vfio_device *vdev)
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
 	mutex_destroy(&vfdev->state_mutex);
+	mutex_destroy(&vfdev->map_lock);
 	vfmig_faults_put(vfdev->faults);
 	vfio_pci_core_release_dev(vdev);
 }
@@ -63,7 +65,7 @@ static int vfmig_reset_at_open(struct vfmig_device *vfdev)
 	return vfdev->ops->reset(vfdev->vf);
 }
 
-/* A BAR that is trapped can't be mapped: nothing is behind its address */
+/* VFIO's core can't map a BAR that is trapped: nothing is behind its address.  See map.c. */
 static void vfmig_forbid_mmap(struct vfmig_device *vfdev)
 {
 	for (unsigned int bar = 0; bar < PCI_STD_NUM_BARS; bar++)
@@ -127,6 +129,7 @@ static long vfmig_ioeventfd(struct vfmig_device *vfdev, unsigned long arg)
 static long vfmig_own_reset(struct vfmig_device *vfdev)
 {
 	guard(rwsem_write)(&vfdev->core.memory_lock);
+	vfmig_map_unmap(vfdev);
 	return vfdev->ops->reset(vfdev->vf);
 }
 
@@ -138,6 +141,10 @@ static long vfmig_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned lon
 		return vfmig_ioeventfd(vfdev, arg);
 	if (cmd == VFIO_DEVICE_RESET && vfdev->own_reset)
 		return vfmig_own_reset(vfdev);
+#ifndef VFMIG_HAS_REGION_INFO_CAPS
+	if (cmd == VFIO_DEVICE_GET_REGION_INFO)
+		return vfmig_map_region_info(vfdev, arg);
+#endif
 	return vfio_pci_core_ioctl(vdev, cmd, arg);
 }
 
@@ -157,7 +164,7 @@ static const struct vfio_device_ops vfmig_device_ops = {
 	.device_feature = vfio_pci_core_ioctl_feature,
 	.read = vfmig_region_read,
 	.write = vfmig_region_write,
-	.mmap = vfio_pci_core_mmap,
+	.mmap = vfmig_map_mmap,
 	.request = vfio_pci_core_request,
 	.match = vfio_pci_core_match,
 	.bind_iommufd = vfio_iommufd_physical_bind,

@@ -313,6 +313,8 @@ static void vfmig_handle(struct vfmig_device *vfdev, unsigned int what)
 		WRITE_ONCE(vfdev->gone, true);
 	if (!vfdev->open)
 		return;
+	if (what & VFMIG_IS_GONE)
+		vfmig_map_unmap(vfdev);
 	if (what & VFMIG_WAS_RESET && !vfdev->gone)
 		vfmig_reset_locked(vfdev);
 	/* What is lost of a VF that runs, and is not saved, nobody has asked for */
@@ -630,11 +632,17 @@ static void vfmig_client_data_ready(void *data)
 	spin_unlock_irqrestore(&vfdev->fd_lock, flags);
 }
 
+static void vfmig_client_unmap(void *data)
+{
+	vfmig_map_unmap(data);
+}
+
 static const struct vfmig_vf_client vfmig_client = {
 	.reset = vfmig_client_reset,
 	.lost = vfmig_client_lost,
 	.gone = vfmig_client_gone,
 	.data_ready = vfmig_client_data_ready,
+	.unmap = vfmig_client_unmap,
 };
 
 /* A user opens the VF.  The caller has reset it. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * BAR regions.  VFIO's core accesses the BARs that have hardware behind them.  An access to
- * another BAR is trapped and passed to the PF driver in naturally aligned pieces.  Such a BAR
- * is never mapped, and an ioeventfd can't write to it.
+ * another BAR is trapped and passed to the PF driver in naturally aligned pieces.  Of such a BAR
+ * only pages of the PF driver can be mapped (map.c), and an ioeventfd can't write to it.
  */
 #include <linux/cleanup.h>
 #include <linux/pci.h>

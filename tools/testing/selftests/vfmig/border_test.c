@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "border.h"
@@ -65,6 +66,7 @@ TEST_F(border_ops, missing_operation_is_refused_and_named)
 		{ ALONE, "load_start" },
 		{ ALONE, "load_state" },
 		{ ALONE, "load_commit" },
+		{ "flags=1 map", "map" },
 		{ "flags=1 mem=pages", "allocated" },
 		{ "flags=1 mem=pages", "pending" },
 		{ "flags=1 mem=buffer", "next" },
@@ -251,6 +253,49 @@ TEST_F(border_ops, bar_with_hardware_belongs_to_the_core)
 	none.offset = info.offset;
 	EXPECT_EQ(ioctl(self->dev->fd, VFIO_DEVICE_IOEVENTFD, &none), -1);
 	EXPECT_NE(errno, ENOTTY);
+}
+
+/* Can the kernel read a byte there? */
+static bool is_there(const u8 *at)
+{
+	int fds[2];
+	bool there;
+
+	must(!pipe(fds));
+	there = write(fds[1], at, 1) == 1;
+	must(there || errno == EFAULT);
+	close(fds[0]);
+	close(fds[1]);
+	return there;
+}
+
+TEST_F(border_ops, page_of_the_pf_driver_can_be_mapped)
+{
+	u8 *page;
+
+	border_begin(&self->border, "flags=7 map");
+	border_tell(0, "calls", "0");
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->dev->fd,
+		    self->dev->bar0);
+	ASSERT_NE(page, MAP_FAILED);
+	EXPECT_EQ(border_calls(0, "map"), 0);
+	__atomic_store_n(page + 5, 55, __ATOMIC_RELAXED);
+	__atomic_store_n(page + 6, 66, __ATOMIC_RELAXED);
+	EXPECT_EQ(border_calls(0, "map"), 1);
+	border_tell(0, "event", "unmap");
+	EXPECT_EQ(__atomic_load_n(page + 5, __ATOMIC_RELAXED), 55);
+	EXPECT_EQ(border_calls(0, "map"), 2);
+	/* VFIO takes it away by itself */
+	ASSERT_EQ(vfio_reset(self->dev), 0);
+	EXPECT_EQ(__atomic_load_n(page + 6, __ATOMIC_RELAXED), 66);
+	EXPECT_EQ(border_calls(0, "map"), 3);
+	border_tell(0, "event", "unmap");
+	border_fail(0, "map", EIO, 1);
+	EXPECT_FALSE(is_there(page));
+	EXPECT_TRUE(is_there(page));
+	border_tell(0, "event", "gone");
+	EXPECT_FALSE(is_there(page));
+	munmap(page, PAGE);
 }
 
 TEST_F(border_ops, open_that_fails_fails_the_users)

@@ -34,6 +34,7 @@ enum border_op {
 	BORDER_reset_done,
 	BORDER_bar_read,
 	BORDER_bar_write,
+	BORDER_map,
 	BORDER_quiesce,
 	BORDER_resume,
 	BORDER_freeze,
@@ -77,6 +78,7 @@ struct border_memory {
 /**
  * struct border_vf - a VF
  * @fn: its function
+ * @behind: the page behind BAR 0, which users can map; NULL if there was no memory for it
  * @client_lock: held while the client is called and while it changes
  * @ready_lock: protects @client and @client_data for data_ready(), and @fail
  * @client: the user of the open VF, or NULL.  Written under both locks.
@@ -106,6 +108,7 @@ struct border_memory {
  */
 struct border_vf {
 	struct vfmig_fn *fn;
+	struct page *behind;
 
 	struct mutex client_lock;	/* client */
 	spinlock_t ready_lock;		/* client, fail */
@@ -170,6 +173,7 @@ extern const struct border_op_desc border_ops[BORDER_OPS];
 
 /* ops.c */
 extern const struct vfmig_vf_ops border_vf_ops;
+bool border_map_area(void *data, unsigned int bar, struct range *area);
 extern const struct vfmig_log_ops border_log_ops;
 int border_fails(struct border_vf *vf, enum border_op op);
 void border_end_waits(struct border_vf *vf);

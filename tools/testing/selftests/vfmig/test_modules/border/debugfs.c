@@ -4,14 +4,14 @@
  *
  * register
  *	Registers the PF again, whose VFs must have no driver.  Words: flags=N hw_bars=N
- *	mem=pages|buffer log silent without=OPERATION; the latter any number of times.
+ *	mem=pages|buffer log map silent without=OPERATION; the latter any number of times.
  * N/fail
  *	OPERATION ERRNO TIMES SKIP: the operation fails after SKIP calls, TIMES times, or
  *	always if TIMES is -1.  "none": no operation fails any more.
  * N/calls
  *	Each operation and how often it was called.  A write sets the counts to 0.
  * N/event
- *	Calls the client: reset, lost, gone.  "ready MS": in MS milliseconds from an
+ *	Calls the client: reset, lost, gone, unmap.  "ready MS": in MS milliseconds from an
  *	interrupt, and operations that failed with -EAGAIN work again.
  * N/state
  *	Words: size=N early=N piece=N claim=N; dirty=N and reinit=N in a save; new: has no
@@ -90,6 +90,8 @@ static int offer(char *key)
 		return leave_out(value);
 	if (!strcmp(key, "log"))
 		border_offer.vf.log = &border_offer.log;
+	else if (!strcmp(key, "map"))
+		border_offer.vf.map_area = border_map_area;
 	else if (!strcmp(key, "silent"))
 		border_offer.silent = true;
 	else
@@ -166,6 +168,8 @@ static int call_client(struct border_vf *vf, char *text)
 		vf->client->lost(vf->client_data);
 	else if (!strcmp(text, "gone"))
 		vf->client->gone(vf->client_data);
+	else if (!strcmp(text, "unmap"))
+		vf->client->unmap(vf->client_data);
 	else
 		return -EINVAL;
 	return 0;

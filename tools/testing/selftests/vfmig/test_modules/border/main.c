@@ -64,6 +64,7 @@ static void vf_init(struct border_vf *vf, struct vfmig_fn *fn)
 	spin_lock_init(&vf->ready_lock);
 	mutex_init(&vf->lock);
 	timer_setup(&vf->ready_timer, vf_ready, 0);
+	vf->behind = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	vfmig_fn_set_model(fn, &fn_ops, vf);
 }
 
@@ -72,6 +73,8 @@ static void vf_exit(struct border_vf *vf)
 	vfmig_fn_set_model(vf->fn, NULL, NULL);
 	border_memory_free(&vf->memory);
 	border_memory_free(&vf->beside);
+	if (vf->behind)
+		put_page(vf->behind);
 }
 
 static int pf_sriov_configure(struct pci_dev *pf, int nr)

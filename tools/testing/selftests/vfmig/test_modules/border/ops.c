@@ -23,6 +23,7 @@ const struct border_op_desc border_ops[BORDER_OPS] = {
 	VF_OP(reset_done),
 	VF_OP(bar_read),
 	VF_OP(bar_write),
+	VF_OP(map),
 	VF_OP(quiesce),
 	VF_OP(resume),
 	VF_OP(freeze),
@@ -324,6 +325,20 @@ static void border_load_abort(void *data)
 	border_memory_free(&vf->beside);
 }
 
+bool border_map_area(void *data, unsigned int bar, struct range *area)
+{
+	area->start = 0;
+	area->end = SZ_4K - 1;
+	return !bar && PAGE_SIZE == SZ_4K;
+}
+
+static struct page *border_map(void *data, unsigned int bar, u64 offset)
+{
+	struct border_vf *vf = data;
+
+	return border_fails(vf, BORDER_map) ? NULL : vf->behind;
+}
+
 const struct vfmig_vf_ops border_vf_ops = {
 	.owner = THIS_MODULE,
 	.find = border_find,
@@ -335,6 +350,7 @@ const struct vfmig_vf_ops border_vf_ops = {
 	.reset_done = border_reset_done,
 	.bar_read = border_bar_read,
 	.bar_write = border_bar_write,
+	.map = border_map,
 	.quiesce = border_quiesce,
 	.resume = border_resume,
 	.freeze = border_freeze,
