@@ -59,6 +59,11 @@ void vfmig_worker_kick(struct vfmig_worker *worker)
 	spin_unlock_irqrestore(&worker->lock, flags);
 }
 
+bool vfmig_worker_is_kicked(const struct vfmig_worker *worker)
+{
+	return test_bit(VFMIG_WORKER_KICKED, &worker->flags);
+}
+
 static enum hrtimer_restart worker_timer(struct hrtimer *timer)
 {
 	vfmig_worker_kick(container_of(timer, struct vfmig_worker, timer));
@@ -70,7 +75,7 @@ void vfmig_worker_arm(struct vfmig_worker *worker, ktime_t when)
 	hrtimer_start(&worker->timer, when, HRTIMER_MODE_ABS);
 }
 
-/* True if there is more to do at once */
+/* True if there is more to do at once.  The caller has cleared VFMIG_WORKER_KICKED. */
 static bool worker_turn(struct vfmig_worker *worker)
 {
 	struct mem_cgroup *memcg;
@@ -89,8 +94,11 @@ static void worker_work(struct work_struct *work)
 	bool more;
 
 	/* A process that adopts a busy device kicks its thread, and pays from then on */
-	while ((more = worker_turn(worker)) && READ_ONCE(worker->place) == VFMIG_WORKER_IN_QUEUE)
+	do {
+		test_and_clear_bit(VFMIG_WORKER_KICKED, &worker->flags);
+		more = worker_turn(worker);
 		cond_resched();
+	} while (more && READ_ONCE(worker->place) == VFMIG_WORKER_IN_QUEUE);
 	if (more)
 		vfmig_worker_kick(worker);
 }
@@ -250,8 +258,9 @@ void vfmig_worker_close(struct vfmig_worker *worker)
 
 	if (IS_ENABLED(CONFIG_VHOST_TASK) && task)
 		vhost_task_stop(task);
-	hrtimer_cancel(&worker->timer);
+	/* A turn may arm the timer; a kick of the timer does nothing any more */
 	cancel_delayed_work_sync(&worker->work);
+	hrtimer_cancel(&worker->timer);
 	set_memcg(worker, NULL);
 }
 

@@ -90,6 +90,16 @@ void vfmig_worker_destroy(struct vfmig_worker *worker);
 void vfmig_worker_kick(struct vfmig_worker *worker);
 
 /**
+ * vfmig_worker_is_kicked() - was it kicked since the current turn began?
+ * @worker: the worker
+ *
+ * For a turn that waits for something: it then returns true, and the next turn follows.
+ *
+ * Return: true if it was
+ */
+bool vfmig_worker_is_kicked(const struct vfmig_worker *worker);
+
+/**
  * vfmig_worker_arm() - there will be something to do
  * @worker: the worker
  * @when: when to kick it, in CLOCK_MONOTONIC; replaces the time of the last call

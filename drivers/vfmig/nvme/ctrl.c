@@ -47,6 +47,7 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 		latch->acq = 0;
 		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
 		bitmap_zero(latch->full, VFMIG_NVME_QUEUES);
+		vfmig_nvme_drop_bells(ctrl);
 	}
 	vfmig_nvme_disable(ctrl);
 	ctrl->cc = 0;
@@ -56,6 +57,7 @@ void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 {
 	vfmig_memory_load_destroy(&ctrl->load);
 	vfmig_memory_destroy(&ctrl->media);
+	vfmig_nvme_bells_destroy(&ctrl->bells);
 	free_page((unsigned long)ctrl->buf);
 	kvfree(ctrl->reqs);
 	kvfree(ctrl->arrivals);
@@ -81,6 +83,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme
 	ctrl->queues = config->queues;
 	ctrl->lba_shift = ilog2(config->lba_size);
 	ctrl->erase_on_close = config->erase_on_close;
+	vfmig_nvme_set_doorbell_poll(ctrl, config->doorbell_poll_us);
 	ctrl->health.since = ktime_get_ns();
 	spin_lock_init(&ctrl->latch.lock);
 	mutex_init(&ctrl->client_lock);

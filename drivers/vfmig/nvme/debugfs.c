@@ -52,6 +52,21 @@ static int erase_on_close_set(void *vf, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(erase_on_close_fops, erase_on_close_get, erase_on_close_set, "%llu\n");
 
+static int doorbell_poll_get(void *vf, u64 *value)
+{
+	*value = vfmig_nvme_get_doorbell_poll(vf);
+	return 0;
+}
+
+static int doorbell_poll_set(void *vf, u64 value)
+{
+	if (value > UINT_MAX || vfmig_nvme_check_doorbell_poll_us(value))
+		return -EINVAL;
+	vfmig_nvme_set_doorbell_poll(vf, value);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(doorbell_poll_fops, doorbell_poll_get, doorbell_poll_set, "%llu\n");
+
 static int erase_set(void *vf, u64 value)
 {
 	return value == 1 ? vfmig_nvme_erase(vf) : -EINVAL;
@@ -75,6 +90,7 @@ void vfmig_nvme_debugfs(void *vf, struct dentry *dir)
 	debugfs_create_file_unsafe("media_mb", 0600, dir, vf, &media_mb_fops);
 	debugfs_create_file_unsafe("erase", 0200, dir, vf, &erase_fops);
 	debugfs_create_file_unsafe("erase_on_close", 0600, dir, vf, &erase_on_close_fops);
+	debugfs_create_file_unsafe("doorbell_poll_us", 0600, dir, vf, &doorbell_poll_fops);
 	debugfs_create_file_unsafe("media_allocated", 0400, dir, vf, &media_allocated_fops);
 	vfmig_nvme_fault_debugfs(vf, dir);
 }

@@ -42,6 +42,7 @@
 
 #define VFMIG_MAX_QUEUES	32
 #define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
+#define VFMIG_MAX_DOORBELL_POLL_US 10000
 
 /* When the driver erases a medium by itself */
 enum vfmig_erase_on_close {
@@ -50,7 +51,7 @@ enum vfmig_erase_on_close {
 	VFMIG_ERASE_CLOSE,	/* on every close */
 };
 
-#define VFMIG_NVME_SETTINGS	5
+#define VFMIG_NVME_SETTINGS	6
 
 /**
  * struct vfmig_nvme_config - settings of a VF
@@ -59,6 +60,7 @@ enum vfmig_erase_on_close {
  * @queues: I/O queue pairs
  * @io_latency_us: time from the doorbell of an I/O command to its execution
  * @erase_on_close: &enum vfmig_erase_on_close
+ * @doorbell_poll_us: how long the worker polls the doorbells at most, for them to be mapped; or 0
  */
 struct vfmig_nvme_config {
 	unsigned int media_mb;
@@ -66,6 +68,7 @@ struct vfmig_nvme_config {
 	unsigned int queues;
 	unsigned int io_latency_us;
 	unsigned int erase_on_close;
+	unsigned int doorbell_poll_us;
 };
 
 /* The controller's capabilities */
@@ -208,6 +211,39 @@ struct vfmig_nvme_latch {
 };
 
 /**
+ * struct vfmig_nvme_bells - the page with the doorbells that users map, see bells.c
+ * @page: the page of the current user or of the last one, or NULL
+ * @slots: its memory.  Users write to it at any time; the holder of the latch's lock takes what
+ *	they wrote.
+ * @max_poll_ns: the setting doorbell_poll_us; 0 if the page is not to be mapped
+ * @in_use: it was mapped since the VF was opened
+ * @mapped: it may be mapped.  The worker clears it, a fault sets it.
+ * @unused: nothing was stored since it was mapped
+ * @active_at: when it was mapped, or a store was taken from it, for the last time; ktime in ns
+ * @parked_at: when the worker has taken the mappings away for the last time
+ * @poll_ns: how long the worker polls after @active_at
+ * @client: &vfmig_nvme.client of the worker's current turn, or NULL if the VF does not run.  Only
+ *	the worker accesses it and @client_data.
+ * @client_data: &vfmig_nvme.client_data
+ *
+ * No lock protects what a fault and the worker both write: these are hints for how long to poll,
+ * except @mapped.
+ */
+struct vfmig_nvme_bells {
+	struct page *page;
+	u32 *slots;
+	u64 max_poll_ns;
+	bool in_use;
+	bool mapped;
+	bool unused;
+	u64 active_at;
+	u64 parked_at;
+	u64 poll_ns;
+	const struct vfmig_vf_client *client;
+	void *client_data;
+};
+
+/**
  * struct vfmig_nvme_ident - identity of a controller
  * @serial: serial number, printable, as in Identify Controller
  * @nguid: of the namespace
@@ -338,6 +374,7 @@ struct vfmig_nvme_fault {
  * @ident_untried: its identity came with a load, and it has not run since
  *
  * @latch: registers
+ * @bells: doorbells that are mapped
  * @worker: executes commands
  * @wanted: number of threads that wait for @lock; if not 0, the worker releases it after a
  *	command, or a piece of one
@@ -374,6 +411,8 @@ struct vfmig_nvme_fault {
  * @full: completion queues in which something has found no room in this turn
  * @busy: submission queues that may have commands to fetch.  One that has is in here.
  * @next_sq: next queue in the round robin
+ * @next_due: when the next waiting command can execute, ktime in ns, or U64_MAX; as the worker has
+ *	found it in its last turn.  Only the worker accesses it.
  * @raise: vectors to raise
  * @raise_since: time of the first completion that one of them is for, ktime in ns
  * @reqs: all requests, each in one of the following lists
@@ -407,6 +446,7 @@ struct vfmig_nvme {
 	bool ident_untried;
 
 	struct vfmig_nvme_latch latch;
+	struct vfmig_nvme_bells bells;
 	struct vfmig_worker worker;
 	atomic_t wanted;
 
@@ -445,6 +485,7 @@ struct vfmig_nvme {
 	DECLARE_BITMAP(full, VFMIG_NVME_QUEUES);
 	DECLARE_BITMAP(busy, VFMIG_NVME_QUEUES);
 	unsigned int next_sq;
+	u64 next_due;
 	DECLARE_BITMAP(raise, VFMIG_NVME_VECTORS);
 	u64 raise_since;
 
@@ -494,6 +535,7 @@ extern const struct vfmig_setting vfmig_nvme_settings[VFMIG_NVME_SETTINGS];
 const char *vfmig_nvme_check_media_mb(unsigned int value);
 const char *vfmig_nvme_check_io_latency_us(unsigned int value);
 const char *vfmig_nvme_check_erase_on_close(unsigned int value);
+const char *vfmig_nvme_check_doorbell_poll_us(unsigned int value);
 void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when);
 
 /* fault.c */
@@ -546,6 +588,18 @@ void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl);
 void vfmig_nvme_disable(struct vfmig_nvme *ctrl);
 void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_await_room(struct vfmig_nvme *ctrl);
+
+/* bells.c */
+int vfmig_nvme_bells_open(struct vfmig_nvme *ctrl);
+void vfmig_nvme_bells_destroy(struct vfmig_nvme_bells *bells);
+void vfmig_nvme_set_doorbell_poll(void *vf, unsigned int us);
+unsigned int vfmig_nvme_get_doorbell_poll(void *vf);
+bool vfmig_nvme_map_area(void *vf, unsigned int bar, struct range *area);
+struct page *vfmig_nvme_map(void *vf, unsigned int bar, u64 offset);
+void vfmig_nvme_take_bells(struct vfmig_nvme *ctrl);
+void vfmig_nvme_drop_bells(struct vfmig_nvme *ctrl);
+void vfmig_nvme_watch_bells(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_wait_for_bells(struct vfmig_nvme *ctrl);
 
 /* queue.c */
 void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl);

@@ -584,9 +584,9 @@ void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
 static bool batch(struct vfmig_nvme *ctrl)
 {
 	bool more;
-	u64 due;
 
 	guard(mutex)(&ctrl->lock);
+	vfmig_nvme_watch_bells(ctrl);
 	if (!vfmig_is_running(&ctrl->running))
 		return false;
 
@@ -596,20 +596,21 @@ static bool batch(struct vfmig_nvme *ctrl)
 	if (more)
 		return true;
 
-	due = next_due(ctrl);
-	if (due != U64_MAX)
-		vfmig_worker_arm(&ctrl->worker, ns_to_ktime(due));
+	ctrl->next_due = next_due(ctrl);
+	if (ctrl->next_due != U64_MAX)
+		vfmig_worker_arm(&ctrl->worker, ns_to_ktime(ctrl->next_due));
 	return vfmig_nvme_await_room(ctrl);
 }
 
 /*
- * What the worker does: commands, and a piece of what an erase left to free.  Returns true if
- * there is more to do at once.
+ * What the worker does: commands, and a piece of what an erase left to free.  Then it waits for
+ * doorbells that are mapped.  Returns true if there is more to do at once.
  */
 bool vfmig_nvme_turn(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 	bool more = batch(ctrl);
 
-	return vfmig_memory_free_erased(&ctrl->media) || more;
+	more = vfmig_memory_free_erased(&ctrl->media) || more;
+	return more || vfmig_nvme_wait_for_bells(ctrl);
 }

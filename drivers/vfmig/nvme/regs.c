@@ -2,7 +2,8 @@
 /*
  * The registers: accesses of a vCPU, and how the worker handles them.
  *
- * A write is stored in the latch and kicks the worker, without waiting for it.
+ * A write is stored in the latch and kicks the worker, without waiting for it.  The page with
+ * the doorbells can be mapped, see bells.c.
  * The worker answers in CSTS.  A doorbell write that the worker has not handled
  * stays in the latch and is part of the migration state.
  *
@@ -160,6 +161,7 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 	scoped_guard(spinlock, &ctrl->latch.lock) {
 		if (ctrl->latch.frozen)
 			return;
+		vfmig_nvme_take_bells(ctrl);
 		kick = reg_write(ctrl, offset, lower_32_bits(val));
 		if (len == 8)
 			kick |= reg_write(ctrl, offset + 4, upper_32_bits(val));
@@ -263,6 +265,7 @@ void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl)
 	u64 asq, acq;
 
 	scoped_guard(spinlock, &latch->lock) {
+		vfmig_nvme_take_bells(ctrl);
 		flags = latch->flags;
 		cc = latch->cc;
 		aqa = latch->aqa;

@@ -24,6 +24,7 @@ struct vfmig_nvme_config vfmig_nvme_defaults = {
 	.queues = VFMIG_MAX_QUEUES,
 	.io_latency_us = 0,
 	.erase_on_close = VFMIG_ERASE_NEVER,
+	.doorbell_poll_us = 0,
 };
 
 module_param_named(media_mb, vfmig_nvme_defaults.media_mb, uint, 0444);
@@ -37,6 +38,9 @@ MODULE_PARM_DESC(erase_on_close,
 		 "nvme: erase a VF's medium: 0 never, 1 when it was migrated away, 2 when it is closed (0)");
 module_param_named(io_latency_us, vfmig_nvme_defaults.io_latency_us, uint, 0444);
 MODULE_PARM_DESC(io_latency_us, "nvme: time that an I/O command takes in microseconds (0)");
+module_param_named(doorbell_poll_us, vfmig_nvme_defaults.doorbell_poll_us, uint, 0444);
+MODULE_PARM_DESC(doorbell_poll_us,
+		 "nvme: longest time to poll mapped doorbells in microseconds, 0 not to map them (0)");
 
 const char *vfmig_nvme_check_media_mb(unsigned int value)
 {
@@ -75,6 +79,11 @@ void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when)
 	WRITE_ONCE(ctrl->erase_on_close, when);
 }
 
+const char *vfmig_nvme_check_doorbell_poll_us(unsigned int value)
+{
+	return value <= VFMIG_MAX_DOORBELL_POLL_US ? NULL : "over 10000";
+}
+
 const struct vfmig_setting vfmig_nvme_settings[VFMIG_NVME_SETTINGS] = {
 	{
 		.name = "media_mb",
@@ -98,5 +107,10 @@ const struct vfmig_setting vfmig_nvme_settings[VFMIG_NVME_SETTINGS] = {
 		.offset = offsetof(struct vfmig_nvme_config, erase_on_close),
 		.check = vfmig_nvme_check_erase_on_close,
 		.apply = vfmig_nvme_set_erase_on_close,
+	}, {
+		.name = "doorbell_poll_us",
+		.offset = offsetof(struct vfmig_nvme_config, doorbell_poll_us),
+		.check = vfmig_nvme_check_doorbell_poll_us,
+		.apply = vfmig_nvme_set_doorbell_poll,
 	},
 };

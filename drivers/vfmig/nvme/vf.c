@@ -26,6 +26,11 @@ void vfmig_nvme_media_dirty(struct vfmig_memory *media)
 static void set_frozen(struct vfmig_nvme *ctrl, bool frozen)
 {
 	spin_lock(&ctrl->latch.lock);
+	/* What is rung before belongs to the state.  What is rung meanwhile counts nowhere. */
+	if (frozen)
+		vfmig_nvme_take_bells(ctrl);
+	else
+		vfmig_nvme_drop_bells(ctrl);
 	ctrl->latch.frozen = frozen;
 	spin_unlock(&ctrl->latch.lock);
 }
@@ -116,6 +121,8 @@ void vfmig_nvme_reset(void *vf)
 		/* The fabric may have let interrupts out before a quiesce() held them again */
 		vfmig_running_run(&ctrl->running);
 	}
+	/* It may have gone to sleep with its doorbells mapped, as the VF did not run */
+	vfmig_worker_kick(&ctrl->worker);
 
 	guard(mutex)(&ctrl->client_lock);
 	if (ctrl->client)
@@ -138,7 +145,9 @@ static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void 
 	guard(mutex)(&ctrl->client_lock);
 	if (ctrl->client)
 		return -EBUSY;
-	ret = vfmig_worker_open(&ctrl->worker);
+	ret = vfmig_nvme_bells_open(ctrl);
+	if (!ret)
+		ret = vfmig_worker_open(&ctrl->worker);
 	if (ret)
 		return ret;
 
@@ -246,6 +255,8 @@ const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.enter = vfmig_nvme_enter,
 	.bar_read = vfmig_handle_bar_read,
 	.bar_write = vfmig_handle_bar_write,
+	.map_area = vfmig_nvme_map_area,
+	.map = vfmig_nvme_map,
 	.quiesce = vfmig_nvme_quiesce,
 	.resume = vfmig_nvme_resume,
 	.freeze = vfmig_nvme_freeze,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See nvme.h; queue 1 is what the helpers for the medium use */
+#include "bells.h"
 #include "nvme.h"
 
 #include <errno.h>
@@ -87,8 +88,12 @@ void nvme_init(struct nvme *nvme, struct vfio_dev *dev, struct arena *mem)
 void nvme_doorbell(struct nvme *nvme, u16 qid, bool cq, u32 value)
 {
 	u64 stride = 4ULL << cap_field(nvme->cap, 32, 4);
+	u64 offset = (2 * qid + cq) * stride;
 
-	bar_write32(nvme->dev, NVME_DOORBELLS + (2 * qid + cq) * stride, value);
+	if (nvme->bells)
+		bells_store(nvme->bells, offset / sizeof(*nvme->bells), value);
+	else
+		bar_write32(nvme->dev, NVME_DOORBELLS + offset, value);
 }
 
 u16 nvme_submit(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *cmd)

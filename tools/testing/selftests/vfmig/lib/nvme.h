@@ -126,6 +126,7 @@ struct nvme_queue {
 struct nvme {
 	struct vfio_dev *dev;
 	struct arena *mem;
+	u32 *bells;	/* doorbells that are mapped, or NULL to write to the region */
 	u64 cap;
 	u32 lba_size;
 	u64 lbas;
