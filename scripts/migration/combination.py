@@ -108,6 +108,8 @@ class Hardware:
     rom: str = ""
     # The host's ends of NICs that are QEMU's own, with vhost
     taps: tuple[str, ...] = ()
+    # Disks that are QEMU's own: the device with its properties, and the file
+    disks: tuple[tuple[str, Path], ...] = ()
 
     def arguments(self) -> list[str]:
         found = ["-smp", str(self.cpus)]
@@ -119,6 +121,10 @@ class Hardware:
                       "script=no,downscript=no",
                       "-device", f"virtio-net-pci,netdev=net{number},addr={0x18 + number:02x}.0,"
                       f"mac=52:54:00:00:00:{number:02x},romfile="]
+        for number, (device, file) in enumerate(self.disks):
+            found += ["-object", f"iothread,id=thread{number}",
+                      "-blockdev", f"file,node-name=disk{number},filename={file}",
+                      "-device", f"{device},drive=disk{number},addr={0x1a + number:02x}.0"]
         return found
 
     def place(self, number: int) -> str:
