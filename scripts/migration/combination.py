@@ -3,6 +3,7 @@
 machine, the way to the IOMMU, and who knows which guest memory the device wrote.
 """
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -11,8 +12,13 @@ from pathlib import Path
 from . import Failure
 
 FIRMWARE = "qboot.rom"
-# The first QEMU that asks for VFIO_PRECOPY_INFO_REINIT
+# The first QEMU that asks for VFIO_PRECOPY_INFO_REINIT, and the first Linux that has it
 REINIT_QEMU = (11, 1)
+REINIT_LINUX = (7, 1)
+
+
+def linux_knows_reinit() -> bool:
+    return tuple(map(int, os.uname().release.split(".")[:2])) >= REINIT_LINUX
 
 
 def said_by(program: str, *arguments: str) -> str:

@@ -17,7 +17,7 @@ from typing import Iterable, Iterator, Optional
 
 from . import Failure, GuestLost, patience
 from .carry import DIRTYING, Mode, begin, live, settle
-from .combination import Emulator
+from .combination import Emulator, linux_knows_reinit
 from .host import Vf
 from .qemu import Qemu
 from .result import Behaviour, Result
@@ -266,7 +266,7 @@ def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
     """Will QEMU come to this fault?"""
     if case.fault.startswith("log-"):
         return tour.combination.wiring.tracking == "device"
-    return "reinit" not in case.fault or emulator.knows_reinit
+    return "reinit" not in case.fault or (emulator.knows_reinit and linux_knows_reinit())
 
 
 def with_patience(lab: Lab, emulator: Emulator, case: Case) -> Optional[Step]:

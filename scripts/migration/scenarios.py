@@ -12,7 +12,7 @@ from typing import Callable, Iterator
 
 from . import LeftOut
 from .carry import DIRTYING, IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
-from .combination import TRACKED, UNTRACKED, Wiring, wirings
+from .combination import TRACKED, UNTRACKED, Wiring, linux_knows_reinit, wirings
 from .cpus import vcpus
 from .crossing import crossing
 from .firmware import firmware
@@ -53,9 +53,6 @@ FILLED = (64, MEASURED_MB - 64)
 FILL_SEED = 0x5eed
 # 4 KiB, random, over more than is dirtied in one pass of QEMU
 MEASURED_LOAD = Load("300 writes/s", (16, 8), 300)
-
-# The first that knows of new initial data
-REINIT_LINUX = (7, 1)
 
 
 def one_vf(lab: Lab) -> Iterator[Step]:
@@ -126,7 +123,7 @@ def resized(lab: Lab) -> Iterator[Step]:
     emulator = lab.emulators[-1]
     if not emulator.knows_reinit:
         raise LeftOut(f"QEMU {emulator} does not know VFIO_PRECOPY_INFO_REINIT")
-    if tuple(map(int, os.uname().release.split(".")[:2])) < REINIT_LINUX:
+    if not linux_knows_reinit():
         raise LeftOut(f"Linux {os.uname().release} has no VFIO_PRECOPY_INFO_REINIT")
     tour = one_vf_tour(lab, "reinit", (emulator, emulator))
     try:
