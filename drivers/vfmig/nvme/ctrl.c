@@ -55,6 +55,7 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 
 void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 {
+	vfmig_nvme_dirty_end(ctrl);
 	vfmig_memory_load_destroy(&ctrl->load);
 	vfmig_memory_destroy(&ctrl->media);
 	vfmig_nvme_bells_destroy(&ctrl->bells);
@@ -90,6 +91,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme
 	mutex_init(&ctrl->save_lock);
 	mutex_init(&ctrl->lock);
 	vfmig_nvme_load_init(ctrl);
+	vfmig_nvme_dirty_init(ctrl);
 	vfmig_running_init(&ctrl->running, fn);
 	vfmig_worker_init(&ctrl->worker, fn, vfmig_nvme_turn, ctrl);
 

@@ -93,4 +93,5 @@ void vfmig_nvme_debugfs(void *vf, struct dentry *dir)
 	debugfs_create_file_unsafe("doorbell_poll_us", 0600, dir, vf, &doorbell_poll_fops);
 	debugfs_create_file_unsafe("media_allocated", 0400, dir, vf, &media_allocated_fops);
 	vfmig_nvme_fault_debugfs(vf, dir);
+	vfmig_nvme_dirty_debugfs(vf, dir);
 }

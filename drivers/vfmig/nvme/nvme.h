@@ -354,6 +354,24 @@ struct vfmig_nvme_fault {
 };
 
 /**
+ * struct vfmig_nvme_dirty - a medium that changes by itself
+ * @rate: bytes per second, 0 if it does not
+ * @first: first granule of the span
+ * @last: last granule
+ * @next: granule to write next
+ * @since: time up to which all was written, ktime in ns
+ * @written: granules that were written
+ */
+struct vfmig_nvme_dirty {
+	u64 rate;
+	u64 first;
+	u64 last;
+	u64 next;
+	u64 since;
+	u64 written;
+};
+
+/**
  * struct vfmig_nvme - a controller
  * @fn: its function
  * @max_queues: I/O queue pairs that this VF was created with
@@ -391,11 +409,13 @@ struct vfmig_nvme_fault {
  * @load_tries: how often the load in vain asked for memory for the next page; only whoever loads
  *	accesses it
  * @load_again: says that there may be memory for it
+ * @dirty_work: writes the medium as @dirty says
  *
  * @lock: protects all that follows
  * @running: its running state
  * @moved: its stream was read to the end, and it was not used since
  * @fault: what goes wrong with I/O commands on purpose
+ * @dirty: what changes of the medium by itself, on purpose
  * @queues: I/O queue pairs that it reports; after a load, the number of the source
  * @features: values of the features
  * @health: SMART log
@@ -463,12 +483,14 @@ struct vfmig_nvme {
 
 	unsigned int load_tries;
 	struct delayed_work load_again;
+	struct delayed_work dirty_work;
 
 	struct mutex lock;		/* all below */
 	struct vfmig_running running;
 	bool moved;
 
 	struct vfmig_nvme_fault fault;
+	struct vfmig_nvme_dirty dirty;
 	u16 queues;
 	struct vfmig_nvme_features features;
 	struct vfmig_nvme_health health;
@@ -543,6 +565,11 @@ bool vfmig_nvme_has_fault(struct vfmig_nvme *ctrl, const struct nvme_command *cm
 			  enum vfmig_nvme_fault_kind kind);
 u16 vfmig_nvme_fault_status(struct vfmig_nvme *ctrl, const struct nvme_command *cmd);
 void vfmig_nvme_fault_debugfs(struct vfmig_nvme *ctrl, struct dentry *dir);
+
+/* dirty.c */
+void vfmig_nvme_dirty_init(struct vfmig_nvme *ctrl);
+void vfmig_nvme_dirty_end(struct vfmig_nvme *ctrl);
+void vfmig_nvme_dirty_debugfs(struct vfmig_nvme *ctrl, struct dentry *dir);
 
 /* debugfs.c */
 void vfmig_nvme_debugfs(void *vf, struct dentry *dir);
