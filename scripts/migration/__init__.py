@@ -22,6 +22,9 @@ crossing     two guests at the same time
 firmware     a machine whose BIOS polls the disk
 net          guests with a NIC
 pxe          a machine whose firmware boots from a NIC
+faults       the kinds of faults of a VF, and how each is set
+misbehave    what QEMU makes of each fault
+behaviour    that as tables
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

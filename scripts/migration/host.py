@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The PFs and their VFs, seen from sysfs."""
 
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -33,17 +34,22 @@ class Vf:
     def __init__(self, pf: Path, number: int):
         self.path = (pf / f"virtfn{number}").resolve()
         self.address = self.path.name
+        self.number = number
         self.model = model_of(pf)
-        # The host's end of its wire
-        self.netdev = self._representor(pf, number) if self.model == NET else ""
+        # The host's end of its wire, and the PF's netdev
+        self.netdev = self.pf_netdev = ""
+        if self.model == NET:
+            self.netdev = self._find_netdev(pf, rf"vf{number}$")
+            self.pf_netdev = self._find_netdev(pf, r"^p\d+$")
         self._bind()
 
     @staticmethod
-    def _representor(pf: Path, number: int) -> str:
+    def _find_netdev(pf: Path, port: str) -> str:
+        """The netdev of the PF's switch whose port's name matches."""
         for netdev in (pf / "net").iterdir():
-            if (netdev / "phys_port_name").read_text().strip().endswith(f"vf{number}"):
+            if re.search(port, (netdev / "phys_port_name").read_text().strip()):
                 return netdev.name
-        raise Failure(f"VF {number} of {pf.name} has no representor")
+        raise Failure(f"no netdev of {pf.name} is port {port}")
 
     def _bound_to(self) -> str:
         driver = self.path / "driver"

@@ -9,7 +9,7 @@ verified wherever it is then.
 import os
 import re
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import Iterable, Iterator, Optional
 from . import Failure, GuestLost, patience
 from .carry import DIRTYING, Mode, begin, live, settle
 from .combination import Emulator, linux_knows_reinit
+from .faults import DRIVER, Fault, fault_of, on_disk
 from .host import Vf
+from .net import TRAFFIC, nic_tour
 from .qemu import Qemu
 from .result import Behaviour, Result
 from .step import PRECOPY, Step, migrate, one_vf_tour
@@ -44,6 +46,8 @@ class Case:
     fault: str
     best: str
     destination: bool = False
+    # The VF is a NIC
+    nic: bool = False
 
     @property
     def side(self) -> str:
@@ -51,6 +55,11 @@ class Case:
 
 
 SET_UP, PRE_COPY, SWITCHOVER, RESUMING = "set-up", "PRE_COPY", "switchover", "resuming"
+# From before the migration until it is over
+ALL = "all the time"
+
+PROFILES = ("mlx5", "virtio", "qat", "hisi", "xe", "pds", "stop-copy-only", "no-p2p",
+            "no-precopy", "no-logging")
 
 CASES = (
     Case(SET_UP, "data-size set=0", STAYS),
@@ -63,20 +72,26 @@ CASES = (
     Case(PRE_COPY, "read at=64K errno=EIO", STAYS),
     Case(PRE_COPY, "read at=64K end once", COMPLETED),
     Case(PRE_COPY, "read at=64K stall=2000 once", COMPLETED),
+    Case(PRE_COPY, "read rate=4M", COMPLETED),
     Case(PRE_COPY, "read errno=ENOMSG probability=30", COMPLETED),
     Case(PRE_COPY, "read short=4096", COMPLETED),
     Case(PRE_COPY, "read at=20 flip=3", STAYS),
     Case(PRE_COPY, "read at=64K errno=ENOTRECOVERABLE once", STAYS),
     Case(PRE_COPY, "precopy stuck", COMPLETED),
     Case(PRE_COPY, "precopy initial=0", COMPLETED),
+    Case(PRE_COPY, "precopy dirty=0", COMPLETED),
+    Case(PRE_COPY, "precopy jump=1G nth=3", COMPLETED),
     Case(PRE_COPY, "precopy grow=1M", COMPLETED),
     Case(PRE_COPY, "precopy reinit once", COMPLETED),
     Case(PRE_COPY, "precopy errno=EIO", STAYS),
     Case(PRE_COPY, "log-report errno=EIO", STAYS),
     Case(PRE_COPY, "log-report all", COMPLETED),
+    # No VMM can know of it: it shows that this scenario does
+    Case(PRE_COPY, "log-report forget=10", LOST),
     Case(PRE_COPY, "write record=first refuse", STAYS, True),
     Case(PRE_COPY, "write at=64K errno=EIO", STAYS, True),
     Case(PRE_COPY, "write at=64K stall=2000 once", COMPLETED, True),
+    Case(PRE_COPY, "write rate=4M", COMPLETED, True),
     Case(PRE_COPY, "write short=4096", COMPLETED, True),
     Case(SWITCHOVER, "arc PRE_COPY->PRE_COPY_P2P errno=EIO", STAYS),
     Case(SWITCHOVER, "arc PRE_COPY_P2P->STOP_COPY errno=EIO", STAYS),
@@ -84,20 +99,27 @@ CASES = (
     Case(SWITCHOVER, "arc PRE_COPY_P2P->STOP_COPY delay=2000", COMPLETED),
     Case(SWITCHOVER, "arc PRE_COPY_P2P->STOP_COPY reset", STAYS),
     Case(SWITCHOVER, "read record=last errno=EIO", STAYS),
+    Case(SWITCHOVER, "read record=last stall=2000 once", COMPLETED),
     Case(SWITCHOVER, "read record=last end", STAYS),
     Case(SWITCHOVER, "write record=last refuse", STAYS, True),
+    Case(SWITCHOVER, "arc STOP_COPY->STOP errno=EIO", COMPLETED),
     Case(RESUMING, "arc RESUMING->STOP delay=2000", COMPLETED, True),
     Case(RESUMING, "arc RESUMING->STOP errno=EIO", STAYS, True),
     Case(RESUMING, "arc STOP->RUNNING_P2P errno=EIO", STAYS, True),
     Case(RESUMING, "arc RUNNING_P2P->RUNNING error", STAYS, True),
+    *(Case(ALL, f"profile {name}", COMPLETED) for name in PROFILES),
+    # The LBAs that the guest has filled
+    Case(ALL, "dirty 16777216 0 32767", COMPLETED),
+    Case(ALL, on_disk("error"), COMPLETED),
+    Case(ALL, on_disk("hang"), COMPLETED),
+    Case(ALL, "fatal", COMPLETED),
+    Case(ALL, "link down", COMPLETED, nic=True),
 )
 
 # One of each side and time
 SHORT = ("read at=64K errno=EIO", "arc PRE_COPY_P2P->STOP_COPY errno=EIO",
          "write record=last refuse")
 
-
-DEBUGFS = Path("/sys/kernel/debug/vfmig_vfio_pci")
 
 # A warning of every QEMU with a VF that nobody tracks
 USUAL = "doesn't support device and IOMMU dirty tracking"
@@ -106,32 +128,6 @@ USUAL = "doesn't support device and IOMMU dirty tracking"
 AT_REST = ["state RUNNING", "session none"]
 # The data fds of a process
 DATA_FDS = ("anon_inode:[vfmig-save]", "anon_inode:[vfmig-load]")
-
-
-class Faults:
-    """The faults of a VF."""
-
-    def __init__(self, vf: Vf):
-        self._directory = DEBUGFS / vf.address
-
-    def happened(self) -> int:
-        """How often all of them have."""
-        lines = (self._directory / "faults").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines)
-
-    @contextmanager
-    def having(self, line: str) -> Iterator[None]:
-        """For so long this fault is set."""
-        faults = self._directory / "faults"
-        try:
-            faults.write_text(line)
-        except OSError as error:
-            reason = (self._directory / "fault_error").read_text().strip()
-            raise Failure(f"'{line}' is refused: {reason or error.strerror}") from error
-        try:
-            yield
-        finally:
-            faults.write_text("clear")
 
 
 def follow(source: Qemu) -> tuple[str, str]:
@@ -181,7 +177,7 @@ def data_fds(qemu: Qemu) -> int:
 
 def at(vf: Vf) -> list[str]:
     """Where the migration of a VF stands."""
-    return (DEBUGFS / vf.address / "migration").read_text().splitlines()
+    return (DRIVER / vf.address / "migration").read_text().splitlines()
 
 
 def left_of_it(qemu: Qemu, vf: Vf) -> Iterator[str]:
@@ -208,18 +204,18 @@ def end(qemu: Qemu, vf: Vf) -> Iterator[str]:
         yield f"{vf.address}, closed: {', '.join(where)}"
 
 
-def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result: Result,
-               timeline: Timeline) -> None:
+def misbehaves(case: Case, fault: Fault, behaviour: Behaviour, tour: Tour, mode: Mode,
+               result: Result, timeline: Timeline) -> None:
     """A migration with the fault, and then one without if the guest has not moved."""
+    fault.prepare(tour, mode)
     source, here_vf, there_vf = tour.guest.qemu, tour.vfs[0], tour.other_vfs[0]
     spoken = len(source.log_lines())
-    faults = Faults(there_vf if case.destination else here_vf)
-    with faults.having(case.fault):
+    with fault.set(tour, there_vf if case.destination else here_vf):
         _, destination = begin(tour, mode, timeline)
         status, behaviour.reason = follow(source)
         there = status == COMPLETED and runs(destination)
         here = status != COMPLETED and runs(source)
-        behaviour.happened = faults.happened()
+    behaviour.happened = fault.happened
     if not behaviour.happened:
         behaviour.outcome = NEVER
     elif there:
@@ -235,8 +231,10 @@ def misbehaves(case: Case, behaviour: Behaviour, tour: Tour, mode: Mode, result:
                        *words("destination", destination.log_lines())]
     if there:
         settle(tour, timeline, destination)
+        fault.check(tour.guest)
         result.status = status
     elif here:
+        fault.check(tour.guest)
         live(tour, mode, result, Timeline(NAME))
         behaviour.again = result.status
     else:
@@ -247,19 +245,23 @@ def row(tour: Tour, case: Case, result: Result) -> Step:
     """One fault.  If the guest or some of its data is gone, that is what it came to."""
     behaviour = result.behaviour
     assert behaviour
+    fault = fault_of(case.fault)
 
     def move(tour: Tour, mode: Mode, result: Result, timeline: Timeline) -> None:
-        misbehaves(case, behaviour, tour, mode, result, timeline)
+        misbehaves(case, fault, behaviour, tour, mode, result, timeline)
 
-    step = migrate(tour, result, move, PRECOPY, DIRTYING)
-    # What the guest's kernel says of it is shown: a driver may have to recover
-    if result.error or result.errors() > result.guest_errors:
-        behaviour.outcome = LOST
-    # The next row is not to have this one's messages
-    if result.error or result.errors():
-        tour.lab.end_tour()
+    try:
+        migrate(tour, result, move, PRECOPY, TRAFFIC if tour.nics else DIRTYING)
+        # What the guest's kernel says of it is shown: a driver may have to recover
+        if result.error or result.errors() > result.guest_errors:
+            behaviour.outcome = LOST
+        # The next row is not to have this one's messages
+        if result.error or result.errors():
+            tour.lab.end_tour()
+    finally:
+        fault.end()
     # No picture: there were two migrations, or none
-    return step[0], None
+    return result, None
 
 
 def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
@@ -267,6 +269,13 @@ def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
     if case.fault.startswith("log-"):
         return tour.combination.wiring.tracking == "device"
     return "reinit" not in case.fault or (emulator.knows_reinit and linux_knows_reinit())
+
+
+def case_tour(lab: Lab, case: Case, emulator: Emulator) -> Tour:
+    """A guest with a VF of the kind that has this fault."""
+    if case.nic:
+        return nic_tour(lab, NAME, 1, (emulator, emulator))
+    return one_vf_tour(lab, NAME, (emulator, emulator))
 
 
 def with_patience(lab: Lab, emulator: Emulator, case: Case) -> Optional[Step]:
@@ -278,7 +287,7 @@ def with_patience(lab: Lab, emulator: Emulator, case: Case) -> Optional[Step]:
         behaviour = Behaviour(case.when, case.side, case.fault, case.best, LOST)
         result = Result(f"{NAME}: {case.fault}", behaviour=behaviour)
         try:
-            tour = one_vf_tour(lab, NAME, (emulator, emulator))
+            tour = case_tour(lab, case, emulator)
             return row(tour, case, result) if applies(case, tour, emulator) else None
         except GuestLost as failure:
             if not chances:
