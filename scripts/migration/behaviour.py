@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What VMMs made of faults, as tables in reStructuredText."""
 
+import re
 import shlex
 from itertools import groupby
 from typing import Iterable, Iterator
@@ -15,8 +16,10 @@ WIDTHS = "35 25 40"
 
 
 def repeat_command(behaviour: Behaviour) -> str:
-    """The command that runs such a row once more."""
-    return f"scripts/run --scenario misbehave --fault {shlex.quote(behaviour.fault)}"
+    """The command that runs such a row once more.  Some faults need a kernel with IOMMUFD, or
+    a newer one."""
+    kernel = "KERNEL=mainline " if re.search("^log-|reinit", behaviour.fault) else ""
+    return f"{kernel}scripts/run --scenario misbehave --fault {shlex.quote(behaviour.fault)}"
 
 
 def quoted(text: str) -> str:
@@ -87,7 +90,10 @@ def document(runs: Iterable[tuple[str, list[Result]]], faults: list[str]) -> Ite
             assert result.behaviour
             rows = tables.setdefault(f"{wiring(result)}, Linux {kernel}", {})
             rows[result.behaviour.fault] = result
-    for title, rows in sorted(tables.items()):
-        yield from titled(title, (rows[fault] for fault in faults if fault in rows))
-        if missing := [f"``{fault}``" for fault in faults if fault not in rows]:
-            yield from (f"Not run: {', '.join(missing)}.", "")
+    for qemu, group in groupby(sorted(tables.items()), lambda item: item[0].split(",")[0]):
+        done: set[str] = set()
+        for title, rows in group:
+            yield from titled(title, (rows[fault] for fault in faults if fault in rows))
+            done |= rows.keys()
+        if missing := [f"``{fault}``" for fault in faults if fault not in done]:
+            yield from (f"Not run with {qemu}: {', '.join(missing)}.", "")
