@@ -11,8 +11,10 @@
  * - A destination takes the identity of the stream.  When it runs, a closed controller with the
  *   same identity gets a new one.  It is the source of a snapshot, or the stream was loaded into it
  *   before.
- * - A destination whose source runs again gets a new one when it is closed or reset.  So does
- *   one that was loaded and has not run: the source, on another host perhaps, may run again.
+ * - A destination whose source runs again gets a new one when it is closed or reset.
+ * - A destination that was loaded and has not run gets a new one when it is closed: the source, on
+ *   another host perhaps, may run again.  A reset leaves it the identity: QEMU resets a device that
+ *   it can't start, and runs the guest on it, which then has to find the same disk.
  *
  * A guest may have seen the identity of an open controller, so other controllers don't change
  * it.  Two open controllers have the same identity if one stream was loaded twice.
@@ -88,10 +90,16 @@ static bool is_twin(const struct vfmig_nvme *ctrl, const struct vfmig_nvme *othe
 	return other != ctrl && uuid_equal(&other->ident.subsys, &ctrl->ident.subsys);
 }
 
-/* May another controller continue with this identity?  A close or reset then replaces it. */
+/* Does another controller continue with this identity?  A close or reset then replaces it. */
+static bool is_lost(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->ident_given || ctrl->ident_stale;
+}
+
+/* Does it, or may it?  A close then replaces the identity. */
 static bool is_to_go(const struct vfmig_nvme *ctrl)
 {
-	return ctrl->ident_given || ctrl->ident_stale || ctrl->ident_untried;
+	return is_lost(ctrl) || ctrl->ident_untried;
 }
 
 /* Does another controller have the same identity, and will keep it? */
@@ -154,7 +162,7 @@ void vfmig_nvme_ident_close(struct vfmig_nvme *ctrl)
 void vfmig_nvme_ident_reset(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);
-	if (is_to_go(ctrl))
+	if (is_lost(ctrl))
 		make_ident(ctrl);
 }
 
