@@ -325,10 +325,10 @@ struct vfmig_vf_ops {
 	void (*close)(void *vf);
 
 	/**
-	 * @enter: The current process, which has the VF open, is about to access a BAR.  A
-	 * device may have a thread in the process that opened it.  That process can end
-	 * while another one has its file descriptor; the device can then move the thread.
-	 * The caller holds no lock.  May be NULL.
+	 * @enter: The current process, which has the VF open, is about to access a BAR or to
+	 * change the migration state.  A device may have a thread in the process that opened
+	 * it.  That process can end while another one has its file descriptor; the device can
+	 * then move the thread.  The caller holds no lock.  May be NULL.
 	 */
 	void (*enter)(void *vf);
 

@@ -131,7 +131,7 @@ int vfmig_worker_open(struct vfmig_worker *worker);
 void vfmig_worker_close(struct vfmig_worker *worker);
 
 /**
- * vfmig_worker_enter() - the current process is about to access the VF
+ * vfmig_worker_enter() - the current process is about to access the VF, or to change its state
  * @worker: the worker, which is open
  *
  * If the process that had the thread has ended, the current one gets it.  If it can't have a

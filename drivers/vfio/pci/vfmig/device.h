@@ -89,6 +89,16 @@ static inline struct vfmig_device *vfmig_device_of(struct vfio_device *vdev)
 	return container_of(vdev, struct vfmig_device, core.vdev);
 }
 
+/*
+ * The current process is about to use the VF.  If the process that opened the VF has ended, the
+ * current one pays for what the device does from now on.  The caller holds no lock.
+ */
+static inline void vfmig_device_enter(struct vfmig_device *vfdev)
+{
+	if (vfdev->ops->enter)
+		vfdev->ops->enter(vfdev->vf);
+}
+
 /* What a data fd is for */
 enum vfmig_session {
 	VFMIG_SESSION_NONE,

@@ -487,6 +487,7 @@ static struct file *vfmig_set_state(struct vfio_device *vdev, enum vfio_device_m
 	enum vfio_device_mig_state state;
 	struct file *file = NULL;
 
+	vfmig_device_enter(vfdev);
 	vfmig_state_lock(vfdev);
 	while (vfdev->state != target && !IS_ERR(file))
 		file = vfmig_step(vfdev, target);

@@ -99,8 +99,7 @@ static ssize_t vfmig_bar_rw(struct vfmig_device *vfdev, char __user *rbuf,
 	struct device *dev = &vfdev->core.pdev->dev;
 	ssize_t ret;
 
-	if (vfdev->ops->enter)
-		vfdev->ops->enter(vfdev->vf);
+	vfmig_device_enter(vfdev);
 	if (pm_runtime_resume_and_get(dev))
 		return -EIO;
 	ret = vfmig_bar_copy(vfdev, rbuf, wbuf, count, ppos);

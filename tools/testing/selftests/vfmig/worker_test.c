@@ -61,6 +61,9 @@ static u64 sleeps(pid_t pid, pid_t tid)
  * @opener: process that opened the VF, and then does nothing
  * @user: child of it, which has the VF from it and does I/O
  * @done: commands that @user saw complete
+ * @quiet: @user shall access no BAR any more
+ * @is_quiet: it does not
+ * @arcs: @user shall stop the VF and let it run again; false when it has
  * @stop: @user shall end
  */
 struct scene {
@@ -68,6 +71,9 @@ struct scene {
 	pid_t opener;
 	pid_t user;
 	u64 done;
+	bool quiet;
+	bool is_quiet;
+	bool arcs;
 	bool stop;
 };
 
@@ -135,12 +141,38 @@ static u64 commands_done(struct scene *scene)
 	return __atomic_load_n(&scene->done, __ATOMIC_RELAXED);
 }
 
+static bool is_set(const bool *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static void set(bool *flag, bool value)
+{
+	__atomic_store_n(flag, value, __ATOMIC_RELEASE);
+}
+
+/* What a user without a guest does */
+static void be_quiet(struct scene *scene, struct rig *rig)
+{
+	set(&scene->is_quiet, true);
+	if (is_set(&scene->arcs)) {
+		must(!mig_set(&rig->dev[0], STOP, NULL));
+		must(!mig_set(&rig->dev[0], RUNNING, NULL));
+		set(&scene->arcs, false);
+	}
+	sleep_ms(1);
+}
+
 static void __noreturn be_user(struct scene *scene, struct rig *rig)
 {
 	u8 *buf = arena_alloc(&rig->mem, PAGE);
 
 	scene->user = getpid();
-	while (!__atomic_load_n(&scene->stop, __ATOMIC_RELAXED)) {
+	while (!is_set(&scene->stop)) {
+		if (is_set(&scene->quiet)) {
+			be_quiet(scene, rig);
+			continue;
+		}
 		nvme_read_bytes(&rig->nvme, 0, buf, PAGE);
 		__atomic_fetch_add(&scene->done, 1, __ATOMIC_RELAXED);
 	}
@@ -236,6 +268,27 @@ TEST_F(worker, vf_goes_on_with_who_has_it_when_the_opener_is_killed)
 	scene->stop = true;
 	EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);
 	scene->opener = 0;
+}
+
+/* A stream may be loaded, and commands go on, before the guest accesses a register */
+TEST_F(worker, thread_is_that_of_who_changes_the_state_when_the_opener_is_killed)
+{
+	struct scene *scene = self->scene;
+	const char *why = start_opener(scene, &self->rig, variant->mode, NULL);
+
+	if (why)
+		SKIP(return, "%s", why);
+	set(&scene->quiet, true);
+	ASSERT_TRUE(wait_until(is_set(&scene->is_quiet)));
+	ASSERT_EQ(kill(scene->opener, SIGKILL), 0);
+	ASSERT_EQ(waitpid(scene->opener, NULL, 0), scene->opener);
+	scene->opener = 0;
+	EXPECT_EQ(thread_of(scene->user), 0);
+	set(&scene->arcs, true);
+	EXPECT_TRUE(wait_until(!is_set(&scene->arcs)));
+	EXPECT_NE(thread_of(scene->user), 0);
+	set(&scene->stop, true);
+	EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);
 }
 
 /* Are no more commands done than there are turns for a process without a thread? */
