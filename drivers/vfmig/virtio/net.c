@@ -267,6 +267,8 @@ static void vfmig_net_resumed(struct vfmig_virtio *dev, bool loaded)
 {
 	struct vfmig_net *net = vfmig_net_of(dev);
 
+	if (loaded)
+		vfmig_net_ident_run(net);
 	take_settings(net, false);
 	if (vfmig_virtio_ready(dev)) {
 		/* Down: the driver has become ready while the device was stopped */

@@ -107,6 +107,7 @@ enum vfmig_net_wire {
  * @ident_given: its stream was read to the end, and it has not run or been reset since
  * @ident_stale: its identity came from a source that runs again
  * @ident_doubled: its address is one that another device had when it was loaded
+ * @ident_untried: its address was loaded, and it has not run since
  *
  * @pairs: pairs of queues that it reports; after a load, the number of the source
  * @cur_pairs: pairs in use
@@ -142,6 +143,7 @@ struct vfmig_net {
 	bool ident_given;
 	bool ident_stale;
 	bool ident_doubled;
+	bool ident_untried;
 
 	u16 pairs;
 	u16 cur_pairs;
@@ -238,5 +240,6 @@ void vfmig_net_ident_lost(struct vfmig_net *net, bool closed);
 void vfmig_net_ident_give(struct vfmig_net *net);
 void vfmig_net_ident_keep(struct vfmig_net *net);
 void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac, const u8 *tag);
+void vfmig_net_ident_run(struct vfmig_net *net);
 
 #endif /* _VFMIG_VIRTIO_NET_H */

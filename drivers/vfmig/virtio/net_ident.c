@@ -8,8 +8,8 @@
  * - A source whose stream was read to its end has given its address away.  It gets a new one
  *   when it is closed or reset.  If it runs again instead, the migration failed, and it keeps
  *   the address.
- * - A destination takes the address of the stream.  A closed device with the same one gets a
- *   new one.
+ * - A destination takes the address of the stream.  When it runs, a closed device with the same
+ *   one gets a new one.
  * - A destination whose source runs again gets a new one when it is closed or reset.  So does
  *   one that was loaded and has not run: the source, on another host perhaps, may run again.
  *
@@ -47,6 +47,7 @@ static void make_ident(struct vfmig_net *net)
 	net->ident_given = false;
 	net->ident_stale = false;
 	net->ident_doubled = false;
+	net->ident_untried = false;
 }
 
 /* Did both get the address from the same device? */
@@ -55,19 +56,23 @@ static bool is_twin(const struct vfmig_net *net, const struct vfmig_net *other)
 	return other != net && !memcmp(other->ident_tag, net->ident_tag, sizeof(net->ident_tag));
 }
 
-/* Does another device continue with this address?  A close or reset then replaces it. */
+/* May another device continue with this address?  A close or reset then replaces it. */
 static bool is_to_go(const struct vfmig_net *net)
 {
-	return net->ident_given || net->ident_stale;
+	return net->ident_given || net->ident_stale || net->ident_untried;
 }
 
-/* Does a device that is not related have the same address, and will keep it? */
+/*
+ * Does a device that is not related have the same address, and may keep it?  One that was loaded
+ * and has not run may.
+ */
 static bool is_doubled(const struct vfmig_net *net)
 {
 	const struct vfmig_net *other;
 
 	list_for_each_entry(other, &idents, ident_entry)
-		if (other != net && !is_twin(net, other) && !is_to_go(other) &&
+		if (other != net && !is_twin(net, other) &&
+		    (other->ident_untried || !is_to_go(other)) &&
 		    ether_addr_equal_unaligned(other->ident_mac, net->ident_mac))
 			return true;
 	return false;
@@ -149,14 +154,13 @@ void vfmig_net_ident_open(struct vfmig_net *net)
 		make_tag(net);
 }
 
-/* The device was closed, or reset by an FLR; its lock is held */
+/* The device was closed, or reset by an FLR */
 void vfmig_net_ident_lost(struct vfmig_net *net, bool closed)
 {
 	guard(mutex)(&idents_lock);
 	if (closed)
 		net->ident_open = false;
-	if (net->dev.loaded || is_to_go(net) ||
-	    (closed && (net->ident_doubled || has_twin(net))))
+	if (is_to_go(net) || (closed && (net->ident_doubled || has_twin(net))))
 		make_ident(net);
 }
 
@@ -191,6 +195,16 @@ void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac, const u8 *tag)
 		make_tag(net);
 	net->ident_given = false;
 	net->ident_stale = false;
-	renew_twins(net, false);
+	net->ident_untried = true;
 	net->ident_doubled = is_doubled(net);
+}
+
+/* The device runs: if its address was loaded, a guest uses it from now on */
+void vfmig_net_ident_run(struct vfmig_net *net)
+{
+	guard(mutex)(&idents_lock);
+	if (!net->ident_untried)
+		return;
+	net->ident_untried = false;
+	renew_twins(net, false);
 }

@@ -131,6 +131,30 @@ TEST_F(mac, is_given_up_by_a_destination_that_never_ran)
 	EXPECT_TRUE(has_mac(rig, 0, was));
 }
 
+/* A destination that never runs takes the address from nobody */
+TEST_F(mac, stays_with_the_source_of_a_snapshot_that_never_ran)
+{
+	struct net_rig *rig = &self->rig;
+	char bdf[BDF_SIZE];
+	u8 was[ETH_ALEN];
+
+	mac_of(&rig->dev[0], &rig->mem, was);
+	mig_save(&rig->dev[0], &self->blob);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+
+	/* The source is closed after the load, and before another one */
+	net_rig_land(rig, &self->net, 1, &self->blob, STOP);
+	bdf_copy(bdf, rig->dev[0].bdf);
+	net_rig_user_ends(rig, 0);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	net_rig_land(rig, &self->net, 1, &self->blob, STOP);
+	net_rig_user_begins(rig, 0, bdf);
+	EXPECT_TRUE(has_mac(rig, 0, was));
+	net_rig_reopen(rig, 1);
+	EXPECT_FALSE(has_mac(rig, 1, was));
+	EXPECT_TRUE(has_mac(rig, 0, was));
+}
+
 /* Where the state of a network device has its addresses, and what proves where they are from */
 #define IDENT_MAC		ETH_ALEN
 #define IDENT_TAG		30
