@@ -189,7 +189,8 @@ static bool macs_valid(const struct vfmig_net_state_macs *macs)
 #define AT(field)	\
 	(sizeof(struct vfmig_virtio_state) + offsetof(struct vfmig_net_state, field))
 
-static const char *net_check(const struct net_state *all, size_t *where)
+static const char *net_check(const struct stream_identity *id, const struct net_state *all,
+			     size_t *where)
 {
 	const struct vfmig_net_state *state = &all->net;
 	u16 pairs = le16toh(state->pairs), cur_pairs = le16toh(state->cur_pairs);
@@ -199,6 +200,10 @@ static const char *net_check(const struct net_state *all, size_t *where)
 	*where = AT(mac);
 	if (!mac_valid(state->mac) || !mac_valid(state->ident_mac))
 		return "MAC address";
+	*where = AT(ident_tag);
+	if (id->model_version < VFMIG_NET_STATE_TAG &&
+	    !all_zero(state->ident_tag, sizeof(state->ident_tag)))
+		return "bytes that are reserved in this version";
 	*where = AT(pairs);
 	if (!pairs || pairs > MAX_PAIRS || le16toh(all->virtio.nr_vqs) != 2 * pairs + 1)
 		return "number of queues";
@@ -229,7 +234,7 @@ static const char *state_check(const struct stream_identity *id, const u8 *bytes
 	if (length != sizeof(*state))
 		return "length of the state";
 	why = virtio_check(id, &state->virtio, where);
-	return why ? why : net_check(state, where);
+	return why ? why : net_check(id, state, where);
 }
 
 static void describe_identity(const struct stream_identity *id, struct json_object *out)

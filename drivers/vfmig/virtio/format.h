@@ -23,6 +23,7 @@
 #define VFMIG_PORT_SPEED	25000
 #define VFMIG_NET_MACS		64U	/* of each kind in the guest's filter */
 #define VFMIG_NET_TAG		6	/* bytes that show where a MAC address came from */
+#define VFMIG_NET_STATE_TAG	2	/* the first version of the state with a tag */
 
 /**
  * struct vfmig_virtio_cap_state - what the driver wrote to the PCI configuration access

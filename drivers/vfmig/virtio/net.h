@@ -227,8 +227,8 @@ void vfmig_net_identity(struct vfmig_virtio *dev, struct vfmig_vf_identity *id);
 const char *vfmig_net_identity_check(struct vfmig_virtio *dev,
 				     const struct vfmig_vf_identity *id);
 void vfmig_net_state_save(struct vfmig_virtio *dev, void *buf);
-const char *vfmig_net_state_check(struct vfmig_virtio *dev, const void *buf, u64 features,
-				  unsigned int nr_vqs);
+const char *vfmig_net_state_check(struct vfmig_virtio *dev, u32 version, const void *buf,
+				  u64 features, unsigned int nr_vqs);
 void vfmig_net_state_apply(struct vfmig_virtio *dev, const void *buf);
 
 /* net_ident.c */

@@ -104,8 +104,8 @@ static bool mac_allowed(const struct vfmig_net *net, const u8 *mac)
 	return is_valid_ether_addr(mac) && vfmig_port_allows_mac(net->port, mac);
 }
 
-const char *vfmig_net_state_check(struct vfmig_virtio *dev, const void *buf, u64 features,
-				  unsigned int nr_vqs)
+const char *vfmig_net_state_check(struct vfmig_virtio *dev, u32 version, const void *buf,
+				  u64 features, unsigned int nr_vqs)
 {
 	const struct vfmig_net *net = vfmig_net_of(dev);
 	const struct vfmig_net_state *state = buf;
@@ -114,6 +114,8 @@ const char *vfmig_net_state_check(struct vfmig_virtio *dev, const void *buf, u64
 
 	if (!is_valid_ether_addr(state->ident_mac) || !mac_allowed(net, state->mac))
 		return "MAC address, or the administrator gave this VF another one";
+	if (version < VFMIG_NET_STATE_TAG && memchr_inv(state->ident_tag, 0, VFMIG_NET_TAG))
+		return "bytes that are reserved in this version";
 	if (!pairs || pairs > net->max_pairs || nr_vqs != 2 * pairs + 1)
 		return "number of queues";
 	if (!cur_pairs || cur_pairs > pairs ||

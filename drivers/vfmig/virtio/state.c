@@ -172,7 +172,8 @@ static bool vq_valid(const struct vfmig_virtio_state *state, unsigned int i)
 }
 
 /* With the lock held.  NULL if @buf can be applied, or what is wrong with it. */
-const char *vfmig_virtio_state_check(struct vfmig_virtio *dev, const void *buf, size_t size)
+const char *vfmig_virtio_state_check(struct vfmig_virtio *dev, u32 version, const void *buf,
+				     size_t size)
 {
 	const struct vfmig_virtio_state *state = buf;
 	u16 nr_vqs;
@@ -187,7 +188,8 @@ const char *vfmig_virtio_state_check(struct vfmig_virtio *dev, const void *buf, 
 	for (unsigned int i = 0; i < VFMIG_VIRTIO_VQS; i++)
 		if (!vq_valid(state, i))
 			return "queues";
-	return dev->type->state_check(dev, state + 1, le64_to_cpu(state->negotiated), nr_vqs);
+	return dev->type->state_check(dev, version, state + 1, le64_to_cpu(state->negotiated),
+				      nr_vqs);
 }
 
 static void apply_latch(struct vfmig_virtio *dev, const struct vfmig_virtio_state *state)

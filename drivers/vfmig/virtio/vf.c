@@ -283,6 +283,7 @@ static int vfmig_virtio_load_state(void *vf, u32 version, const void *buf, size_
 	*why = "version of the state";
 	if (version < dev->type->state_oldest || version > dev->type->state_version)
 		return -EINVAL;
+	dev->load_version = version;
 	ret = vfmig_blob_append(&dev->load, buf, size);
 	*why = ret ? "length of the state" : NULL;
 	return ret;
@@ -299,7 +300,8 @@ static int vfmig_virtio_load_commit(void *vf, const char **why)
 
 	scoped_guard(vfmig_virtio, dev) {
 		*why = vfmig_is_frozen(&dev->running) ?
-		       vfmig_virtio_state_check(dev, dev->load.data, dev->load.length) :
+		       vfmig_virtio_state_check(dev, dev->load_version, dev->load.data,
+						dev->load.length) :
 		       "the device was reset";
 		if (*why)
 			return -EINVAL;

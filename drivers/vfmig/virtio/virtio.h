@@ -133,9 +133,10 @@ struct vfmig_virtio_latch {
  * @state_oldest: the oldest version that it takes, which has as many bytes
  * @state_size: number of bytes that @state_save writes
  * @state_save: Write the state of this type.  With the device's lock held.
- * @state_check: Check the @state_size bytes at @buf, and that they fit the features
- *	@features, as far as the driver has negotiated them, and a device with @nr_vqs queues.
- *	Returns NULL or the reason why not as a constant string.  With the device's lock held.
+ * @state_check: Check the @state_size bytes at @buf, which are of version @version, and
+ *	that they fit the features @features, as far as the driver has negotiated them, and a
+ *	device with @nr_vqs queues.  Returns NULL or the reason why not as a constant string.
+ *	With the device's lock held.
  * @state_apply: Take a state that was checked.  With the device's lock held.
  */
 struct vfmig_virtio_type {
@@ -159,8 +160,8 @@ struct vfmig_virtio_type {
 	u32 state_oldest;
 	size_t state_size;
 	void (*state_save)(struct vfmig_virtio *dev, void *buf);
-	const char *(*state_check)(struct vfmig_virtio *dev, const void *buf, u64 features,
-				   unsigned int nr_vqs);
+	const char *(*state_check)(struct vfmig_virtio *dev, u32 version, const void *buf,
+				   u64 features, unsigned int nr_vqs);
 	void (*state_apply)(struct vfmig_virtio *dev, const void *buf);
 };
 
@@ -191,8 +192,9 @@ struct vfmig_virtio_counts {
  * @client: callbacks of the user that has the VF open, or NULL
  * @client_data: argument of @client
  *
- * @load_lock: protects @load
+ * @load_lock: protects @load and @load_version
  * @load: the state that is being loaded
+ * @load_version: the version that the stream says it is of
  *
  * @lock: protects all that follows
  * @running: running state
@@ -224,8 +226,9 @@ struct vfmig_virtio {
 	const struct vfmig_vf_client *client;
 	void *client_data;
 
-	struct mutex load_lock;		/* load */
+	struct mutex load_lock;		/* load, load_version */
 	struct vfmig_blob load;
+	u32 load_version;
 
 	struct mutex lock;		/* all below */
 	struct vfmig_running running;

@@ -449,9 +449,9 @@ def network_cards_are_checked() -> None:
     net = mac + mac + struct.pack("<HHHBBQBB6x", 1, 1, 1500, 0, 1, 0, 0, 0) + bytes(512)
     state = virtio + 33 * queue + net
     state += bytes(len(virtio) + 33 * 40 + 1360 - len(state))
-    first = identity(b"virtio-net", 0, model_data)
 
-    def stream(what: bytes) -> bytes:
+    def stream(what: bytes, version: int = 1) -> bytes:
+        first = identity(b"virtio-net", 0, model_data, version)
         return pack(closed([first, Record(STATE, what)]))
 
     found = accepted(stream(state))
@@ -463,10 +463,12 @@ def network_cards_are_checked() -> None:
     for where, value, reason in [
             (28, b"\0", "number of queues"), (30, b"\x04", "registers"),
             (len(virtio) + 30, b"\1", "queues"), (at, b"\1", "MAC address"),
+            (at + 30, b"\1", "bytes that are reserved in this version"),
             (at + 14, b"\2", "number of queues in use"), (at + 16, b"\1\0", "MTU"),
             (at + 20, b"\2", "offloads"), (at + 18, b"\2", "filter")]:
         damaged = state[:where] + value + state[where + len(value):]
         refused(stream(damaged), f"bad device state: {reason}")
+    accepted(stream(state[:at + 30] + b"\1" + state[at + 31:], 2))
     refused(stream(state + b"\0"), "bad device state: too long")
 
 

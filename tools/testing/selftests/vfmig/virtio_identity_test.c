@@ -233,7 +233,7 @@ TEST_F(mac, stays_when_a_former_user_loads_an_old_stream)
 	EXPECT_FALSE(has_mac(rig, 1, mac));
 }
 
-/* It has no tag */
+/* It has no tag, but reserved bytes in that place */
 TEST_F(mac, stream_of_version_1)
 {
 	static struct stream_record records[STREAM_MAX_RECORDS];
@@ -249,6 +249,9 @@ TEST_F(mac, stream_of_version_1)
 	EXPECT_EQ(id->model_version, 2);
 	id->model_version = 1;
 	stream_seal(records[0].header);
+	EXPECT_EQ(mig_load(&rig->dev[1], &self->blob), -EINVAL);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+
 	state = find_macs(&self->blob, mac, &at);
 	memset(at + IDENT_TAG, 0, IDENT_TAG_LEN);
 	stream_seal(state.header);
