@@ -108,8 +108,12 @@ class Hardware:
     ports: int = 0
     # VFs are behind the root ports, not on the root bus
     behind_ports: bool = False
-    # QEMU's default BIOS boots from the first VF
+    # The firmware boots from the first VF
     boots_vf: bool = False
+    # That firmware; QEMU's default BIOS if empty
+    firmware: str = ""
+    # Its processors are KVM's, or QEMU emulates them
+    kvm: bool = True
     # The option ROM of each VF, by which a BIOS boots from a NIC
     rom: str = ""
     # The host's ends of NICs that are QEMU's own, with vhost
@@ -118,7 +122,8 @@ class Hardware:
     disks: tuple[tuple[str, Path], ...] = ()
 
     def arguments(self) -> list[str]:
-        found = ["-smp", str(self.cpus)]
+        accel, cpu = ("kvm", "host") if self.kvm else ("tcg", "max")
+        found = ["-accel", accel, "-cpu", cpu, "-smp", str(self.cpus)]
         for port in range(self.ports):
             found += ["-device", f"pcie-root-port,id=port{port},addr={0x10 + port:02x}.0,"
                       f"chassis={1 + port},slot={1 + port}"]

@@ -163,8 +163,7 @@ class Qemu:
         qmp_path = run / f"{name}.qmp"
         agent_path = run / f"{name}.agent"
         arguments = [
-            emulator.program, "-accel", "kvm", "-cpu", "host", "-m", str(memory),
-            *combination.hardware.arguments(),
+            emulator.program, "-m", str(memory), *combination.hardware.arguments(),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-M", f"{combination.machine},{MACHINE}", *self._boot(image, combination),
             "-drive", f"if=none,id=root,format=raw,readonly=on,file={image / 'root.img'}",
@@ -201,7 +200,8 @@ class Qemu:
     @staticmethod
     def _boot(image: Path, combination: Combination) -> list[str]:
         if combination.hardware.boots_vf:
-            return []
+            firmware = combination.hardware.firmware
+            return ["-bios", firmware] if firmware else []
         cmdline = CMDLINE + (PATIENT if combination.hardware.cpus > 1 else "")
         return ["-bios", str(combination.firmware), "-kernel", str(image / "vmlinuz"),
                 "-initrd", str(image / "initramfs.img"), "-append", cmdline]

@@ -15,7 +15,7 @@ from .carry import DIRTYING, IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, linux_knows_reinit, wirings
 from .cpus import vcpus
 from .crossing import crossing
-from .firmware import firmware
+from .firmware import bios, uefi
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
@@ -175,7 +175,8 @@ BY_NAME: dict[str, Scenario] = {
     "snapshot-in-place": snapshot_in_place,
     "vcpus": vcpus,
     "crossing": crossing,
-    "firmware": firmware,
+    "firmware": bios,
+    "uefi": uefi,
     "misbehave": misbehave,
     "misbehave-short": misbehave_short,
     "net-flood": net_flood,
