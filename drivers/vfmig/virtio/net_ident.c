@@ -10,8 +10,10 @@
  *   the address.
  * - A destination takes the address of the stream.  When it runs, a closed device with the same
  *   one gets a new one.
- * - A destination whose source runs again gets a new one when it is closed or reset.  So does
- *   one that was loaded and has not run: the source, on another host perhaps, may run again.
+ * - A destination whose source runs again gets a new one when it is closed or reset.
+ * - A destination that was loaded and has not run gets a new one when it is closed: the source, on
+ *   another host perhaps, may run again.  A reset leaves it the address: QEMU resets a device that
+ *   it can't start, and runs the guest on it.
  *
  * A guest may have seen the address of an open device, so other devices don't change it.
  *
@@ -56,10 +58,16 @@ static bool is_twin(const struct vfmig_net *net, const struct vfmig_net *other)
 	return other != net && !memcmp(other->ident_tag, net->ident_tag, sizeof(net->ident_tag));
 }
 
-/* May another device continue with this address?  A close or reset then replaces it. */
+/* Does another device continue with this address?  A close or reset then replaces it. */
+static bool is_lost(const struct vfmig_net *net)
+{
+	return net->ident_given || net->ident_stale;
+}
+
+/* Does it, or may it?  A close then replaces the address. */
 static bool is_to_go(const struct vfmig_net *net)
 {
-	return net->ident_given || net->ident_stale || net->ident_untried;
+	return is_lost(net) || net->ident_untried;
 }
 
 /*
@@ -71,8 +79,7 @@ static bool is_doubled(const struct vfmig_net *net)
 	const struct vfmig_net *other;
 
 	list_for_each_entry(other, &idents, ident_entry)
-		if (other != net && !is_twin(net, other) &&
-		    (other->ident_untried || !is_to_go(other)) &&
+		if (other != net && !is_twin(net, other) && !is_lost(other) &&
 		    ether_addr_equal_unaligned(other->ident_mac, net->ident_mac))
 			return true;
 	return false;
@@ -160,7 +167,8 @@ void vfmig_net_ident_lost(struct vfmig_net *net, bool closed)
 	guard(mutex)(&idents_lock);
 	if (closed)
 		net->ident_open = false;
-	if (is_to_go(net) || (closed && (net->ident_doubled || has_twin(net))))
+	if (is_lost(net) ||
+	    (closed && (net->ident_untried || net->ident_doubled || has_twin(net))))
 		make_ident(net);
 }
 

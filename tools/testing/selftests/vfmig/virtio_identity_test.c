@@ -124,11 +124,23 @@ TEST_F(mac, is_given_up_by_a_destination_that_never_ran)
 		net_rig_reopen(rig, 1);
 		EXPECT_FALSE(has_mac(rig, 1, was));
 	}
-	net_rig_land(rig, &self->net, 1, &self->blob, STOP);
-	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
-	EXPECT_FALSE(has_mac(rig, 1, was));
 	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
 	EXPECT_TRUE(has_mac(rig, 0, was));
+}
+
+/* A VMM that can't start the device may reset it, and run the guest on it all the same */
+TEST_F(mac, stays_over_a_reset_of_a_destination_that_never_ran)
+{
+	struct net_rig *rig = &self->rig;
+	u8 was[ETH_ALEN];
+
+	mac_of(&rig->dev[0], &rig->mem, was);
+	mig_save(&rig->dev[0], &self->blob);
+	net_rig_land(rig, &self->net, 1, &self->blob, STOP);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	EXPECT_TRUE(has_mac(rig, 1, was));
+	net_rig_reopen(rig, 1);
+	EXPECT_FALSE(has_mac(rig, 1, was));
 }
 
 /* A destination that never runs takes the address from nobody */
