@@ -2,6 +2,7 @@
 /* See stop.h */
 #include "stop.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 #include "figure.h"
@@ -9,6 +10,9 @@
 #include "rig.h"
 
 #define MEDIUM_MB	128
+/* The larger medium, unless that is more than five sixths of the memory that is free */
+#define LARGE_MB	16384
+#define RANGES		256
 #define MORE_US		10000
 #define MAX_TRIES	10
 #define BEGIN_US	1000
@@ -124,16 +128,103 @@ static double stop_idle(struct bench *bench)
 	return us + MORE_US;
 }
 
-void bench_stop(void)
+static void open_bench(struct bench *bench, unsigned int media_mb)
 {
-	struct pf_vfs vfs = { .count = 1, .media_mb = MEDIUM_MB };
+	struct pf_vfs vfs = { .count = 1, .media_mb = media_mb };
+
+	must(!rig_open(&bench->rig, &vfs, IOMMU_TYPE1, 1));
+	rig_start(&bench->rig);
+	bench->buf = arena_alloc(&bench->rig.mem, MIB(1));
+	fill_pattern(bench->buf, MIB(1), 1);
+}
+
+static u64 available_mb(void)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[80];
+	u64 kib = 0;
+
+	must(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "MemAvailable: %llu", &kib);
+	fclose(file);
+	return kib / 1024;
+}
+
+/* In MiB, whole GiB; 0 if there is no memory for one */
+static unsigned int large_medium(void)
+{
+	u64 mb = available_mb() * 5 / 6 / 1024 * 1024;
+
+	return mb < LARGE_MB ? mb : LARGE_MB;
+}
+
+/* Write what the discards before have deallocated: they begin at the same end */
+static void refill(struct bench *bench, u64 size)
+{
+	u64 gone = size - vf_media_allocated(bench->rig.dev[0].bdf);
+
+	for (u64 at = 0; at < gone; at += MIB(1))
+		nvme_write_bytes(&bench->rig.nvme, at, bench->buf, MIB(1));
+}
+
+/* A discard of all that there is.  Most of it is left when the controller drops the command. */
+static double stop_in_large_discard(struct bench *bench)
+{
+	struct nvme *nvme = &bench->rig.nvme;
+	struct nvme_queue *q = &nvme->io[1];
+	struct nvme_cmd cmd = nvme_deallocate_cmd(nvme, q, 0, nvme->lbas, RANGES);
+	int fd = begin_session(bench);
+	u16 depth = q->depth;
+	double us;
+
+	nvme_submit(nvme, q, &cmd);
+	nvme_ring(nvme, q);
+	usleep(BEGIN_US);
+	us = stop_us(bench, fd);
+	must(!completed(q));
+	end_session(bench);
+	nvme_restart(nvme);
+	must(!nvme_create_io(nvme, 1, depth, 1));
+	return us;
+}
+
+/*
+ * What the time depends on is how long a command lasts, so this needs as large a medium as can be
+ * had.  It is written once.
+ */
+static void bench_stop_large(void)
+{
+	unsigned int mb = large_medium();
+	struct sample discard, idle;
+	static struct bench bench;
+	u64 limit = media_limit();
+	char name[32];
+
+	if (!mb) {
+		not_measured("stop_large", "no memory for a larger medium");
+		return;
+	}
+	media_limit_set(mb + 1024);
+	open_bench(&bench, mb);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		refill(&bench, MIB(mb));
+		idle.v[i] = stop_us(&bench, begin_session(&bench)) + MORE_US;
+		end_session(&bench);
+		discard.v[i] = stop_in_large_discard(&bench);
+	}
+	snprintf(name, sizeof(name), "discard_%u_mib", mb);
+	report("stop_large", name, &discard, "idle_10_ms", &idle, "us", 1, false);
+	rig_close(&bench.rig);
+	media_limit_set(limit);
+}
+
+static void bench_stop_small(void)
+{
 	struct sample discard, format, idle;
 	static struct bench bench;
 
-	must(!rig_open(&bench.rig, &vfs, IOMMU_TYPE1, 1));
-	rig_start(&bench.rig);
-	bench.buf = arena_alloc(&bench.rig.mem, MIB(1));
-	fill_pattern(bench.buf, MIB(1), 1);
+	open_bench(&bench, MEDIUM_MB);
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		idle.v[i] = stop_idle(&bench);
 		discard.v[i] = stop_in_discard(&bench);
@@ -142,4 +233,10 @@ void bench_stop(void)
 	report("stop_in_discard", "discard", &discard, "idle_10_ms", &idle, "us", 1, false);
 	report("stop_after_format", "format", &format, "idle_10_ms", &idle, "us", 1, false);
 	rig_close(&bench.rig);
+}
+
+void bench_stop(void)
+{
+	bench_stop_small();
+	bench_stop_large();
 }
