@@ -27,6 +27,8 @@
 
 #define VFMIG_NVME_NOT_RUNG	U32_MAX
 #define VFMIG_NVME_SLOTS	(PAGE_SIZE / sizeof(u32))
+/* Those that are doorbells.  Beyond them there is no register. */
+#define VFMIG_NVME_BELLS	(2 * VFMIG_NVME_QUEUES)
 
 /* The worker first polls for this long after a store, and twice as long if that was too short */
 #define VFMIG_NVME_MIN_POLL_NS	(10 * NSEC_PER_USEC)
@@ -133,7 +135,7 @@ void vfmig_nvme_take_bells(struct vfmig_nvme *ctrl)
 
 	if (!READ_ONCE(bells->in_use))
 		return;
-	for (unsigned int i = 0; i < 2 * VFMIG_NVME_QUEUES; i++) {
+	for (unsigned int i = 0; i < VFMIG_NVME_BELLS; i++) {
 		u32 value = READ_ONCE(bells->slots[i]);
 
 		if (value == VFMIG_NVME_NOT_RUNG)
@@ -188,20 +190,18 @@ static bool poll(struct vfmig_nvme *ctrl)
 	return false;
 }
 
-/* Beyond the doorbells there is no register */
-static bool scribbled(struct vfmig_nvme_bells *bells)
+/* Was anything stored to one of the @count slots from @first on? */
+static bool has_stores(const struct vfmig_nvme_bells *bells, unsigned int first,
+		       unsigned int count)
 {
-	const u32 *beyond = &bells->slots[2 * VFMIG_NVME_QUEUES];
-	size_t size = PAGE_SIZE - 2 * VFMIG_NVME_QUEUES * sizeof(*beyond);
-
-	return memchr_inv(beyond, 0xff, size);
+	return memchr_inv(&bells->slots[first], 0xff, count * sizeof(*bells->slots));
 }
 
 static void report_scribble(struct vfmig_nvme *ctrl)
 {
 	spin_lock(&ctrl->latch.lock);
-	memset32(&ctrl->bells.slots[2 * VFMIG_NVME_QUEUES], VFMIG_NVME_NOT_RUNG,
-		 VFMIG_NVME_SLOTS - 2 * VFMIG_NVME_QUEUES);
+	memset32(&ctrl->bells.slots[VFMIG_NVME_BELLS], VFMIG_NVME_NOT_RUNG,
+		 VFMIG_NVME_SLOTS - VFMIG_NVME_BELLS);
 	if (!ctrl->latch.frozen && (ctrl->latch.cc & NVME_CC_ENABLE))
 		ctrl->latch.flags |= VFMIG_NVME_BAD_DOORBELL;
 	spin_unlock(&ctrl->latch.lock);
@@ -217,11 +217,11 @@ static bool park(struct vfmig_nvme *ctrl)
 	WRITE_ONCE(bells->mapped, false);
 	bells->client->unmap(bells->client_data);
 
-	if (scribbled(bells)) {
+	if (has_stores(bells, VFMIG_NVME_BELLS, VFMIG_NVME_SLOTS - VFMIG_NVME_BELLS)) {
 		report_scribble(ctrl);
 		return true;
 	}
-	return memchr_inv(bells->slots, 0xff, 2 * VFMIG_NVME_QUEUES * sizeof(*bells->slots));
+	return has_stores(bells, 0, VFMIG_NVME_BELLS);
 }
 
 /*
