@@ -3,8 +3,20 @@
  * The files of a VF in debugfs.
  */
 #include <linux/debugfs.h>
+#include <linux/uaccess.h>
 
 #include "nvme.h"
+
+/* What a user writes to a file, in one piece and shorter than @text; or an errno */
+int vfmig_nvme_get_text(char text[VFMIG_NVME_TEXT], const char __user *buf, size_t count)
+{
+	if (count >= VFMIG_NVME_TEXT)
+		return -EINVAL;
+	if (copy_from_user(text, buf, count))
+		return -EFAULT;
+	text[count] = 0;
+	return 0;
+}
 
 static int io_latency_get(void *vf, u64 *value)
 {

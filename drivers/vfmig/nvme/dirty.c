@@ -11,7 +11,6 @@
 #include <linux/seq_file.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
-#include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
 #include "nvme.h"
@@ -121,13 +120,12 @@ static ssize_t vfmig_nvme_dirty_write(struct file *file, const char __user *buf,
 {
 	struct vfmig_nvme *ctrl = ((struct seq_file *)file->private_data)->private;
 	struct vfmig_nvme_dirty dirty;
-	char text[64] = "";
+	char text[VFMIG_NVME_TEXT];
 	int ret;
 
-	if (count >= sizeof(text))
-		return -EINVAL;
-	if (copy_from_user(text, buf, count))
-		return -EFAULT;
+	ret = vfmig_nvme_get_text(text, buf, count);
+	if (ret)
+		return ret;
 	guard(vfmig_nvme)(ctrl);
 	ret = parse_dirty(ctrl, strim(text), &dirty);
 	if (ret)

@@ -9,7 +9,6 @@
 #include <linux/kstrtox.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
 #include "nvme.h"
 
@@ -102,14 +101,12 @@ static ssize_t vfmig_nvme_fault_write(struct file *file, const char __user *buf,
 {
 	struct vfmig_nvme *ctrl = ((struct seq_file *)file->private_data)->private;
 	struct vfmig_nvme_fault fault;
-	char text[64] = "";
+	char text[VFMIG_NVME_TEXT];
 	int ret;
 
-	if (count >= sizeof(text))
-		return -EINVAL;
-	if (copy_from_user(text, buf, count))
-		return -EFAULT;
-	ret = parse_fault(strim(text), &fault);
+	ret = vfmig_nvme_get_text(text, buf, count);
+	if (!ret)
+		ret = parse_fault(strim(text), &fault);
 	if (ret)
 		return ret;
 	scoped_guard(vfmig_nvme, ctrl)

@@ -572,6 +572,9 @@ void vfmig_nvme_dirty_end(struct vfmig_nvme *ctrl);
 void vfmig_nvme_dirty_debugfs(struct vfmig_nvme *ctrl, struct dentry *dir);
 
 /* debugfs.c */
+#define VFMIG_NVME_TEXT		64	/* size of a buffer for what is written to a file */
+
+int vfmig_nvme_get_text(char text[VFMIG_NVME_TEXT], const char __user *buf, size_t count);
 void vfmig_nvme_debugfs(void *vf, struct dentry *dir);
 
 /* latency.c */
