@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -304,20 +303,6 @@ TEST_F(media, what_was_erased_does_not_count)
 	ASSERT_TRUE(is_empty(rig, self->buf));
 }
 
-/* The number in the line of a file that begins with @key */
-static u64 number_of(const char *path, const char *key)
-{
-	FILE *f = fopen(path, "re");
-	char line[128];
-
-	must(f);
-	do
-		must(fgets(line, sizeof(line), f));
-	while (strncmp(line, key, strlen(key)));
-	fclose(f);
-	return strtoull(line + strlen(key), NULL, 10);
-}
-
 /* Write until the device refuses it; bytes that were written, all of the disk at most */
 static u64 fill_up(struct rig *rig, u8 *buf, u64 size, struct nvme_cqe *cqe)
 {
@@ -340,15 +325,15 @@ static u64 fill_up(struct rig *rig, u8 *buf, u64 size, struct nvme_cqe *cqe)
  */
 TEST_F_TIMEOUT(media, guest_that_fills_its_disk_leaves_the_host_its_memory, 240)
 {
-	u64 memory = number_of("/proc/meminfo", "MemTotal:") * 1024;
-	u64 killed = number_of("/proc/vmstat", "oom_kill ");
+	u64 memory = file_number("/proc/meminfo", "MemTotal:") * 1024;
+	u64 killed = file_number("/proc/vmstat", "oom_kill ");
 	struct rig *rig = &self->rig;
 	struct nvme_cqe cqe = {};
 	char mb[16];
 	u64 written;
 
 	media_limit_set(0);
-	if (number_of("/proc/meminfo", "MemAvailable:") * 1024 < memory * 5 / 8)
+	if (file_number("/proc/meminfo", "MemAvailable:") * 1024 < memory * 5 / 8)
 		SKIP(return, "half of the memory is not available as it is");
 	snprintf(mb, sizeof(mb), "%llu", (memory + MIB(1)) / MIB(1));
 	must(!file_write(vf_debugfs(rig->dev[0].bdf, "media_mb"), mb));
@@ -356,7 +341,7 @@ TEST_F_TIMEOUT(media, guest_that_fills_its_disk_leaves_the_host_its_memory, 240)
 	EXPECT_EQ(cqe.status & ~(STATUS_MORE | 1), CAP_EXCEEDED << 1 | STATUS_DNR);
 	EXPECT_LE(written, memory / 2);
 	EXPECT_GT(written, memory * 3 / 8);
-	EXPECT_EQ(number_of("/proc/vmstat", "oom_kill "), killed);
+	EXPECT_EQ(file_number("/proc/vmstat", "oom_kill "), killed);
 	must(!vf_erase(rig->dev[0].bdf));
 	must(!file_write(vf_debugfs(rig->dev[0].bdf, "media_mb"), "4"));
 }

@@ -45,14 +45,10 @@ static pid_t thread_of(pid_t pid)
 /* How often a thread of @pid went to sleep */
 static u64 sleeps(pid_t pid, pid_t tid)
 {
-	char path[PATH_SIZE], text[4096];
-	const char *at;
+	char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
-	must(!file_read(path, text, sizeof(text)));
-	at = strstr(text, "\nvoluntary_ctxt_switches:");
-	must(at);
-	return strtoull(strchr(at, ':') + 1, NULL, 10);
+	return file_number(path, "voluntary_ctxt_switches:");
 }
 
 /**

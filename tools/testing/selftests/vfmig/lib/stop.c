@@ -138,23 +138,11 @@ static void open_bench(struct bench *bench, unsigned int media_mb)
 	fill_pattern(bench->buf, MIB(1), 1);
 }
 
-static u64 available_mb(void)
-{
-	FILE *file = fopen("/proc/meminfo", "r");
-	char line[80];
-	u64 kib = 0;
-
-	must(file);
-	while (fgets(line, sizeof(line), file))
-		sscanf(line, "MemAvailable: %llu", &kib);
-	fclose(file);
-	return kib / 1024;
-}
-
 /* In MiB, whole GiB; 0 if there is no memory for one */
 static unsigned int large_medium(void)
 {
-	u64 mb = available_mb() * 5 / 6 / 1024 * 1024;
+	u64 available = file_number("/proc/meminfo", "MemAvailable:") / 1024;
+	u64 mb = available * 5 / 6 / 1024 * 1024;
 
 	return mb < LARGE_MB ? mb : LARGE_MB;
 }

@@ -115,6 +115,19 @@ u64 file_u64(const char *path, u64 dflt)
 	return strtoull(buf, NULL, 0);
 }
 
+u64 file_number(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "re");
+	char line[128];
+
+	must(f);
+	do
+		must(fgets(line, sizeof(line), f));
+	while (strncmp(line, key, strlen(key)));
+	fclose(f);
+	return strtoull(line + strlen(key), NULL, 10);
+}
+
 bool file_exists(const char *path)
 {
 	return !access(path, F_OK);

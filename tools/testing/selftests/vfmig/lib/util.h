@@ -73,6 +73,8 @@ int file_read(const char *path, char *buf, size_t size);
 int file_write(const char *path, const char *text);
 /* The number in a file, in any base that strtoull() knows, or @dflt */
 u64 file_u64(const char *path, u64 dflt);
+/* The number after @key, which begins a line; fails the test if none does */
+u64 file_number(const char *path, const char *key);
 bool file_exists(const char *path);
 /* Path of a file beside the program; false if there is none */
 bool program_file(const char *name, char *path, size_t size);
