@@ -14,13 +14,12 @@ status: 0 if all targets were met, or the kernel has no IOMMUFD; else 1.
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from migration import Failure, GuestLost
 from migration.combination import TRACKED, Emulator, wirings
-from migration.figure import ROUNDS, bench_parser, report, take_with_guests
+from migration.figure import ROUNDS, bench_parser, report, run_bench, take_with_guests
 from migration.guest import Disk
 from migration.qemu import Qemu
 from migration.tour import Lab
@@ -164,8 +163,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failure, OSError) as failure_of_the_run:
-        print(f"bench_guest.py: {failure_of_the_run}", file=sys.stderr)
-        sys.exit(1)
+    run_bench(main)

@@ -13,17 +13,14 @@ status: 0 if all targets were met; else 1.
 """
 
 import argparse
-import json
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migration import Failure
 from migration.combination import Emulator, Hardware, wirings
-from migration.figure import bench_parser, report, take_with_guests
-from migration.guest import Guest
+from migration.figure import bench_parser, report, run_bench, take_with_guests
+from migration.guest import Guest, fio_jobs
 from migration.tour import Lab
 
 MEDIUM_MB = 64
@@ -96,7 +93,7 @@ def sample(guest: Guest, device: str, load: Load) -> dict[str, Any]:
         f"fio --name=io --filename={device} --size={MEDIUM_MB}M {load.options} --direct=1 "
         f"--ioengine=libaio --time_based --runtime={SAMPLE} --group_reporting "
         f"--norandommap --output-format=json --eta=never")
-    return json.loads(text[text.find("{"):])["jobs"][0][load.direction]
+    return fio_jobs(text)[0][load.direction]
 
 
 def take(lab: Lab, hardware: Hardware, loads: list[Load], rounds: int, samples: Samples) -> None:
@@ -168,8 +165,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failure, OSError) as failure_of_the_run:
-        print(f"bench_io.py: {failure_of_the_run}", file=sys.stderr)
-        sys.exit(1)
+    run_bench(main)

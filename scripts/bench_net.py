@@ -13,14 +13,13 @@ status: 0 if all targets were met; else 1.
 """
 
 import argparse
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from migration import Failure, patience
+from migration import patience
 from migration.combination import Emulator, Hardware, wirings
-from migration.figure import ROUNDS, bench_parser, report, take_with_guests
+from migration.figure import ROUNDS, bench_parser, report, run_bench, take_with_guests
 from migration.tour import Lab
 from migration.wire import peer_address
 
@@ -103,8 +102,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failure, OSError) as failure_of_the_run:
-        print(f"bench_net.py: {failure_of_the_run}", file=sys.stderr)
-        sys.exit(1)
+    run_bench(main)

@@ -7,10 +7,11 @@ import argparse
 import json
 import os
 import statistics
+import sys
 from pathlib import Path
-from typing import Callable
+from typing import Callable, NoReturn
 
-from . import GuestLost
+from . import Failure, GuestLost
 from .tour import Lab
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -36,6 +37,15 @@ def bench_parser(doc: str, logs: str) -> argparse.ArgumentParser:
     parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
                         help="the guest (default: build/guest)")
     return parser
+
+
+def run_bench(main: Callable[[], int]) -> NoReturn:
+    """Ends the program with main's status, or with 1 and the reason if it can't measure."""
+    try:
+        sys.exit(main())
+    except (Failure, OSError) as failure:
+        print(f"{Path(sys.argv[0]).name}: {failure}", file=sys.stderr)
+        sys.exit(1)
 
 
 def take_with_guests(lab: Lab, take: Callable[[], None], taken: Callable[[], str]) -> None:

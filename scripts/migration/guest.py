@@ -35,14 +35,19 @@ class Verified:
         return Verified(self.read + other.read, self.errors + other.errors)
 
 
+def fio_jobs(text: str) -> list[dict[str, Any]]:
+    """What fio's JSON says of each job."""
+    try:
+        summary, _ = json.JSONDecoder().raw_decode(text[max(text.find("{"), 0):])
+        return summary["jobs"]
+    except (ValueError, KeyError) as error:
+        raise Failure(f"fio said no JSON but: {text.strip()[:200]}") from error
+
+
 def parse_fio(text: str, status: int, expected: int) -> Verified:
     """Sums fio's JSON up.  A fio that failed in another way than by a
     verification counts as an error, and so does one that read too little."""
-    try:
-        summary, _ = json.JSONDecoder().raw_decode(text[max(text.find("{"), 0):])
-        jobs: list[dict[str, Any]] = summary["jobs"]
-    except (ValueError, KeyError) as error:
-        raise Failure(f"fio said no JSON but: {text.strip()[:200]}") from error
+    jobs = fio_jobs(text)
     read = sum(job["read"]["io_bytes"] for job in jobs)
     errors = sum(job["total_err"] for job in jobs)
     if not errors and (status or read < expected):
