@@ -489,9 +489,10 @@ struct vfmig_vf_ops {
 	 * beside has not changed then.  -EINVAL if the state is inconsistent or does not fit
 	 * the VF's memory, which may have been resized; -ENOMEM.
 	 *
-	 * The VF has the identity of the source from here on.  If it is closed or reset before
-	 * it has run, it must get a new one: the source may go on, and on another host the VF
-	 * does not hear of that.
+	 * The VF has the identity of the source from here on.  If it is closed before it has run,
+	 * it must get a new one: the source may go on, and on another host the VF does not hear
+	 * of that.  A reset leaves it the identity: a VMM may reset a device that it can't start,
+	 * and run the guest on it.
 	 */
 	int (*load_commit)(void *vf, const char **why);
 

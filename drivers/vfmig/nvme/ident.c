@@ -14,7 +14,8 @@
  * - A destination whose source runs again gets a new one when it is closed or reset.
  * - A destination that was loaded and has not run gets a new one when it is closed: the source, on
  *   another host perhaps, may run again.  A reset leaves it the identity: QEMU resets a device that
- *   it can't start, and runs the guest on it, which then has to find the same disk.
+ *   it can't start, and runs the guest on it, which then has to find the same disk.  The guest does
+ *   so when it enables the controller, which counts as running.
  *
  * A guest may have seen the identity of an open controller, so other controllers don't change
  * it.  Two open controllers have the same identity if one stream was loaded twice.
@@ -198,7 +199,7 @@ void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_iden
 	ctrl->ident_untried = true;
 }
 
-/* The controller runs: if its identity was loaded, a guest uses it from now on */
+/* A guest runs the controller: if the identity was loaded, the guest uses it from now on */
 void vfmig_nvme_ident_run(struct vfmig_nvme *ctrl)
 {
 	guard(mutex)(&idents_lock);

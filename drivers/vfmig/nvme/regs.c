@@ -236,6 +236,8 @@ static void enable(struct vfmig_nvme *ctrl, u32 cc, u32 aqa, u64 asq, u64 acq)
 		return;
 	}
 	ctrl->moved = false;
+	/* After a load and a reset this is how a guest begins to use it */
+	vfmig_nvme_ident_run(ctrl);
 	vfmig_nvme_set_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_RDY);
 }
 

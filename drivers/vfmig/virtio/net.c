@@ -154,6 +154,8 @@ static void vfmig_net_reset(struct vfmig_virtio *dev)
 /* The driver is ready: begin to move frames */
 static void start(struct vfmig_net *net)
 {
+	/* After a load and a reset this is how a guest begins to use it */
+	vfmig_net_ident_run(net);
 	net->offloads = net->dev.negotiated & VFMIG_NET_GUEST_OFFLOADS;
 	/* Without the filter all VLANs pass (VIRTIO 5.1.6.5.3) */
 	if (!vfmig_net_has(net, VIRTIO_NET_F_CTRL_VLAN))
@@ -267,8 +269,7 @@ static void vfmig_net_resumed(struct vfmig_virtio *dev, bool loaded)
 {
 	struct vfmig_net *net = vfmig_net_of(dev);
 
-	if (loaded)
-		vfmig_net_ident_run(net);
+	vfmig_net_ident_run(net);
 	take_settings(net, false);
 	if (vfmig_virtio_ready(dev)) {
 		/* Down: the driver has become ready while the device was stopped */

@@ -13,7 +13,8 @@
  * - A destination whose source runs again gets a new one when it is closed or reset.
  * - A destination that was loaded and has not run gets a new one when it is closed: the source, on
  *   another host perhaps, may run again.  A reset leaves it the address: QEMU resets a device that
- *   it can't start, and runs the guest on it.
+ *   it can't start, and runs the guest on it.  The guest does so when it sets DRIVER_OK, which
+ *   counts as running.
  *
  * A guest may have seen the address of an open device, so other devices don't change it.
  *
@@ -207,7 +208,7 @@ void vfmig_net_ident_take(struct vfmig_net *net, const u8 *mac, const u8 *tag)
 	net->ident_doubled = is_doubled(net);
 }
 
-/* The device runs: if its address was loaded, a guest uses it from now on */
+/* A guest runs the device: if the address was loaded, the guest uses it from now on */
 void vfmig_net_ident_run(struct vfmig_net *net)
 {
 	guard(mutex)(&idents_lock);

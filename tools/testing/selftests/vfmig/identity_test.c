@@ -231,7 +231,7 @@ TEST_F(identity, is_given_up_by_a_destination_that_never_ran)
 }
 
 /* A VMM that can't start the device may reset it, and run the guest on it all the same */
-TEST_F(identity, stays_over_a_reset_of_a_destination_that_never_ran)
+TEST_F(identity, stays_with_a_destination_that_is_reset_and_then_enabled)
 {
 	struct rig *rig = &self->rig;
 	struct blob blob = {};
@@ -241,7 +241,37 @@ TEST_F(identity, stays_over_a_reset_of_a_destination_that_never_ran)
 	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
 	EXPECT_TRUE(is(rig, self->buf, 1, &self->was[0]));
 	reopen(rig, 1, self->bdf[1]);
+	EXPECT_TRUE(is(rig, self->buf, 1, &self->was[0]));
+	blob_free(&blob);
+}
+
+TEST_F(identity, is_given_up_by_a_destination_that_is_reset_and_never_enabled)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+
+	mig_save(&rig->dev[0], &blob);
+	rig_land(rig, &blob, STOP);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	reopen(rig, 1, self->bdf[1]);
 	EXPECT_TRUE(is_new(rig, self->buf, 1, self->was));
+	blob_free(&blob);
+}
+
+/* The guest of a snapshot runs on such a destination, while nobody has the source open */
+TEST_F(identity, is_new_for_a_closed_source_when_the_destination_is_enabled)
+{
+	struct rig *rig = &self->rig;
+	struct blob blob = {};
+
+	mig_save(&rig->dev[0], &blob);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	rig_land(rig, &blob, STOP);
+	rig_user_ends(rig, 0);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	EXPECT_TRUE(is(rig, self->buf, 1, &self->was[0]));
+	rig_user_begins(rig, 0, self->bdf[0]);
+	EXPECT_TRUE(is_new(rig, self->buf, 0, self->was));
 	blob_free(&blob);
 }
 

@@ -143,6 +143,20 @@ TEST_F(mac, stays_over_a_reset_of_a_destination_that_never_ran)
 	EXPECT_FALSE(has_mac(rig, 1, was));
 }
 
+TEST_F(mac, stays_with_a_destination_that_is_reset_and_then_started)
+{
+	struct net_rig *rig = &self->rig;
+	u8 was[ETH_ALEN];
+
+	mac_of(&rig->dev[0], &rig->mem, was);
+	mig_save(&rig->dev[0], &self->blob);
+	net_rig_land(rig, &self->net, 1, &self->blob, STOP);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	net_rig_start(rig, 1, &self->net, VNET_ALL, 1);
+	net_rig_reopen(rig, 1);
+	EXPECT_TRUE(has_mac(rig, 1, was));
+}
+
 /* A destination that never runs takes the address from nobody */
 TEST_F(mac, stays_with_the_source_of_a_snapshot_that_never_ran)
 {
