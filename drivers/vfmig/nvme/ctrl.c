@@ -11,19 +11,6 @@
 
 #include "nvme.h"
 
-/* The lock, before the worker is through with its batch */
-void vfmig_nvme_lock(struct vfmig_nvme *ctrl)
-{
-	atomic_inc(&ctrl->wanted);
-	mutex_lock(&ctrl->lock);
-	atomic_dec(&ctrl->wanted);
-}
-
-void vfmig_nvme_unlock(struct vfmig_nvme *ctrl)
-{
-	mutex_unlock(&ctrl->lock);
-}
-
 /* A failure that the guest can't be told through a completion */
 void vfmig_nvme_fatal(struct vfmig_nvme *ctrl)
 {
@@ -62,7 +49,7 @@ void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 	free_page((unsigned long)ctrl->buf);
 	kvfree(ctrl->reqs);
 	kvfree(ctrl->arrivals);
-	mutex_destroy(&ctrl->lock);
+	vfmig_lock_destroy(&ctrl->lock);
 	mutex_destroy(&ctrl->save_lock);
 	mutex_destroy(&ctrl->client_lock);
 	vfmig_worker_destroy(&ctrl->worker);
@@ -89,7 +76,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme
 	spin_lock_init(&ctrl->latch.lock);
 	mutex_init(&ctrl->client_lock);
 	mutex_init(&ctrl->save_lock);
-	mutex_init(&ctrl->lock);
+	vfmig_lock_init(&ctrl->lock);
 	vfmig_nvme_load_init(ctrl);
 	vfmig_nvme_dirty_init(ctrl);
 	vfmig_running_init(&ctrl->running, fn);

@@ -156,7 +156,7 @@ struct zero {
 static bool zero_is_over(const struct zero *zero)
 {
 	return zero->begun &&
-	       (atomic_read(&zero->ctrl->wanted) || ktime_get_ns() > zero->deadline);
+	       (vfmig_lock_is_wanted(&zero->ctrl->lock) || ktime_get_ns() > zero->deadline);
 }
 
 static struct zero zero_begin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)

@@ -36,6 +36,7 @@
 #include "../memory/load.h"
 #include "../memory/memory.h"
 #include "../model/blob.h"
+#include "../model/lock.h"
 #include "../model/running.h"
 #include "../model/worker.h"
 #include "format.h"
@@ -394,8 +395,6 @@ struct vfmig_nvme_dirty {
  * @latch: registers
  * @bells: doorbells that are mapped
  * @worker: executes commands
- * @wanted: number of threads that wait for @lock; if not 0, the worker releases it after a
- *	command, or a piece of one
  *
  * @client_lock: protects @client and @client_data, which change with @lock held too;
  *	held while the client's reset() runs
@@ -411,7 +410,7 @@ struct vfmig_nvme_dirty {
  * @load_again: says that there may be memory for it
  * @dirty_work: writes the medium as @dirty says
  *
- * @lock: protects all that follows
+ * @lock: protects all that follows.  The worker gives it up after a command, or a piece of one.
  * @running: its running state
  * @moved: its stream was read to the end, and it was not used since
  * @fault: what goes wrong with I/O commands on purpose
@@ -468,7 +467,6 @@ struct vfmig_nvme {
 	struct vfmig_nvme_latch latch;
 	struct vfmig_nvme_bells bells;
 	struct vfmig_worker worker;
-	atomic_t wanted;
 
 	struct mutex client_lock;	/* client, client_data */
 	const struct vfmig_vf_client *client;
@@ -485,7 +483,7 @@ struct vfmig_nvme {
 	struct delayed_work load_again;
 	struct delayed_work dirty_work;
 
-	struct mutex lock;		/* all below */
+	struct vfmig_lock lock;		/* all below */
 	struct vfmig_running running;
 	bool moved;
 
@@ -541,14 +539,12 @@ typedef u16 vfmig_nvme_transfer_fn(struct vfmig_nvme *ctrl, const struct vfmig_n
 				   void *arg);
 
 /* ctrl.c */
-void vfmig_nvme_lock(struct vfmig_nvme *ctrl);
-void vfmig_nvme_unlock(struct vfmig_nvme *ctrl);
 void vfmig_nvme_power_on(struct vfmig_nvme *ctrl);
 void vfmig_nvme_fatal(struct vfmig_nvme *ctrl);
 struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme_config *config);
 void vfmig_nvme_free(struct vfmig_nvme *ctrl);
 
-DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_nvme_lock(_T), vfmig_nvme_unlock(_T))
+DEFINE_GUARD(vfmig_nvme, struct vfmig_nvme *, vfmig_lock(&_T->lock), vfmig_unlock(&_T->lock))
 
 /* settings.c */
 extern struct vfmig_nvme_config vfmig_nvme_defaults;

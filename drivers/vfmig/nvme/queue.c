@@ -10,17 +10,12 @@
  * or of room in a queue, the command stays where it is: in its submission queue,
  * waiting, or done and not posted.  Each of these is part of the migration state.
  */
-#include <linux/delay.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
 
 #include "nvme.h"
 
 #define VFMIG_NVME_BATCH	32	/* commands before the worker reads the registers again */
-
-/* Time that the worker gives a thread that waits for the lock, in pieces: 5 ms at most */
-#define VFMIG_NVME_GAP_US	10
-#define VFMIG_NVME_GAPS		100
 
 /* A completion is older than this at most when its interrupt is raised, or a burst has begun */
 #define VFMIG_NVME_IRQ_DELAY_NS	(50 * NSEC_PER_USEC)
@@ -300,7 +295,7 @@ static bool must_stop(const struct vfmig_nvme *ctrl)
 /* Returns true if the batch is over: it is full, or another thread waits for the lock */
 static bool count_command(struct vfmig_nvme *ctrl, unsigned int *budget)
 {
-	return !--*budget || atomic_read(&ctrl->wanted);
+	return !--*budget || vfmig_lock_is_wanted(&ctrl->lock);
 }
 
 static void try_later(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
@@ -585,22 +580,12 @@ void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
 	vfmig_nvme_flush_irqs(ctrl);
 }
 
-/*
- * The worker unlocks between two batches, but only for a moment.  A thread that spins for the
- * mutex may not see that, and is in no list whose first one would get the mutex next.
- */
-static void let_others_in(struct vfmig_nvme *ctrl)
-{
-	for (unsigned int i = 0; i < VFMIG_NVME_GAPS && atomic_read(&ctrl->wanted); i++)
-		usleep_range(VFMIG_NVME_GAP_US, 5 * VFMIG_NVME_GAP_US);
-}
-
 /* One batch; true if there is more to do at once */
 static bool batch(struct vfmig_nvme *ctrl)
 {
 	bool more;
 
-	guard(mutex)(&ctrl->lock);
+	guard(mutex)(&ctrl->lock.mutex);
 	vfmig_nvme_watch_bells(ctrl);
 	if (!vfmig_is_running(&ctrl->running))
 		return false;
@@ -626,7 +611,7 @@ bool vfmig_nvme_turn(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 	bool more;
 
-	let_others_in(ctrl);
+	vfmig_lock_give_way(&ctrl->lock);
 	more = batch(ctrl);
 	more = vfmig_memory_free_erased(&ctrl->media) || more;
 	return more || vfmig_nvme_wait_for_bells(ctrl);

@@ -11,19 +11,6 @@
 
 #include "virtio.h"
 
-/* The lock, before the worker is through with its batch */
-void vfmig_virtio_lock(struct vfmig_virtio *dev)
-{
-	atomic_inc(&dev->wanted);
-	mutex_lock(&dev->lock);
-	atomic_dec(&dev->wanted);
-}
-
-void vfmig_virtio_unlock(struct vfmig_virtio *dev)
-{
-	mutex_unlock(&dev->lock);
-}
-
 /* The driver is told through the configuration interrupt; the lock is held */
 void vfmig_virtio_config_irq(struct vfmig_virtio *dev)
 {
@@ -250,7 +237,7 @@ static bool process(struct vfmig_virtio *dev)
 {
 	bool more;
 
-	guard(mutex)(&dev->lock);
+	guard(mutex)(&dev->lock.mutex);
 	if (!vfmig_is_running(&dev->running))
 		return false;
 	dev->stalled = false;
@@ -263,8 +250,10 @@ static bool process(struct vfmig_virtio *dev)
 static bool vfmig_virtio_turn(void *model)
 {
 	struct vfmig_virtio *dev = model;
-	bool more = process(dev);
+	bool more;
 
+	vfmig_lock_give_way(&dev->lock);
+	more = process(dev);
 	return (dev->type->wait && dev->type->wait(dev)) || more;
 }
 
@@ -283,7 +272,7 @@ int vfmig_virtio_init(struct vfmig_virtio *dev, const struct vfmig_virtio_type *
 	raw_spin_lock_init(&dev->latch.lock);
 	mutex_init(&dev->client_lock);
 	mutex_init(&dev->load_lock);
-	mutex_init(&dev->lock);
+	vfmig_lock_init(&dev->lock);
 	init_irq_work(&dev->cap_kick, cap_kick);
 	ratelimit_state_init(&dev->said, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 	vfmig_running_init(&dev->running, fn);
@@ -305,7 +294,7 @@ void vfmig_virtio_destroy(struct vfmig_virtio *dev)
 	kfree(dev->table);
 	kvfree(dev->chain);
 	kfree(dev->regs);
-	mutex_destroy(&dev->lock);
+	vfmig_lock_destroy(&dev->lock);
 	mutex_destroy(&dev->load_lock);
 	mutex_destroy(&dev->client_lock);
 }

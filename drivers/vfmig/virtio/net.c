@@ -211,7 +211,7 @@ static bool move_frames(struct vfmig_net *net)
 		if (vfmig_virtio_must_stop(&net->dev))
 			return false;
 		vfmig_virtio_flush_irqs(&net->dev);
-		if (!tx_budget || !rx_budget || atomic_read(&net->dev.wanted))
+		if (!tx_budget || !rx_budget || vfmig_lock_is_wanted(&net->dev.lock))
 			return true;
 	}
 	return more;

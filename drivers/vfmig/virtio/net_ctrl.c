@@ -287,7 +287,7 @@ bool vfmig_net_ctrl(struct vfmig_net *net, struct vfmig_vq *vq)
 
 	ret = vfmig_vq_quiet(dev, vq);
 	for (unsigned int n = 0; !ret; n++) {
-		if (n == VFMIG_NET_CTRL_MAX || atomic_read(&dev->wanted))
+		if (n == VFMIG_NET_CTRL_MAX || vfmig_lock_is_wanted(&dev->lock))
 			return true;
 		ret = next_command(net, vq);
 		if (!ret)

@@ -254,7 +254,7 @@ bool vfmig_net_rx(struct vfmig_net *net, unsigned int queue, unsigned int *budge
 		__set_bit(queue, net->rx_pending);
 		return false;
 	}
-	while (*budget && !atomic_read(&net->dev.wanted)) {
+	while (*budget && !vfmig_lock_is_wanted(&net->dev.lock)) {
 		skb = vfmig_port_take(net->port, queue);
 		if (!skb)
 			return false;

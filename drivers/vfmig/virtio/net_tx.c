@@ -283,7 +283,7 @@ bool vfmig_net_tx(struct vfmig_net *net, unsigned int pair, unsigned int *budget
 	if (vfmig_vq_quiet(&net->dev, vq))
 		goto again;
 
-	while (*budget && !atomic_read(&net->dev.wanted)) {
+	while (*budget && !vfmig_lock_is_wanted(&net->dev.lock)) {
 		/* If not, a wake comes; the driver stays quiet, and fills the queue */
 		room = vfmig_port_may_send(net->port, pair);
 		if (!room)

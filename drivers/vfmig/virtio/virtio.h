@@ -31,6 +31,7 @@
 #include <linux/virtio_pci.h>
 
 #include "../model/blob.h"
+#include "../model/lock.h"
 #include "../model/running.h"
 #include "../model/worker.h"
 #include "../sim.h"
@@ -185,7 +186,6 @@ struct vfmig_virtio_counts {
  * @latch: registers
  * @worker: does the work
  * @cap_kick: kicks the worker for a write through the PCI configuration access capability
- * @wanted: number of threads that wait for @lock; if not 0, the worker releases it soon
  *
  * @client_lock: protects @client and @client_data, which change with @lock held too;
  *	held while the client's reset() runs
@@ -196,7 +196,7 @@ struct vfmig_virtio_counts {
  * @load: the state that is being loaded
  * @load_version: the version that the stream says it is of
  *
- * @lock: protects all that follows
+ * @lock: protects all that follows.  The worker gives it up after a few frames.
  * @running: running state
  * @save: the state that is being saved
  * @loaded: a load was committed, and the device has not run since
@@ -220,7 +220,6 @@ struct vfmig_virtio {
 	struct vfmig_virtio_latch latch;
 	struct vfmig_worker worker;
 	struct irq_work cap_kick;
-	atomic_t wanted;
 
 	struct mutex client_lock;	/* client, client_data */
 	const struct vfmig_vf_client *client;
@@ -230,7 +229,7 @@ struct vfmig_virtio {
 	struct vfmig_blob load;
 	u32 load_version;
 
-	struct mutex lock;		/* all below */
+	struct vfmig_lock lock;		/* all below */
 	struct vfmig_running running;
 	struct vfmig_blob save;
 	bool loaded;
@@ -252,8 +251,6 @@ struct vfmig_virtio {
 int vfmig_virtio_init(struct vfmig_virtio *dev, const struct vfmig_virtio_type *type,
 		      struct vfmig_fn *fn);
 void vfmig_virtio_destroy(struct vfmig_virtio *dev);
-void vfmig_virtio_lock(struct vfmig_virtio *dev);
-void vfmig_virtio_unlock(struct vfmig_virtio *dev);
 void vfmig_virtio_power_on(struct vfmig_virtio *dev);
 void vfmig_virtio_take_registers(struct vfmig_virtio *dev);
 void vfmig_virtio_enable_vq(struct vfmig_virtio *dev, unsigned int index,
@@ -264,8 +261,7 @@ void vfmig_virtio_config_irq(struct vfmig_virtio *dev);
 void vfmig_virtio_vq_irq(struct vfmig_virtio *dev, const struct vfmig_vq *vq);
 void vfmig_virtio_flush_irqs(struct vfmig_virtio *dev);
 
-DEFINE_GUARD(vfmig_virtio, struct vfmig_virtio *, vfmig_virtio_lock(_T),
-	     vfmig_virtio_unlock(_T))
+DEFINE_GUARD(vfmig_virtio, struct vfmig_virtio *, vfmig_lock(&_T->lock), vfmig_unlock(&_T->lock))
 
 /* pci.c */
 void vfmig_virtio_reset_vq(struct vfmig_vq_regs *vq);
