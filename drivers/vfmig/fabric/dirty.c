@@ -95,17 +95,14 @@ void vfmig_dirty_put(struct vfmig_dirty *dirty)
 	kref_put(&dirty->ref, vfmig_dirty_release);
 }
 
-/* A failure is retried: no OOM killer, no warning */
-#define VFMIG_DIRTY_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
 /* The object in *@slot, allocated if there is none; NULL if there is no memory */
-static void *get_or_make(void **slot, size_t size)
+static void *get_or_make(void **slot, size_t size, gfp_t gfp)
 {
 	void *fresh, *there = READ_ONCE(*slot);
 
 	if (there)
 		return there;
-	fresh = kzalloc(size, VFMIG_DIRTY_GFP);
+	fresh = kzalloc(size, gfp);
 	if (!fresh)
 		return NULL;
 	/* Pairs with the address dependencies in vfmig_dirty_find() */
@@ -121,23 +118,24 @@ static void *get_or_make(void **slot, size_t size)
  * vfmig_dirty_prepare() - allocate the chunk for a page
  * @dirty: the set
  * @iova: any byte of the page, within the aperture
+ * @gfp: how memory is allocated
  *
- * Context: may sleep.
+ * Context: as @gfp says.
  * Return: 0 or -ENOMEM.  Tables that were allocated stay.
  */
-int vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova)
+int vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova, gfp_t gfp)
 {
 	struct vfmig_dirty_dir *dir;
 	struct vfmig_dirty_table *table;
 
-	dir = get_or_make((void **)vfmig_dirty_dir(dirty, iova), sizeof(*dir));
+	dir = get_or_make((void **)vfmig_dirty_dir(dirty, iova), sizeof(*dir), gfp);
 	if (!dir)
 		return -ENOMEM;
-	table = get_or_make((void **)vfmig_dirty_table(dir, iova), sizeof(*table));
+	table = get_or_make((void **)vfmig_dirty_table(dir, iova), sizeof(*table), gfp);
 	if (!table)
 		return -ENOMEM;
 	if (!get_or_make((void **)&table->chunks[vfmig_dirty_chunk(iova)],
-			 sizeof(struct vfmig_dirty_chunk)))
+			 sizeof(struct vfmig_dirty_chunk), gfp))
 		return -ENOMEM;
 	return 0;
 }

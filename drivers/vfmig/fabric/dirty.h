@@ -146,7 +146,7 @@ static __always_inline void vfmig_dirty_set(const struct vfmig_dirty_place *plac
 struct vfmig_dirty *vfmig_dirty_create(void);
 struct vfmig_dirty *vfmig_dirty_get(struct vfmig_dirty *dirty);
 void vfmig_dirty_put(struct vfmig_dirty *dirty);
-int vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova);
+int vfmig_dirty_prepare(struct vfmig_dirty *dirty, u64 iova, gfp_t gfp);
 void vfmig_dirty_read(struct vfmig_dirty *dirty, u64 first, u64 last, bool clear,
 		      struct iova_bitmap *bitmap);
 

@@ -123,8 +123,24 @@ static void vfmig_dma_write_page(struct page *page, size_t offset, const void *b
 }
 
 /*
- * Write within a page of IOVA, and add the page to the sets of the IOMMU and of the
- * function's log, as far as they are on.
+ * The places of a page in the sets of the IOMMU and of the function's log, as far as they are on;
+ * @fn->dma_lock is held.  Returns NULL, or the first set that has no chunk for this page, with a
+ * reference.
+ */
+static struct vfmig_dirty *vfmig_dma_find(struct vfmig_fn *fn, u64 iova,
+					  struct vfmig_dirty *tracked,
+					  struct vfmig_dirty_place *in_tracked,
+					  struct vfmig_dirty_place *in_logged)
+{
+	if (tracked && !vfmig_dirty_find(tracked, iova, in_tracked))
+		return vfmig_dirty_get(tracked);
+	if (fn->logged && !vfmig_dirty_find(fn->logged, iova, in_logged))
+		return vfmig_dirty_get(fn->logged);
+	return NULL;
+}
+
+/*
+ * Write within a page of IOVA, and add the page to the sets that are on.
  *
  * Returns NULL.  If a set has no chunk for this page, nothing is written, and the set
  * is returned with a reference.
@@ -134,11 +150,11 @@ static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, 
 {
 	struct vfmig_dirty *tracked = READ_ONCE(fn->domain->dirty);
 	struct vfmig_dirty_place in_tracked, in_logged;
+	struct vfmig_dirty *unprepared;
 
-	if (tracked && !vfmig_dirty_find(tracked, iova, &in_tracked))
-		return vfmig_dirty_get(tracked);
-	if (fn->logged && !vfmig_dirty_find(fn->logged, iova, &in_logged))
-		return vfmig_dirty_get(fn->logged);
+	unprepared = vfmig_dma_find(fn, iova, tracked, &in_tracked, &in_logged);
+	if (unprepared)
+		return unprepared;
 
 	vfmig_dma_write_page(page, offset, buf, len);
 
@@ -178,6 +194,28 @@ static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, 
 	return 0;
 }
 
+/* A failure is no news: the write is tried again */
+#define VFMIG_DMA_AT_ONCE	(GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
+/* No OOM killer, no warning */
+#define VFMIG_DMA_WAIT		(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* A set has no chunk for @iova: allocate it.  0 or -EAGAIN.  Drops the reference. */
+static int vfmig_dma_prepare(struct vfmig_fn *fn, struct vfmig_dirty *unprepared, u64 iova)
+{
+	int ret = vfmig_dirty_prepare(unprepared, iova, VFMIG_DMA_AT_ONCE);
+
+	vfmig_dirty_put(unprepared);
+	if (!ret)
+		return 0;
+	/* Without its bit a write must wait until there is memory */
+	scoped_guard(raw_spinlock_irqsave, &fn->dma_lock) {
+		WRITE_ONCE(fn->starved, true);
+		fn->starved_at = iova;
+	}
+	vfmig_fn_kick_later(fn);
+	return -EAGAIN;
+}
+
 static int vfmig_dma(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 perm)
 {
 	while (len) {
@@ -191,13 +229,10 @@ static int vfmig_dma(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 p
 		raw_spin_unlock_irqrestore(&fn->dma_lock, flags);
 
 		if (unprepared) {
-			ret = vfmig_dirty_prepare(unprepared, iova);
-			vfmig_dirty_put(unprepared);
-			if (!ret)
-				continue;
-			/* Without its bit a write must wait until there is memory */
-			vfmig_fn_kick_later(fn);
-			return -EAGAIN;
+			ret = vfmig_dma_prepare(fn, unprepared, iova);
+			if (ret)
+				return ret;
+			continue;
 		}
 		if (ret == -EFAULT) {
 			atomic64_inc(&fn->dma_faults);
@@ -228,6 +263,36 @@ int vfmig_fn_dma_write(struct vfmig_fn *fn, u64 iova, const void *buf, size_t le
 	return vfmig_dma(fn, iova, (void *)buf, len, VFMIG_PTE_WRITE);
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_dma_write);
+
+/* The set that the write which found no memory needs now, with a reference, or NULL; and where */
+static struct vfmig_dirty *vfmig_dma_starved(struct vfmig_fn *fn, u64 *iova)
+{
+	struct vfmig_dirty_place in_tracked, in_logged;
+
+	guard(raw_spinlock_irqsave)(&fn->dma_lock);
+	WRITE_ONCE(fn->starved, false);
+	*iova = fn->starved_at;
+	if (!fn->domain)
+		return NULL;
+	return vfmig_dma_find(fn, *iova, READ_ONCE(fn->domain->dirty), &in_tracked, &in_logged);
+}
+
+bool vfmig_fn_get_memory(struct vfmig_fn *fn)
+{
+	struct vfmig_dirty *unprepared;
+	u64 iova;
+	int ret;
+
+	if (!READ_ONCE(fn->starved))
+		return false;
+	unprepared = vfmig_dma_starved(fn, &iova);
+	if (!unprepared)
+		return true;
+	ret = vfmig_dirty_prepare(unprepared, iova, VFMIG_DMA_WAIT);
+	vfmig_dirty_put(unprepared);
+	return !ret;
+}
+EXPORT_SYMBOL_GPL(vfmig_fn_get_memory);
 
 u64 vfmig_fn_dma_faults(struct vfmig_fn *fn)
 {

@@ -285,15 +285,26 @@ int vfmig_fn_dma_read(struct vfmig_fn *fn, u64 iova, void *buf, size_t len);
  * @buf: source
  * @len: bytes, any number
  *
- * As vfmig_fn_dma_read(), with two differences.  It may sleep: if writes are tracked or
- * logged, it allocates memory for the dirty bits.  If that fails, it returns -EAGAIN, and a
- * kick() follows 10 ms later.  2, 4 or 8 bytes with a natural alignment arrive as a whole.  If
- * @iova and @len are multiples of 8 and @len is at most VFMIG_DMA_ORDERED, CPUs see the bytes
- * arrive in order, 8 at a time.  Otherwise there is no order.
+ * As vfmig_fn_dma_read(), with two differences.  If writes are tracked or logged, it allocates
+ * memory for the dirty bits, but does not wait for it.  If that fails, it returns -EAGAIN, and a
+ * kick() follows 10 ms later; vfmig_fn_get_memory() waits for the memory.  2, 4 or 8 bytes with a
+ * natural alignment arrive as a whole.  If @iova and @len are multiples of 8 and @len is at most
+ * VFMIG_DMA_ORDERED, CPUs see the bytes arrive in order, 8 at a time.  Otherwise there is no order.
  *
  * Return: as vfmig_fn_dma_read().
  */
 int vfmig_fn_dma_write(struct vfmig_fn *fn, u64 iova, const void *buf, size_t len);
+
+/**
+ * vfmig_fn_get_memory() - get the memory that a write has found none of
+ * @fn: the function
+ *
+ * A write can't wait for memory, as its caller holds a lock that transitions wait for.  Charged to
+ * the current memory cgroup.  May sleep for long, so the caller holds no such lock.
+ *
+ * Return: true if a write has returned -EAGAIN for lack of memory, and there is some now
+ */
+bool vfmig_fn_get_memory(struct vfmig_fn *fn);
 
 /**
  * vfmig_fn_raise() - raise MSI-X vector @vector

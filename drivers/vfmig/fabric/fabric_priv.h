@@ -127,10 +127,14 @@ enum {
  * @reset_seq: number of resets requested; protected by cfg_lock
  * @alive: present and not in reset; written under cfg_lock, read without a lock
  *
- * @dma_lock: protects @domain, @master and @logged, and is held for each copy
+ * @dma_lock: protects @domain, @master, @logged, @starved and @starved_at, and is held for each
+ *	copy
  * @domain: IOMMU domain of its DMA, NULL if DMA is blocked
  * @master: may do DMA
  * @logged: pages written since the function's log was started, NULL while it is off
+ * @starved: a write found no memory for its dirty bits, see vfmig_fn_get_memory().  Also read
+ *	without the lock.
+ * @starved_at: the IOVA of that write
  * @log_lock: protects @log, and serialises changes of @logged
  * @log: the function's log of its writes, or NULL
  * @attachment: its attachment to @domain; serialised by the IOMMU core's group mutex
@@ -177,6 +181,8 @@ struct vfmig_fn {
 	struct vfmig_domain *domain;
 	bool master;
 	struct vfmig_dirty *logged;
+	bool starved;
+	u64 starved_at;
 	struct mutex log_lock; /* see above */
 	struct vfmig_log *log;
 	struct vfmig_attachment *attachment;

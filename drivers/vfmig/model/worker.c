@@ -84,6 +84,7 @@ static bool worker_turn(struct vfmig_worker *worker)
 	guard(mutex)(&worker->turn_lock);
 	memcg = set_active_memcg(worker->memcg);
 	more = worker->turn(worker->model);
+	more = vfmig_fn_get_memory(worker->fn) || more;
 	set_active_memcg(memcg);
 	return more;
 }
