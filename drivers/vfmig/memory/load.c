@@ -64,15 +64,39 @@ int vfmig_memory_load_start(struct vfmig_memory_load *load)
 
 int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct page *page)
 {
+	int ret;
+
 	/* The owner's worker may be stopped.  What holes have left must stay within @mem's size. */
 	vfmig_memory_free_erased(load->mem);
 	guard(mutex)(&load->lock);
 	if (!load->loaded)
 		return -EINVAL;
-	if (offset < load->loaded->size)
-		return vfmig_memory_set_page(load->loaded, offset, page);
-	put_page(page);
-	return 0;
+	if (offset >= load->loaded->size) {
+		put_page(page);
+		return 0;
+	}
+	ret = vfmig_memory_set_page(load->loaded, offset, page);
+	if (ret)
+		WRITE_ONCE(load->starved, load->loaded->spares.wanted);
+	return ret;
+}
+
+/* @spares has but chunks: the pages come with the stream */
+bool vfmig_memory_load_get_memory(struct vfmig_memory_load *load)
+{
+	static const struct vfmig_spares none;
+	struct vfmig_spares fresh;
+	bool enough;
+
+	if (!READ_ONCE(load->starved))
+		return false;
+	WRITE_ONCE(load->starved, false);
+	enough = vfmig_spares_get(&fresh, &none, VFMIG_SPARE_CHUNKS, 0);
+	scoped_guard(mutex, &load->lock)
+		if (load->loaded)
+			vfmig_spares_add(&load->loaded->spares, &fresh);
+	vfmig_spares_free(&fresh);
+	return enough;
 }
 
 void vfmig_memory_load_hole(struct vfmig_memory_load *load, u64 offset, u64 length)
@@ -113,24 +137,31 @@ void vfmig_memory_load_abort(struct vfmig_memory_load *load)
 		end_load(load);
 }
 
-int vfmig_memory_load_resize(struct vfmig_memory_load *load, u64 size)
+int vfmig_memory_load_new_tables(struct vfmig_memory_tables *tables, u64 size)
 {
-	struct vfmig_memory_chunk **table, **loaded_table = NULL;
+	*tables = (struct vfmig_memory_tables) {
+		.mem = vfmig_memory_new_table(size),
+		.loaded = vfmig_memory_new_table(size),
+	};
+	if (tables->mem && tables->loaded)
+		return 0;
+	vfmig_memory_load_free_tables(tables);
+	return -ENOMEM;
+}
 
-	table = vfmig_memory_new_table(size);
-	if (load->loaded)
-		loaded_table = vfmig_memory_new_table(size);
-	if (!table || (load->loaded && !loaded_table)) {
-		kvfree(table);
-		kvfree(loaded_table);
-		return -ENOMEM;
-	}
+void vfmig_memory_load_free_tables(struct vfmig_memory_tables *tables)
+{
+	kvfree(tables->mem);
+	kvfree(tables->loaded);
+}
 
+void vfmig_memory_load_resize(struct vfmig_memory_load *load, u64 size,
+			      struct vfmig_memory_tables *tables)
+{
 	if (load->loaded) {
 		load->kept = min(load->kept, size);
-		vfmig_memory_resize(load->loaded, size, loaded_table);
+		vfmig_memory_resize(load->loaded, size, no_free_ptr(tables->loaded));
 		vfmig_memory_move_erased(load->mem, load->loaded);
 	}
-	vfmig_memory_resize(load->mem, size, table);
-	return 0;
+	vfmig_memory_resize(load->mem, size, no_free_ptr(tables->mem));
 }

@@ -20,6 +20,8 @@
 /**
  * struct vfmig_memory_load - a load, or the place for one
  * @mem: the device's memory
+ * @starved: a page has found no memory, see vfmig_memory_load_get_memory().  Set with @lock held,
+ *	read and cleared without.
  * @lock: protects all that follows.  The owner may protect by it what else it keeps of a
  *	load.  A reset may have to wait for it.
  * @loaded: what was loaded, or NULL if no load is on; always of the size of @mem
@@ -31,6 +33,7 @@
  */
 struct vfmig_memory_load {
 	struct vfmig_memory *mem;
+	bool starved;
 
 	struct mutex lock;	/* all below */
 	struct vfmig_memory *loaded;
@@ -66,12 +69,23 @@ int vfmig_memory_load_start(struct vfmig_memory_load *load);
  * @offset: of the granule, a multiple of VFMIG_GRANULE; dropped if it is beyond the memory
  * @page: the data, which belongs to the load from now on, but on error to the caller
  *
- * The caller holds no lock.
+ * The caller does not hold the load's lock, nor the owner's.
  *
- * Return: 0, -EINVAL if no load is on, -ENOMEM where it is worth trying again, -ENOSPC at the
- * limit of all devices together.
+ * Return: 0, -EINVAL if no load is on, -ENOMEM where it is worth trying again after
+ * vfmig_memory_load_get_memory() or later, -ENOSPC at the limit of all devices together.
  */
 int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct page *page);
+
+/**
+ * vfmig_memory_load_get_memory() - get the memory that a page has found none of
+ * @load: the load, or the place for one
+ *
+ * Charged to the current memory cgroup.  May sleep for long.  The caller holds no lock that others
+ * wait for.  One caller at a time.
+ *
+ * Return: true if vfmig_memory_load_page() has failed for lack of memory, and there is some now
+ */
+bool vfmig_memory_load_get_memory(struct vfmig_memory_load *load);
 
 /**
  * vfmig_memory_load_hole() - make a range read as zeroes
@@ -124,15 +138,39 @@ void vfmig_memory_load_commit(struct vfmig_memory_load *load);
 void vfmig_memory_load_abort(struct vfmig_memory_load *load);
 
 /**
- * vfmig_memory_load_resize() - resize the memory, and what is loaded beside it
- * @load: the load, or the place for one; the caller holds its lock and the owner's
+ * struct vfmig_memory_tables - what a resize needs
+ * @mem: the table of the memory, or NULL
+ * @loaded: that of what is loaded, or NULL
+ */
+struct vfmig_memory_tables {
+	struct vfmig_memory_chunk **mem;
+	struct vfmig_memory_chunk **loaded;
+};
+
+/**
+ * vfmig_memory_load_new_tables() - allocate what a resize needs
+ * @tables: the tables; vfmig_memory_load_free_tables() frees them
  * @size: bytes, a multiple of VFMIG_CHUNK_SIZE
  *
- * What is new reads as zeroes.  Costs O(what was written).  The caller then frees what was
- * cut off (vfmig_memory_free_all_erased()), without the owner's lock.
+ * May sleep for long.  The caller holds no lock that others wait for.
  *
  * Return: 0, -ENOMEM.
  */
-int vfmig_memory_load_resize(struct vfmig_memory_load *load, u64 size);
+int vfmig_memory_load_new_tables(struct vfmig_memory_tables *tables, u64 size);
+
+/** vfmig_memory_load_free_tables() - free what a resize did not use */
+void vfmig_memory_load_free_tables(struct vfmig_memory_tables *tables);
+
+/**
+ * vfmig_memory_load_resize() - resize the memory, and what is loaded beside it
+ * @load: the load, or the place for one; the caller holds its lock and the owner's
+ * @size: bytes, a multiple of VFMIG_CHUNK_SIZE
+ * @tables: of that size; this function takes those that it needs
+ *
+ * What is new reads as zeroes.  Costs O(what was written).  The caller then frees what was
+ * cut off (vfmig_memory_free_all_erased()), without the owner's lock.
+ */
+void vfmig_memory_load_resize(struct vfmig_memory_load *load, u64 size,
+			      struct vfmig_memory_tables *tables);
 
 #endif /* _VFMIG_MEMORY_LOAD_H */

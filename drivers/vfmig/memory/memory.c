@@ -16,9 +16,6 @@
 
 #include "memory.h"
 
-/* A failure here is a status for the guest: no OOM killer, no warning */
-#define VFMIG_MEMORY_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
 /* Chunks that vfmig_memory_reap() looks at in one call, which takes about 100 us */
 #define VFMIG_MEMORY_REAP	256
 
@@ -52,6 +49,7 @@ int vfmig_memory_init(struct vfmig_memory *mem, u64 size,
 		      void (*became_dirty)(struct vfmig_memory *mem))
 {
 	*mem = (struct vfmig_memory) { .size = size, .became_dirty = became_dirty };
+	vfmig_spares_init(&mem->spares);
 	mutex_init(&mem->reinit_lock);
 	spin_lock_init(&mem->lock);
 	INIT_LIST_HEAD(&mem->all);
@@ -159,7 +157,7 @@ static struct vfmig_memory_chunk *chunk_alloc(struct vfmig_memory *mem)
 	ret = take_granule(mem);
 	if (ret)
 		return ERR_PTR(ret);
-	chunk = kzalloc(sizeof(*chunk), VFMIG_MEMORY_GFP);
+	chunk = vfmig_spares_chunk(&mem->spares);
 	if (chunk)
 		return chunk;
 	vfmig_memory_give_granules(1);
@@ -174,6 +172,7 @@ void vfmig_memory_destroy(struct vfmig_memory *mem)
 	scoped_guard(spinlock, &mem->lock)
 		add_erased(mem, &mem->all);
 	vfmig_memory_free_all_erased(mem);
+	vfmig_spares_free(&mem->spares);
 	kvfree(mem->chunks);
 	mem->chunks = NULL;
 }
@@ -262,7 +261,7 @@ static int granule_alloc(struct vfmig_memory *mem, bool whole, struct page **pag
 
 	if (ret)
 		return ret;
-	*page = alloc_page(whole ? VFMIG_MEMORY_GFP : VFMIG_MEMORY_GFP | __GFP_ZERO);
+	*page = vfmig_spares_page(&mem->spares, !whole);
 	if (*page)
 		return 0;
 	vfmig_memory_give_granules(1);
@@ -271,27 +270,30 @@ static int granule_alloc(struct vfmig_memory *mem, bool whole, struct page **pag
 
 /*
  * Get a page for data to go into the granule at @offset; -ENOSPC where all devices together have
- * what they may have, -ENOMEM where it is worth trying again.  With @whole the caller fills the
- * page: one that is fresh has old contents.
+ * what they may have, -ENOMEM where it is worth trying again, with more spares if they are
+ * wanted.  With @whole the caller fills the page: one that is fresh has old contents.
  */
 int vfmig_memory_write_begin(struct vfmig_memory *mem, u64 offset, bool whole,
 			     struct vfmig_memory_write *write)
 {
-	struct vfmig_memory_chunk *chunk = chunk_get(mem, offset);
+	struct vfmig_memory_chunk *chunk;
 	int ret;
 
-	if (IS_ERR(chunk))
-		return PTR_ERR(chunk);
-
 	write->offset = offset;
-	write->page = chunk->pages[granule_bit(offset)];
+	write->page = vfmig_memory_lookup(mem, offset);
 	write->fresh = !write->page;
 	if (!write->fresh)
 		return 0;
+	/* First the page: a chunk without one would have to go */
 	ret = granule_alloc(mem, whole, &write->page);
 	if (ret)
-		chunk_reap(mem, chunk);
-	return ret;
+		return ret;
+	chunk = chunk_get(mem, offset);
+	if (!IS_ERR(chunk))
+		return 0;
+	vfmig_spares_put(&mem->spares, write->page);
+	vfmig_memory_give_granules(1);
+	return PTR_ERR(chunk);
 }
 
 /* The data is in, or as much of it as could be had */
@@ -503,8 +505,8 @@ void vfmig_memory_resize(struct vfmig_memory *mem, u64 size, struct vfmig_memory
 }
 
 /*
- * The granule at @offset shall be @page, which is the memory's from now on; -ENOMEM, -ENOSPC
- * where all devices together have what they may have
+ * The granule at @offset shall be @page, which is the memory's from now on; -ENOMEM as for a write,
+ * -ENOSPC where all devices together have what they may have
  */
 int vfmig_memory_set_page(struct vfmig_memory *mem, u64 offset, struct page *page)
 {

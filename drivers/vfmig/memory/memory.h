@@ -17,6 +17,8 @@
 #include <linux/types.h>
 #include <linux/vfmig.h>
 
+#include "spare.h"
+
 /* A chunk is what one MEMORY record can carry: runs never cross a chunk */
 #define VFMIG_CHUNK_SHIFT	20
 #define VFMIG_CHUNK_SIZE	BIT(VFMIG_CHUNK_SHIFT)
@@ -76,6 +78,7 @@ struct vfmig_memory_note {
  * @nr_notes: entries in @notes
  * @emptied: a chunk lost its last page in a session and waits for vfmig_memory_reap().
  *	Only the owner accesses it.
+ * @spares: memory for what may not wait
  * @reinit_lock: makes new initial data appear as a whole.  A resize holds it while it counts
  *	what is left to be read; a reader holds it to ask what is pending.  Nests in the
  *	owner's lock.
@@ -108,6 +111,7 @@ struct vfmig_memory {
 	struct vfmig_memory_note notes[VFMIG_MEMORY_NOTES];
 	unsigned int nr_notes;
 	bool emptied;
+	struct vfmig_spares spares;
 
 	struct mutex reinit_lock;	/* new initial data is seen as a whole */
 

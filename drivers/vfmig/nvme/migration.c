@@ -233,7 +233,16 @@ static int try_later(struct vfmig_nvme *ctrl, int ret)
 	if (schedule_delayed_work(&ctrl->load_again,
 				  msecs_to_jiffies(VFMIG_NVME_TRY_NS / NSEC_PER_MSEC)))
 		ctrl->load_tries++;
+	/* It gets memory where nobody waits for it */
+	vfmig_worker_kick(&ctrl->worker);
 	return -EAGAIN;
+}
+
+/* From the worker */
+void vfmig_nvme_load_get_memory(struct vfmig_nvme *ctrl)
+{
+	if (vfmig_memory_load_get_memory(&ctrl->load))
+		mod_delayed_work(system_wq, &ctrl->load_again, 0);
 }
 
 static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)

@@ -604,6 +604,7 @@ int vfmig_nvme_load_start(void *vf);
 int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, const char **why);
 int vfmig_nvme_load_commit(void *vf, const char **why);
 void vfmig_nvme_load_abort(void *vf);
+void vfmig_nvme_load_get_memory(struct vfmig_nvme *ctrl);
 
 /* regs.c */
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);

@@ -329,6 +329,19 @@ static u16 execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	return VFMIG_NVME_SC_SHORT;
 }
 
+/* There is memory now for the commands that found none: at least one of them gets on */
+static void try_again(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_nvme_req *req;
+
+	list_for_each_entry(req, &ctrl->waiting, entry) {
+		if (!req->tries)
+			continue;
+		req->tries = 0;
+		req->due = vfmig_running_now(&ctrl->running);
+	}
+}
+
 /* Execute the waiting commands that are due; returns true if the batch is over */
 static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 {
@@ -603,8 +616,27 @@ static bool batch(struct vfmig_nvme *ctrl)
 }
 
 /*
- * What the worker does: commands, and a piece of what an erase left to free.  Then it waits for
- * doorbells that are mapped.  Returns true if there is more to do at once.
+ * Fill up the spares of the medium, so that no command has to wait for memory with the lock held.
+ * Returns true if commands that found none may go on.
+ */
+static bool get_memory(struct vfmig_nvme *ctrl)
+{
+	struct vfmig_spares *spares = &ctrl->media.spares, fresh;
+	bool enough;
+
+	if (!READ_ONCE(spares->wanted))
+		return false;
+	enough = vfmig_spares_get(&fresh, spares, VFMIG_SPARE_CHUNKS, VFMIG_SPARE_PAGES);
+	guard(vfmig_nvme)(ctrl);
+	vfmig_spares_add(spares, &fresh);
+	if (enough)
+		try_again(ctrl);
+	return enough;
+}
+
+/*
+ * What the worker does: commands, memory for the next ones and for a load, and a piece of what an
+ * erase left to free.  Then it waits for doorbells that are mapped.  Returns true if there is more to do at once.
  */
 bool vfmig_nvme_turn(void *vf)
 {
@@ -613,6 +645,8 @@ bool vfmig_nvme_turn(void *vf)
 
 	vfmig_lock_give_way(&ctrl->lock);
 	more = batch(ctrl);
+	more = get_memory(ctrl) || more;
+	vfmig_nvme_load_get_memory(ctrl);
 	more = vfmig_memory_free_erased(&ctrl->media) || more;
 	return more || vfmig_nvme_wait_for_bells(ctrl);
 }

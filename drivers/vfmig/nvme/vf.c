@@ -177,6 +177,9 @@ static void vfmig_nvme_close(void *vf)
 		vfmig_nvme_ident_close(ctrl);
 	}
 	vfmig_worker_close(&ctrl->worker);
+	/* They are charged to whoever had the VF open */
+	scoped_guard(vfmig_nvme, ctrl)
+		vfmig_spares_free(&ctrl->media.spares);
 	cancel_delayed_work_sync(&ctrl->load_again);
 	vfmig_memory_free_all_erased(&ctrl->media);
 	vfmig_nvme_save_stop(ctrl);
@@ -204,28 +207,32 @@ static bool medium_is_sent(const struct vfmig_nvme *ctrl)
 	return vfmig_is_frozen(&ctrl->running) && READ_ONCE(ctrl->media.tracking);
 }
 
-static int resize(struct vfmig_nvme *ctrl, u64 size)
+static int resize(struct vfmig_nvme *ctrl, u64 size, struct vfmig_memory_tables *tables)
 {
-	int ret;
-
 	guard(mutex)(&ctrl->load.lock);
 	guard(vfmig_nvme)(ctrl);
 	if (size == ctrl->media.size)
 		return 0;
 	if (medium_is_sent(ctrl))
 		return -EBUSY;
-	ret = vfmig_memory_load_resize(&ctrl->load, size);
-	if (!ret)
-		vfmig_nvme_ns_changed(ctrl);
-	return ret;
+	vfmig_memory_load_resize(&ctrl->load, size, tables);
+	vfmig_nvme_ns_changed(ctrl);
+	return 0;
 }
 
 /* -EBUSY where a stream is about to end that says what the medium is; -ENOMEM */
 int vfmig_nvme_set_media_mb(void *vf, unsigned int mb)
 {
 	struct vfmig_nvme *ctrl = vf;
-	int ret = resize(ctrl, (u64)mb * SZ_1M);
+	struct vfmig_memory_tables tables;
+	u64 size = (u64)mb * SZ_1M;
+	int ret;
 
+	ret = vfmig_memory_load_new_tables(&tables, size);
+	if (ret)
+		return ret;
+	ret = resize(ctrl, size, &tables);
+	vfmig_memory_load_free_tables(&tables);
 	vfmig_memory_free_all_erased(&ctrl->media);
 	return ret;
 }

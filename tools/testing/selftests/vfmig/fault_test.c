@@ -522,21 +522,98 @@ TEST_F(refused, io_and_precopy_go_on)
 	session_end(&s);
 }
 
-TEST_F(refused, a_write_that_finds_no_memory_for_long_may_be_retried)
+/* Arcs and resets wait for the controller's lock, so nothing is allocated with it held */
+TEST_F(refused, a_write_allocates_nothing_with_the_lock_held)
+{
+	struct source *src = &self->src;
+
+	source_punch(src, 0, GRANULES);
+	fault_below_function("vfmig_nvme_execute_io");
+	fault_rate(1);
+	for (unsigned int i = 0; i < GRANULES; i++)
+		EXPECT_EQ(try_write(src, i), 0);
+	EXPECT_EQ(fault_count(), 0);
+	fault_stop();
+	EXPECT_TRUE(source_reads_right(src));
+}
+
+TEST_F(refused, a_logged_write_gets_memory_without_the_lock)
 {
 	struct source *src = &self->src;
 	struct nvme *nvme = &src->rig.nvme;
-	struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, 0, PAGE / nvme->lba_size);
+	struct nvme_queue *q = &nvme->io[1];
+	const char *why = track_offered(self->dev, BY_DEVICE);
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(track_start(src->dev, BY_DEVICE, ARENA_IOVA, ARENA_SIZE), 0);
+	fault_only_at_once(true);
+	fault_rate(1);
+	EXPECT_EQ(nvme_wait(nvme, q, submit_page_write(src, 3), NULL), 0);
+	EXPECT_GT(fault_count(), 0);
+	fault_stop();
+	fault_only_at_once(false);
+	EXPECT_EQ(track_stop(src->dev, BY_DEVICE), 0);
+}
+
+TEST_F(refused, a_load_allocates_nothing_with_the_lock_held)
+{
+	struct source *src = &self->src;
+	struct blob blob = {};
+
+	ASSERT_EQ(try_write(src, 0), 0);
+	mig_save(src->dev, &blob);
+	fault_below_function("vfmig_nvme_load_page");
+	fault_once(1);
+	EXPECT_TRUE(source_lands_right(src, &blob));
+	EXPECT_FALSE(fault_stop());
+	blob_free(&blob);
+}
+
+/*
+ * Write granules one after the other while memory is refused, until the device has used up what it
+ * has in reserve.  Returns the status of the write that it refuses, or 0 if it refuses none.
+ */
+static int status_without_memory(struct source *src)
+{
+	struct nvme *nvme = &src->rig.nvme;
+	u32 blocks = PAGE / nvme->lba_size;
 	struct nvme_cqe cqe;
 
-	source_punch(src, 0, 1);
-	nvme_set_prps(nvme, &nvme->io[1], &cmd, src->buf, PAGE);
+	for (unsigned int i = 0; i < GRANULES; i++) {
+		struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, i * blocks, blocks);
+
+		nvme_set_prps(nvme, &nvme->io[1], &cmd, src->buf, PAGE);
+		if (nvme_sync(nvme, &nvme->io[1], &cmd, &cqe))
+			return cqe.status & ~(STATUS_MORE | 1);
+		memcpy(src->medium + i * PAGE, src->buf, PAGE);
+	}
+	return 0;
+}
+
+TEST_F(refused, a_write_that_finds_no_memory_for_long_may_be_retried)
+{
+	struct source *src = &self->src;
+
+	source_punch(src, 0, GRANULES);
 	fault_rate(1);
-	EXPECT_NE(nvme_sync(nvme, &nvme->io[1], &cmd, &cqe), 0);
-	fault_stop();
 	/* Without Do Not Retry */
-	EXPECT_EQ(cqe.status & ~(STATUS_MORE | 1), INTERNAL_ERROR << 1);
-	EXPECT_EQ(try_write(src, 0), 0);
+	EXPECT_EQ(status_without_memory(src), INTERNAL_ERROR << 1);
+	fault_stop();
+	EXPECT_EQ(try_write(src, GRANULES - 1), 0);
+	EXPECT_TRUE(source_reads_right(src));
+}
+
+/* There is memory for what describes a page, and none for a page: that must end too */
+TEST_F(refused, a_write_that_finds_no_page_for_long_may_be_retried)
+{
+	struct source *src = &self->src;
+
+	source_punch(src, 0, GRANULES);
+	fault_pages(1);
+	EXPECT_EQ(status_without_memory(src), INTERNAL_ERROR << 1);
+	fault_stop();
+	EXPECT_EQ(try_write(src, GRANULES - 1), 0);
 	EXPECT_TRUE(source_reads_right(src));
 }
 

@@ -208,6 +208,12 @@ void fault_below_function(const char *name)
 	fault_below(start, end, FAULT_DEEPEST);
 }
 
+void fault_only_at_once(bool only)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(injectors); i++)
+		set_one(injectors[i], "ignore-gfp-wait", only ? "Y" : "N");
+}
+
 void fault_copies_below_us(void)
 {
 	set_both("stacktrace-depth", 0);
@@ -235,6 +241,12 @@ void fault_rate(unsigned int interval)
 	find_modules("vfmig_vfio_pci", &start, &end);
 	set_range("reject", start, end);
 	start_rate(interval, MANY);
+}
+
+void fault_pages(unsigned int interval)
+{
+	fault_rate(interval);
+	set_one("failslab", "probability", "0");
 }
 
 u64 fault_count(void)
@@ -291,8 +303,7 @@ const char *fault_init(void)
 	save();
 	set_both("verbose", 0);
 	/* By default those that may sleep are left alone, and single pages, and user pages */
-	for (unsigned int i = 0; i < ARRAY_SIZE(injectors); i++)
-		set_one(injectors[i], "ignore-gfp-wait", "N");
+	fault_only_at_once(false);
 	set_one("failslab", "cache-filter", "N");
 	set_one("fail_page_alloc", "ignore-gfp-highmem", "N");
 	set_one("fail_page_alloc", "min-order", "0");

@@ -21,16 +21,20 @@ const char *fault_init(void);
 void fault_below_us(unsigned int depth);
 /* From now on count only allocations below this function, which must not be inlined */
 void fault_below_function(const char *name);
+/* From now on, or not any more, count only allocations that may not wait for memory */
+void fault_only_at_once(bool only);
 /* From now on count only copies between kernel and user that the modules make */
 void fault_copies_below_us(void);
 
 /* Fail one in @interval of these, in any thread, except in the variant driver */
 void fault_rate(unsigned int interval);
-/* Number of failures since fault_rate() */
+/* The same, of pages only */
+void fault_pages(unsigned int interval);
+/* Number of failures since fault_rate() or fault_pages() */
 u64 fault_count(void);
 /* Fail exactly one of the next @interval of these, in any thread */
 void fault_once(unsigned int interval);
-/* End fault_rate() or fault_once(); returns true if the latter has failed one */
+/* End it; returns true if fault_once() has failed one */
 bool fault_stop(void);
 
 /**
