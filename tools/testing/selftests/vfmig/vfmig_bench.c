@@ -633,17 +633,80 @@ static void bench_many(struct bench_vf *vfs)
 	free(data);
 }
 
+/* What a part opens of the PF's VFs */
+static struct bench_vf vfs[CROWD];
+
+static void part_stream(char *pf)
+{
+	must(!pf_require(&(struct pf_vfs){ .count = 2, .media_mb = MEDIUM_MB }, pf));
+	vf_open(&vfs[0], pf, 0, IOMMU_TYPE1, MIB(MEDIUM_MB));
+	vf_open(&vfs[1], pf, 1, IOMMU_TYPE1, 0);
+	bench_stream(&vfs[0].dev, &vfs[1].dev);
+	bench_data_crc(&vfs[0].dev);
+	bench_precopy_info(&vfs[0].dev);
+	bench_tracking(&vfs[0]);
+	vf_close(&vfs[0]);
+	vf_close(&vfs[1]);
+}
+
+static void part_dirty(char *pf)
+{
+	must(!pf_require(&(struct pf_vfs){ .count = 2, .media_mb = MEDIUM_MB }, pf));
+	bench_dirty(pf);
+}
+
+static void part_stop(char *pf)
+{
+	bench_stop();
+}
+
+static void part_thin(char *pf)
+{
+	must(!pf_require(&(struct pf_vfs){ .count = 2, .media_mb = THIN_MB }, pf));
+	bench_thin(vfs, pf);
+}
+
+static void part_many(char *pf)
+{
+	must(!pf_require(&(struct pf_vfs){ .count = CROWD, .media_mb = MANY_MB }, pf));
+	for (unsigned int i = 0; i < CROWD; i++)
+		vf_open(&vfs[i], pf, i, IOMMU_TYPE1, MIB(MANY_MB));
+	bench_many(vfs);
+	for (unsigned int i = 0; i < CROWD; i++)
+		vf_close(&vfs[i]);
+}
+
+/* In the order in which they run */
+static const struct part {
+	const char *name;
+	void (*run)(char *pf);
+} parts[] = {
+	{ "stream", part_stream },
+	{ "dirty", part_dirty },
+	{ "stop", part_stop },
+	{ "thin", part_thin },
+	{ "many", part_many },
+};
+
+/* Was it asked for, or nothing by name? */
+static bool is_wanted(const struct part *part, char **names)
+{
+	if (!*names)
+		return true;
+	while (*names)
+		if (!strcmp(*names++, part->name))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct pf_vfs two = { .count = 2, .media_mb = MEDIUM_MB };
-	struct pf_vfs thin = { .count = 2, .media_mb = THIN_MB };
-	struct pf_vfs all = { .count = CROWD, .media_mb = MANY_MB };
-	static struct bench_vf vfs[CROWD];
 	char pf[BDF_SIZE];
 	const char *why;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: vfmig_bench DIR\n");
+	if (argc < 2) {
+		fprintf(stderr, "usage: vfmig_bench DIR [stream|dirty|stop|thin|many]...\n");
 		return 2;
 	}
 	figures_dir = argv[1];
@@ -653,25 +716,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "vfmig_bench: %s\n", why);
 		return 2;
 	}
-	vf_open(&vfs[0], pf, 0, IOMMU_TYPE1, MIB(MEDIUM_MB));
-	vf_open(&vfs[1], pf, 1, IOMMU_TYPE1, 0);
-	bench_stream(&vfs[0].dev, &vfs[1].dev);
-	bench_data_crc(&vfs[0].dev);
-	bench_precopy_info(&vfs[0].dev);
-	bench_tracking(&vfs[0]);
-	vf_close(&vfs[0]);
-	vf_close(&vfs[1]);
-	bench_dirty(pf);
-	bench_stop();
-
-	must(!pf_require(&thin, pf));
-	bench_thin(vfs, pf);
-
-	must(!pf_require(&all, pf));
-	for (unsigned int i = 0; i < CROWD; i++)
-		vf_open(&vfs[i], pf, i, IOMMU_TYPE1, MIB(MANY_MB));
-	bench_many(vfs);
-	for (unsigned int i = 0; i < CROWD; i++)
-		vf_close(&vfs[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++)
+		if (is_wanted(&parts[i], argv + 2))
+			parts[i].run(pf);
 	return figures_missed ? 1 : 0;
 }
