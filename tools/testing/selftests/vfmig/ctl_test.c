@@ -79,17 +79,17 @@ TEST_F(ctl, list_and_show_vfs_that_nobody_uses)
 		 "d[\"values\"][\"dma_faults\"] == %llu", vf_dma_faults(self->users.vf[1]));
 	EXPECT_TRUE(ctl_json("len(d[0][\"functions\"]) == 2 and d[0][\"model\"] == \"nvme\"",
 			     "list"))
-		TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
 	EXPECT_TRUE(ctl_json(VF(0) "[\"state\"] == \"RUNNING\" and "
 			     VF(0) "[\"session\"] == \"none\" and " VF(0) "[\"open_by\"] == [] and "
 			     VF(0) "[\"media_mb\"] == 1 and " VF(0) "[\"media_allocated\"] == 0",
 			     "list"))
-		TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
 	EXPECT_TRUE(ctl_json(expression, "show %s", self->users.vf[1]))
-		TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
 	EXPECT_TRUE(ctl_json("d[\"settings\"][\"lba_size\"] == 512", "show %s", self->users.pf));
 	EXPECT_EQ(ctl("list"), 0);
-	EXPECT_TRUE(strstr(ctl_said(), self->users.vf[1]) && strstr(ctl_said(), "2 of 64 VFs"));
+	EXPECT_TRUE(strstr(tool_said(), self->users.vf[1]) && strstr(tool_said(), "2 of 64 VFs"));
 	EXPECT_TRUE(ctl_json("len(d) >= 1", "watch -n 1"));
 }
 
@@ -121,25 +121,25 @@ TEST_F(ctl, list_shows_where_a_migration_stands)
 	EXPECT_TRUE(ctl_json(VF(0) "[\"state\"] == \"STOP_COPY\" and "
 			     VF(0) "[\"session\"] == \"save\" and " VF(0) "[\"done\"] == 100",
 			     "list"))
-		TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
 	EXPECT_TRUE(ctl_json(VF(1) "[\"state\"] == \"RESUMING\" and "
 			     VF(1) "[\"session\"] == \"load\" and " VF(1) "[\"done\"] == 84 and "
 			     VF(1) "[\"left\"] is None", "list"))
-		TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
 	snprintf(who, sizeof(who), VF(0) "[\"left\"] == %llu and "
 		 "[o[\"pid\"] for o in " VF(1) "[\"open_by\"]].count(%d) == 1", size, getpid());
-	EXPECT_TRUE(ctl_json(who, "list")) TH_LOG("%s", ctl_said());
+	EXPECT_TRUE(ctl_json(who, "list")) TH_LOG("%s", tool_said());
 
 	EXPECT_EQ(ctl("remove %s", self->users.pf), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "is open, by process")) TH_LOG("%s", ctl_said());
+	EXPECT_TRUE(strstr(tool_said(), "is open, by process")) TH_LOG("%s", tool_said());
 	EXPECT_EQ(pf_numvfs(self->users.pf), 2);
 	EXPECT_EQ(ctl("erase %s", self->users.vf[0]), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "not now")) TH_LOG("%s", ctl_said());
+	EXPECT_TRUE(strstr(tool_said(), "not now")) TH_LOG("%s", tool_said());
 
 	close_devices(&self->users);
 	EXPECT_TRUE(ctl_json(VF(0) "[\"state\"] == \"RUNNING\" and " VF(0) "[\"done\"] is None",
 			     "list"))
-		TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
 	close(fds[0]);
 	close(fds[1]);
 	blob_free(&blob);
@@ -148,40 +148,40 @@ TEST_F(ctl, list_shows_where_a_migration_stands)
 TEST_F(ctl, vfs_are_created_and_removed)
 {
 	EXPECT_EQ(ctl("create %s 3", self->users.pf), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "has 2 VFs already")) TH_LOG("%s", ctl_said());
-	EXPECT_EQ(ctl("remove %s", self->users.pf), 0) TH_LOG("%s", ctl_said());
+	EXPECT_TRUE(strstr(tool_said(), "has 2 VFs already")) TH_LOG("%s", tool_said());
+	EXPECT_EQ(ctl("remove %s", self->users.pf), 0) TH_LOG("%s", tool_said());
 	EXPECT_EQ(pf_numvfs(self->users.pf), 0);
 	pf_vfs_gone();
 	EXPECT_TRUE(ctl_json("len(d[\"functions\"]) == 3", "create %s 3", self->users.pf))
-		TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
 	EXPECT_EQ(pf_numvfs(self->users.pf), 3);
 	EXPECT_TRUE(ctl_json("d[\"functions\"] == []", "remove %s", self->users.pf));
 	EXPECT_EQ(pf_numvfs(self->users.pf), 0);
 	EXPECT_EQ(ctl("create %s 65", self->users.pf), 2);
-	EXPECT_TRUE(strstr(ctl_said(), "'65' is no number from 1 to 64"));
+	EXPECT_TRUE(strstr(tool_said(), "'65' is no number from 1 to 64"));
 	EXPECT_EQ(pf_numvfs(self->users.pf), 0);
 }
 
 TEST_F(ctl, settings_are_changed_or_left_alone)
 {
-	EXPECT_EQ(ctl("set %s io_latency_us 7", self->users.vf[0]), 0) TH_LOG("%s", ctl_said());
+	EXPECT_EQ(ctl("set %s io_latency_us 7", self->users.vf[0]), 0) TH_LOG("%s", tool_said());
 	EXPECT_EQ(file_u64(vf_debugfs(self->users.vf[0], "io_latency_us"), 0), 7);
 	EXPECT_EQ(ctl("set %s io_latency_us x", self->users.vf[0]), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "can't set io_latency_us to 'x'")) TH_LOG("%s", ctl_said());
+	EXPECT_TRUE(strstr(tool_said(), "can't set io_latency_us to 'x'")) TH_LOG("%s", tool_said());
 	EXPECT_EQ(file_u64(vf_debugfs(self->users.vf[0], "io_latency_us"), 0), 7);
 	EXPECT_EQ(ctl("set %s lba_size 1000", self->users.pf), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "can't set lba_size to '1000': the device does not take"));
+	EXPECT_TRUE(strstr(tool_said(), "can't set lba_size to '1000': the device does not take"));
 	EXPECT_EQ(pf_attr(self->users.pf, "lba_size"), 512);
 	EXPECT_EQ(ctl("set %s model virtio-net", self->users.pf), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "not now")) TH_LOG("%s", ctl_said());
+	EXPECT_TRUE(strstr(tool_said(), "not now")) TH_LOG("%s", tool_said());
 	EXPECT_EQ(ctl("set %s no 1", self->users.vf[0]), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "has no setting 'no'; it has: ")) TH_LOG("%s", ctl_said());
-	EXPECT_TRUE(strstr(ctl_said(), "erase_on_close")) TH_LOG("%s", ctl_said());
-	EXPECT_TRUE(strstr(ctl_said(), "doorbell_poll_us")) TH_LOG("%s", ctl_said());
+	EXPECT_TRUE(strstr(tool_said(), "has no setting 'no'; it has: ")) TH_LOG("%s", tool_said());
+	EXPECT_TRUE(strstr(tool_said(), "erase_on_close")) TH_LOG("%s", tool_said());
+	EXPECT_TRUE(strstr(tool_said(), "doorbell_poll_us")) TH_LOG("%s", tool_said());
 
-	EXPECT_EQ(ctl("resize %s 3", self->users.vf[0]), 0) TH_LOG("%s", ctl_said());
+	EXPECT_EQ(ctl("resize %s 3", self->users.vf[0]), 0) TH_LOG("%s", tool_said());
 	EXPECT_TRUE(ctl_json("d[\"media_mb\"] == 3", "show %s", self->users.vf[0]));
-	EXPECT_EQ(ctl("erase %s", self->users.vf[0]), 0) TH_LOG("%s", ctl_said());
+	EXPECT_EQ(ctl("erase %s", self->users.vf[0]), 0) TH_LOG("%s", tool_said());
 	EXPECT_EQ(ctl("resize %s 1", self->users.vf[0]), 0);
 }
 
@@ -249,11 +249,11 @@ TEST_F(ctl_stream, of_a_device_is_accepted)
 		 "[\"model\"] == \"%s\" and (len(d[\"stream\"][\"state\"]) > 2) == %s",
 		 variant->model, variant->known ? "True" : "False");
 	EXPECT_TRUE(ctl_json(expression, "stream check --like %s %s", path, path))
-		TH_LOG("%s", ctl_said());
-	EXPECT_EQ(ctl("stream diff %s %s", path, path), 0) TH_LOG("%s", ctl_said());
+		TH_LOG("%s", tool_said());
+	EXPECT_EQ(ctl("stream diff %s %s", path, path), 0) TH_LOG("%s", tool_said());
 	EXPECT_EQ(ftruncate(fd, blob.len - 1), 0);
 	EXPECT_EQ(ctl("stream check %s", path), 1);
-	EXPECT_TRUE(strstr(ctl_said(), "the stream ends in the payload of a record"));
+	EXPECT_TRUE(strstr(tool_said(), "the stream ends in the payload of a record"));
 	close(fd);
 	unlink(path);
 	blob_free(&blob);

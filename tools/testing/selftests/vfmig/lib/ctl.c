@@ -5,14 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 
 /* In the source, and where the packages put it */
 #define IN_SOURCE	"../../../vfmig/vfmigctl"
 #define INSTALLED	"/usr/sbin/vfmigctl"
-
-static char said[8192];
 
 static const char *program(void)
 {
@@ -30,52 +26,30 @@ const char *ctl_require(void)
 	return file_exists("/usr/bin/python3") ? NULL : "no python3, which checks JSON";
 }
 
-/* What a shell runs, and keeps in @said.  Takes @command. */
-static int run(char *command)
-{
-	FILE *pipe = popen(command, "r");
-	size_t n;
-	int status;
-
-	must(pipe);
-	n = fread(said, 1, sizeof(said) - 1, pipe);
-	said[n] = '\0';
-	status = pclose(pipe);
-	must(WIFEXITED(status));
-	free(command);
-	return WEXITSTATUS(status);
-}
-
 int ctl(const char *args, ...)
 {
-	char *command, *rest;
 	va_list list;
+	char *text;
+	int status;
 
 	va_start(list, args);
-	must(vasprintf(&rest, args, list) >= 0);
+	must(vasprintf(&text, args, list) >= 0);
 	va_end(list);
-	must(asprintf(&command, "%s %s 2>&1", program(), rest) >= 0);
-	free(rest);
-	return run(command);
-}
-
-const char *ctl_said(void)
-{
-	return said;
+	status = tool("%s %s", program(), text);
+	free(text);
+	return status;
 }
 
 bool ctl_json(const char *expression, const char *args, ...)
 {
-	char *command, *rest;
 	va_list list;
+	char *text;
+	bool is;
 
 	va_start(list, args);
-	must(vasprintf(&rest, args, list) >= 0);
+	must(vasprintf(&text, args, list) >= 0);
 	va_end(list);
-	must(asprintf(&command, "%s --json %s | python3 -c 'import json, sys\n"
-		      "d = json.load(sys.stdin)\n"
-		      "if not (%s): sys.exit(json.dumps(d))' 2>&1",
-		      program(), rest, expression) >= 0);
-	free(rest);
-	return !run(command);
+	is = tool_json(expression, "%s --json %s", program(), text);
+	free(text);
+	return is;
 }

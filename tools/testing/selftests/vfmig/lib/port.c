@@ -55,6 +55,11 @@ static bool find_netdev(const char *pf, int vf, char *name)
 	return found;
 }
 
+void port_netdev(const char *pf, char name[IFNAMSIZ])
+{
+	must(find_netdev(pf, -1, name));
+}
+
 static void net_ioctl(unsigned long request, struct ifreq *ifr)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -322,7 +327,7 @@ static int vf_set(const char *pf, unsigned short type, const void *data, size_t 
 	char name[IFNAMSIZ];
 
 	must(fd >= 0 && len <= sizeof(msg.data) && len % RTA_ALIGNTO == 0);
-	must(find_netdev(pf, -1, name));
+	port_netdev(pf, name);
 	msg.header.nlmsg_len = offsetof(struct vf_message, data) + len;
 	msg.header.nlmsg_type = RTM_SETLINK;
 	msg.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
