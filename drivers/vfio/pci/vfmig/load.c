@@ -79,8 +79,10 @@ enum vfmig_load_part {
  * @crc: CRC32C of its payload so far
  * @fixed: the payload, or its part before the bulk
  * @offset: where in device memory the next granule goes, or the next piece of a hole begins
+ * @paged: the data of the memory under way goes into pages, not through @buf
  * @page: the granule that is being filled, or NULL
- * @buf: a piece of the state, or of memory that has no pages; or NULL
+ * @buf: a piece of the state, or of memory that has no pages; or NULL.  Allocated when its first
+ *	byte comes, with no lock that an arc or a reset waits for.
  * @version_minor: of the format, from the last identity record
  * @model_version: version of the state, from the last identity record
  * @memory_size: of the source, from the last identity record
@@ -109,6 +111,7 @@ struct vfmig_load {
 	u32 crc;
 	u8 fixed[VFMIG_IDENTITY_MAX];
 	u64 offset;
+	bool paged;
 	struct page *page;
 	void *buf;
 	u16 version_minor;
@@ -285,9 +288,6 @@ static int vfmig_header_done(struct vfmig_load *load)
 		vfmig_expect(load, VFMIG_PART_FIXED, sizeof(struct vfmig_extent));
 		return 0;
 	case VFMIG_RECORD_STATE:
-		load->buf = kvmalloc(length, VFMIG_LOAD_GFP);
-		if (!load->buf)
-			return vfmig_no_room(load, -ENOMEM);
 		vfmig_expect(load, VFMIG_PART_STATE, length);
 		return 0;
 	default:
@@ -410,11 +410,7 @@ static int vfmig_memory_extent_done(struct vfmig_load *load)
 	ret = vfmig_check_extent(load, load->offset, length);
 	if (ret)
 		return ret;
-	if (!load->vfdev->ops->mem->load_page) {
-		load->buf = kvmalloc(min(length, VFMIG_STATE_CHUNK), VFMIG_LOAD_GFP);
-		if (!load->buf)
-			return vfmig_no_room(load, -ENOMEM);
-	}
+	load->paged = load->vfdev->ops->mem->load_page;
 	vfmig_expect(load, VFMIG_PART_MEMORY, length);
 	return 0;
 }
@@ -558,7 +554,7 @@ static int vfmig_load_step(struct vfmig_load *load)
 	if (load->part == VFMIG_PART_HOLE)
 		return vfmig_hole_step(load);
 	if (load->part == VFMIG_PART_MEMORY) {
-		ret = load->buf ? vfmig_buffer_done(load) : vfmig_granule_done(load);
+		ret = load->paged ? vfmig_granule_done(load) : vfmig_buffer_done(load);
 		if (ret)
 			return ret;
 	}
@@ -627,11 +623,32 @@ static void *vfmig_part_buffer(struct vfmig_load *load, size_t *room)
 	}
 }
 
+/* Does the part that comes go into @buf, and there is none yet? */
+static bool vfmig_needs_buffer(const struct vfmig_load *load)
+{
+	return !load->buf &&
+	       (load->part == VFMIG_PART_STATE || load->part == VFMIG_PART_MEMORY);
+}
+
+static int vfmig_new_buffer(struct vfmig_load *load)
+{
+	struct mem_cgroup *memcg = set_active_memcg(load->memcg);
+	u64 size = load->len;
+
+	if (load->part == VFMIG_PART_MEMORY)
+		size = min(size, VFMIG_STATE_CHUNK);
+	load->buf = kvmalloc(size, VFMIG_LOAD_GFP);
+	set_active_memcg(memcg);
+	return load->buf ? 0 : -ENOMEM;
+}
+
 static ssize_t vfmig_take_bytes(struct vfmig_load *load, struct iov_iter *from)
 {
 	size_t room, copied;
 	void *buf;
 
+	if (vfmig_needs_buffer(load) && vfmig_new_buffer(load))
+		return -ENOMEM;
 	buf = vfmig_part_buffer(load, &room);
 	copied = copy_from_iter(buf, room, from);
 	if (load->part != VFMIG_PART_HEADER)
@@ -691,7 +708,7 @@ static ssize_t vfmig_take_piece(struct vfmig_load *load, struct iov_iter *from)
 {
 	ssize_t copied;
 
-	if (load->part == VFMIG_PART_MEMORY && !load->buf)
+	if (load->part == VFMIG_PART_MEMORY && load->paged)
 		copied = vfmig_take_page(load, from);
 	else
 		copied = vfmig_take_bytes(load, from);
@@ -710,7 +727,7 @@ static bool vfmig_piece_complete(const struct vfmig_load *load)
 	if (load->pos == load->len)
 		return true;
 	return load->part == VFMIG_PART_MEMORY &&
-	       IS_ALIGNED(load->pos, load->buf ? VFMIG_STATE_CHUNK : VFMIG_GRANULE);
+	       IS_ALIGNED(load->pos, load->paged ? VFMIG_GRANULE : VFMIG_STATE_CHUNK);
 }
 
 /* One copy from the user and what follows from it; bytes taken or a negative errno */
