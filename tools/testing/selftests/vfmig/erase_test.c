@@ -23,7 +23,6 @@
 
 #define INVALID_FORMAT		0x10a
 #define SANITIZE_IN_PROGRESS	0x01d
-#define STATUS_DNR		0x8000		/* in a completion entry */
 
 /* Long enough for a test to do something before a command is done */
 #define SLOW_US		1000000
@@ -197,7 +196,7 @@ TEST_F(erase, format_fails_while_io_is_under_way)
 	cid = start_write(self->nvme, self->q, self->buf);
 	EXPECT_EQ(nvme_sync(self->nvme, &self->nvme->admin, &cmd, &cqe), NVME_SEQUENCE_ERROR);
 	/* It may be tried again */
-	EXPECT_FALSE(cqe.status & STATUS_DNR);
+	EXPECT_FALSE(cqe.status & NVME_CQE_DNR);
 	must(!pf_attr_set(self->rig.pf, "io_latency_us", 0));
 	EXPECT_EQ(nvme_wait(self->nvme, self->q, cid, NULL), 0);
 	EXPECT_EQ(vf_media_allocated(self->rig.dev[0].bdf), PAGE);

@@ -21,9 +21,6 @@
 #define MEDIUM_MB	8
 #define MEDIUM		MIB(MEDIUM_MB)
 
-#define INTERNAL_ERROR	0x006
-#define CAP_EXCEEDED	0x081
-#define STATUS_DNR	0x8000	/* in a completion entry */
 
 #define WRITE_ZEROES_DEAC	(1U << 25)
 
@@ -393,13 +390,13 @@ TEST_F_TIMEOUT(stopped, write_to_another_vf_may_be_tried_again, 60)
 	media_limit_set(2);
 	ASSERT_EQ(load_to_the_limit(self->fd, 0), 0);
 	status = write_status(rig, 0, self->buf);
-	EXPECT_EQ(STATUS_CODE(status), CAP_EXCEEDED);
-	EXPECT_TRUE(status & STATUS_DNR);
+	EXPECT_EQ(STATUS_CODE(status), NVME_CAPACITY_EXCEEDED);
+	EXPECT_TRUE(status & NVME_CQE_DNR);
 	/* From now on there will be memory, and the device itself tries again for a while */
 	ASSERT_EQ(load_hole(self->fd, 0, MEDIUM), 0);
 	status = write_status(rig, 0, self->buf);
-	EXPECT_EQ(STATUS_CODE(status), INTERNAL_ERROR);
-	EXPECT_FALSE(status & STATUS_DNR);
+	EXPECT_EQ(STATUS_CODE(status), NVME_INTERNAL_ERROR);
+	EXPECT_FALSE(status & NVME_CQE_DNR);
 	owner_continues(&self->owner);
 	EXPECT_TRUE(wait_until(!write_status(rig, 0, self->buf)));
 	/* All of it came back, and there is nothing to wait for any more */
@@ -407,7 +404,7 @@ TEST_F_TIMEOUT(stopped, write_to_another_vf_may_be_tried_again, 60)
 		status = write_status(rig, at += PAGE, self->buf);
 	while (!status);
 	EXPECT_EQ(at, MIB(2) - 2 * PAGE);
-	EXPECT_EQ(STATUS_CODE(status), CAP_EXCEEDED);
+	EXPECT_EQ(STATUS_CODE(status), NVME_CAPACITY_EXCEEDED);
 }
 
 /*

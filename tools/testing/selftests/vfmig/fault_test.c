@@ -477,8 +477,6 @@ TEST_F(refused, a_log_is_off_or_on_and_loses_nothing)
 	pageset_exit(&should);
 }
 
-#define INTERNAL_ERROR	0x06
-#define STATUS_MORE	0x4000		/* in a completion entry */
 #define INTERVAL	7
 #define WRITES		400
 
@@ -585,7 +583,7 @@ static int status_without_memory(struct source *src)
 
 		nvme_set_prps(nvme, &nvme->io[1], &cmd, src->buf, PAGE);
 		if (nvme_sync(nvme, &nvme->io[1], &cmd, &cqe))
-			return cqe.status & ~(STATUS_MORE | 1);
+			return cqe.status & ~(NVME_CQE_MORE | 1);
 		memcpy(src->medium + i * PAGE, src->buf, PAGE);
 	}
 	return 0;
@@ -598,7 +596,7 @@ TEST_F(refused, a_write_that_finds_no_memory_for_long_may_be_retried)
 	source_punch(src, 0, GRANULES);
 	fault_rate(1);
 	/* Without Do Not Retry */
-	EXPECT_EQ(status_without_memory(src), INTERNAL_ERROR << 1);
+	EXPECT_EQ(status_without_memory(src), NVME_INTERNAL_ERROR << 1);
 	fault_stop();
 	EXPECT_EQ(try_write(src, GRANULES - 1), 0);
 	EXPECT_TRUE(source_reads_right(src));
@@ -611,7 +609,7 @@ TEST_F(refused, a_write_that_finds_no_page_for_long_may_be_retried)
 
 	source_punch(src, 0, GRANULES);
 	fault_pages(1);
-	EXPECT_EQ(status_without_memory(src), INTERNAL_ERROR << 1);
+	EXPECT_EQ(status_without_memory(src), NVME_INTERNAL_ERROR << 1);
 	fault_stop();
 	EXPECT_EQ(try_write(src, GRANULES - 1), 0);
 	EXPECT_TRUE(source_reads_right(src));

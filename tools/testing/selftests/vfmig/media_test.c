@@ -14,11 +14,6 @@
 
 #define MEDIUM		MIB(4)
 
-#define CAP_EXCEEDED	0x81
-/* In a completion entry */
-#define STATUS_DNR	0x8000
-#define STATUS_MORE	0x4000
-
 enum { NEVER, MOVED, ON_CLOSE };
 
 FIXTURE(media)
@@ -274,7 +269,7 @@ TEST_F(media, limit_is_met_with_capacity_exceeded)
 	fill_pattern(self->buf, PAGE, 1);
 	/* What there is for each MiB of the medium counts as a page */
 	EXPECT_EQ(write_until_full(rig, self->buf, &cqe), MIB(1) / PAGE - 1);
-	EXPECT_EQ(cqe.status & ~(STATUS_MORE | 1), CAP_EXCEEDED << 1 | STATUS_DNR);
+	EXPECT_EQ(cqe.status & ~(NVME_CQE_MORE | 1), NVME_CAPACITY_EXCEEDED << 1 | NVME_CQE_DNR);
 	/* What is there can be written; what is given back can be had again */
 	EXPECT_EQ(nvme_rw(&rig->nvme, &rig->nvme.io[1], NVME_WRITE, 0, 8, self->buf), 0);
 	nvme_deallocate_all(&rig->nvme);
@@ -338,7 +333,7 @@ TEST_F_TIMEOUT(media, guest_that_fills_its_disk_leaves_the_host_its_memory, 240)
 	snprintf(mb, sizeof(mb), "%llu", (memory + MIB(1)) / MIB(1));
 	must(!file_write(vf_debugfs(rig->dev[0].bdf, "media_mb"), mb));
 	written = fill_up(rig, self->buf, memory, &cqe);
-	EXPECT_EQ(cqe.status & ~(STATUS_MORE | 1), CAP_EXCEEDED << 1 | STATUS_DNR);
+	EXPECT_EQ(cqe.status & ~(NVME_CQE_MORE | 1), NVME_CAPACITY_EXCEEDED << 1 | NVME_CQE_DNR);
 	EXPECT_LE(written, memory / 2);
 	EXPECT_GT(written, memory * 3 / 8);
 	EXPECT_EQ(file_number("/proc/vmstat", "oom_kill "), killed);

@@ -438,4 +438,42 @@ TEST_F(worker, what_is_loaded_is_charged_to_who_has_the_vf)
 	blob_free(&blob);
 }
 
+/* Neither the VMM nor anybody else is killed for what its guest writes */
+TEST_F(worker, guest_that_fills_the_cgroup_gets_errors)
+{
+	struct rig *rig = &self->rig;
+	int status = 0;
+	struct cgroup cg;
+	const char *why = cgroup_open(&cg, "memory");
+	char max[32];
+	u32 blocks;
+	u8 *buf;
+
+	if (why)
+		SKIP(return, "%s", why);
+	cgroup_enter(&cg);
+	why = open_rig(rig, variant->mode);
+	if (why) {
+		cgroup_leave(&cg);
+		cgroup_close(&cg);
+		SKIP(return, "%s", why);
+	}
+	buf = arena_alloc(&rig->mem, KIB(64));
+	fill_pattern(buf, KIB(64), 1);
+	blocks = KIB(64) / rig->nvme.lba_size;
+
+	snprintf(max, sizeof(max), "%llu",
+		 (unsigned long long)cgroup_get(&cg, "memory.current", NULL) + MIB(4));
+	cgroup_set(&cg, "memory.max", max);
+	for (u64 lba = 0; !status && lba < rig->nvme.lbas; lba += blocks)
+		status = nvme_rw(&rig->nvme, &rig->nvme.io[1], NVME_WRITE, lba, blocks, buf);
+	cgroup_set(&cg, "memory.max", "max");
+	EXPECT_EQ(status, NVME_INTERNAL_ERROR);
+	EXPECT_EQ(cgroup_get(&cg, "memory.events", "oom_kill"), 0);
+	EXPECT_EQ(nvme_rw(&rig->nvme, &rig->nvme.io[1], NVME_WRITE, rig->nvme.lbas - blocks, blocks,
+			  buf), 0);
+	cgroup_leave(&cg);
+	cgroup_close(&cg);
+}
+
 TEST_HARNESS_MAIN
