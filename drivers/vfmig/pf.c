@@ -39,6 +39,9 @@ static void vf_debugfs_add(struct vfmig_vf *vf, const struct vfmig_model *model)
 {
 	vf->dir = debugfs_create_dir(vfmig_fn_name(vf->fn), debugfs_root);
 	debugfs_create_file_unsafe("dma_faults", 0400, vf->dir, vf, &dma_faults_fops);
+	/* A model without a worker has no place where that could be done */
+	if (model->fn_ops->kick)
+		vfmig_fn_rewrite_debugfs(vf->fn, vf->dir);
 	if (model->debugfs)
 		model->debugfs(vf->model, vf->dir);
 }

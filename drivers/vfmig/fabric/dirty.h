@@ -143,6 +143,10 @@ static __always_inline void vfmig_dirty_set(const struct vfmig_dirty_place *plac
 		atomic_long_or(word, place->written);
 }
 
+/* How the memory of a set is allocated: by a caller that may not wait, and by one that may */
+#define VFMIG_DIRTY_AT_ONCE	(GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
+#define VFMIG_DIRTY_WAIT	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 struct vfmig_dirty *vfmig_dirty_create(void);
 struct vfmig_dirty *vfmig_dirty_get(struct vfmig_dirty *dirty);
 void vfmig_dirty_put(struct vfmig_dirty *dirty);

@@ -12,7 +12,8 @@
  * microsecond.
  *
  * If writes are tracked or logged, the same section records the page, see
- * dirty.c.  Memory for that is allocated without the lock.
+ * dirty.c.  Memory for that is allocated without the lock.  If pages are to be
+ * written again, it notes the page too, see rewrite.c.
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -20,6 +21,7 @@
 
 #include "dirty.h"
 #include "fabric_priv.h"
+#include "rewrite.h"
 
 /*
  * The page at a physical address, or NULL if that is not memory.  User space can
@@ -123,51 +125,67 @@ static void vfmig_dma_write_page(struct page *page, size_t offset, const void *b
 }
 
 /*
- * The places of a page in the sets of the IOMMU and of the function's log, as far as they are on;
- * @fn->dma_lock is held.  Returns NULL, or the first set that has no chunk for this page, with a
- * reference.
+ * The place of a page in the sets of the IOMMU and of the function's log, as far as they
+ * are on: NULL where a set is off
  */
-static struct vfmig_dirty *vfmig_dma_find(struct vfmig_fn *fn, u64 iova,
-					  struct vfmig_dirty *tracked,
-					  struct vfmig_dirty_place *in_tracked,
-					  struct vfmig_dirty_place *in_logged)
+struct vfmig_dma_places {
+	struct vfmig_dirty *tracked;
+	struct vfmig_dirty *logged;
+	struct vfmig_dirty_place in_tracked;
+	struct vfmig_dirty_place in_logged;
+};
+
+/*
+ * Find the places before the page is written.  Returns NULL.  If a set has no chunk for this
+ * page, the set is returned with a reference.
+ */
+static struct vfmig_dirty *vfmig_dma_find_places(struct vfmig_fn *fn, u64 iova,
+						 struct vfmig_dma_places *places)
 {
-	if (tracked && !vfmig_dirty_find(tracked, iova, in_tracked))
-		return vfmig_dirty_get(tracked);
-	if (fn->logged && !vfmig_dirty_find(fn->logged, iova, in_logged))
-		return vfmig_dirty_get(fn->logged);
+	places->tracked = READ_ONCE(fn->domain->dirty);
+	places->logged = fn->logged;
+	if (places->tracked && !vfmig_dirty_find(places->tracked, iova, &places->in_tracked))
+		return vfmig_dirty_get(places->tracked);
+	if (places->logged && !vfmig_dirty_find(places->logged, iova, &places->in_logged))
+		return vfmig_dirty_get(places->logged);
 	return NULL;
 }
 
-/*
- * Write within a page of IOVA, and add the page to the sets that are on.
- *
- * Returns NULL.  If a set has no chunk for this page, nothing is written, and the set
- * is returned with a reference.
- */
-static struct vfmig_dirty *vfmig_dma_write_noted(struct vfmig_fn *fn, u64 iova, struct page *page,
-						 size_t offset, const void *buf, size_t len)
+/* Add the page to the sets after it was written */
+static void vfmig_dma_set_places(const struct vfmig_dma_places *places, u64 iova)
 {
-	struct vfmig_dirty *tracked = READ_ONCE(fn->domain->dirty);
-	struct vfmig_dirty_place in_tracked, in_logged;
-	struct vfmig_dirty *unprepared;
+	if (places->tracked)
+		vfmig_dirty_set(&places->in_tracked, iova);
+	if (places->logged)
+		vfmig_dirty_set(&places->in_logged, iova);
+}
 
-	unprepared = vfmig_dma_find(fn, iova, tracked, &in_tracked, &in_logged);
-	if (unprepared)
-		return unprepared;
+/*
+ * Write within a page of IOVA, and record that.  Returns NULL, or the return value of
+ * vfmig_dma_find_places() if nothing was written.
+ */
+static struct vfmig_dirty *vfmig_dma_write(struct vfmig_fn *fn, u64 iova, phys_addr_t paddr,
+					   struct page *page, const void *buf, size_t len)
+{
+	if (unlikely(READ_ONCE(fn->domain->dirty) || fn->logged)) {
+		struct vfmig_dma_places places;
+		struct vfmig_dirty *unprepared = vfmig_dma_find_places(fn, iova, &places);
 
-	vfmig_dma_write_page(page, offset, buf, len);
-
-	if (tracked)
-		vfmig_dirty_set(&in_tracked, iova);
-	if (fn->logged)
-		vfmig_dirty_set(&in_logged, iova);
+		if (unprepared)
+			return unprepared;
+		vfmig_dma_write_page(page, offset_in_page(paddr), buf, len);
+		vfmig_dma_set_places(&places, iova);
+	} else {
+		vfmig_dma_write_page(page, offset_in_page(paddr), buf, len);
+	}
+	if (unlikely(fn->rewrite))
+		vfmig_rewrite_note(fn->rewrite, iova, paddr);
 	return NULL;
 }
 
 /*
  * Copy within a page of IOVA; @fn->dma_lock is held.  Sets *@unprepared to the return
- * value of vfmig_dma_write_noted(), or NULL.
+ * value of vfmig_dma_write(), or NULL.
  */
 static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, u64 perm,
 			  struct vfmig_dirty **unprepared)
@@ -186,23 +204,52 @@ static int vfmig_dma_copy(struct vfmig_fn *fn, u64 iova, void *buf, size_t len, 
 
 	if (perm == VFMIG_PTE_READ)
 		vfmig_dma_read_page(buf, page, offset_in_page(paddr), len);
-	else if (unlikely(READ_ONCE(fn->domain->dirty) || fn->logged))
-		*unprepared = vfmig_dma_write_noted(fn, iova, page, offset_in_page(paddr), buf,
-						    len);
 	else
-		vfmig_dma_write_page(page, offset_in_page(paddr), buf, len);
+		*unprepared = vfmig_dma_write(fn, iova, paddr, page, buf, len);
 	return 0;
 }
 
-/* A failure is no news: the write is tried again */
-#define VFMIG_DMA_AT_ONCE	(GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
-/* No OOM killer, no warning */
-#define VFMIG_DMA_WAIT		(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+/**
+ * vfmig_dma_again() - write a page again that the function has written, with what it holds
+ * @fn: the function; it may do DMA, and has a domain
+ * @iova: first byte of the page
+ * @paddr: physical address that @iova led to
+ * @unprepared: set to the return value of vfmig_dma_write(), or NULL
+ *
+ * Context: any; the function's dma_lock is held.
+ *
+ * Return: 0, -EFAULT if @iova does not lead to @paddr any more, or can't be written.
+ */
+int vfmig_dma_again(struct vfmig_fn *fn, u64 iova, phys_addr_t paddr,
+		    struct vfmig_dirty **unprepared)
+{
+	struct vfmig_dma_places places;
+	phys_addr_t is_now;
+	struct page *page;
+	void *word;
+
+	*unprepared = NULL;
+	if (!(vfmig_pt_walk(&fn->domain->pt, iova, &is_now) & VFMIG_PTE_WRITE) || is_now != paddr)
+		return -EFAULT;
+	page = vfmig_dma_page(paddr);
+	if (!page)
+		return -EFAULT;
+
+	*unprepared = vfmig_dma_find_places(fn, iova, &places);
+	if (*unprepared)
+		return 0;
+	word = kmap_local_page(page);
+	/* A CPU may store to the word at the same time */
+	atomic_or(0, (atomic_t *)word);
+	kunmap_local(word);
+	vfmig_dma_set_places(&places, iova);
+	return 0;
+}
 
 /* A set has no chunk for @iova: allocate it.  0 or -EAGAIN.  Drops the reference. */
 static int vfmig_dma_prepare(struct vfmig_fn *fn, struct vfmig_dirty *unprepared, u64 iova)
 {
-	int ret = vfmig_dirty_prepare(unprepared, iova, VFMIG_DMA_AT_ONCE);
+	int ret = vfmig_dirty_prepare(unprepared, iova, VFMIG_DIRTY_AT_ONCE);
 
 	vfmig_dirty_put(unprepared);
 	if (!ret)
@@ -267,14 +314,12 @@ EXPORT_SYMBOL_GPL(vfmig_fn_dma_write);
 /* The set that the write which found no memory needs now, with a reference, or NULL; and where */
 static struct vfmig_dirty *vfmig_dma_starved(struct vfmig_fn *fn, u64 *iova)
 {
-	struct vfmig_dirty_place in_tracked, in_logged;
+	struct vfmig_dma_places places;
 
 	guard(raw_spinlock_irqsave)(&fn->dma_lock);
 	WRITE_ONCE(fn->starved, false);
 	*iova = fn->starved_at;
-	if (!fn->domain)
-		return NULL;
-	return vfmig_dma_find(fn, *iova, READ_ONCE(fn->domain->dirty), &in_tracked, &in_logged);
+	return fn->domain ? vfmig_dma_find_places(fn, *iova, &places) : NULL;
 }
 
 bool vfmig_fn_get_memory(struct vfmig_fn *fn)
@@ -288,7 +333,7 @@ bool vfmig_fn_get_memory(struct vfmig_fn *fn)
 	unprepared = vfmig_dma_starved(fn, &iova);
 	if (!unprepared)
 		return true;
-	ret = vfmig_dirty_prepare(unprepared, iova, VFMIG_DMA_WAIT);
+	ret = vfmig_dirty_prepare(unprepared, iova, VFMIG_DIRTY_WAIT);
 	vfmig_dirty_put(unprepared);
 	return !ret;
 }

@@ -10,6 +10,7 @@
 #include <linux/pci.h>
 #include <linux/types.h>
 
+struct dentry;
 struct iova_bitmap;
 struct module;
 struct range;
@@ -119,8 +120,8 @@ struct vfmig_fabric_desc {
  * @reset: The function is reset (FLR of it or of its PF).  May sleep.  Until it
  *	returns, config reads of the function return all ones.  When it returns, no
  *	DMA and no interrupt that began before the reset is under way.
- * @kick: DMA that returned -EAGAIN may work now.  Atomic context, any lock may be
- *	held.
+ * @kick: DMA that returned -EAGAIN may work now, or vfmig_fn_rewrite() may have something to
+ *	do.  Atomic context, any lock may be held.
  * @bar_read: @len (1, 2, 4, 8; aligned) bytes at @offset of @bar, outside the
  *	MSI-X table and PBA.  May sleep.
  * @bar_write: the same for a write.
@@ -320,9 +321,11 @@ void vfmig_fn_raise(struct vfmig_fn *fn, unsigned int vector);
 /**
  * vfmig_fn_hold_irqs() - hold interrupts back, or release them
  * @fn: the function
- * @hold: true: when this returns, no interrupt is under way; false: fire pending vectors
+ * @hold: true: when this returns, no interrupt is under way, and no page is being written
+ *	again; false: fire pending vectors
  *
- * A reset ends the hold and clears pending vectors.  May sleep.
+ * A device that is stopped does no DMA either, so vfmig_fn_rewrite() does nothing while
+ * interrupts are held.  A reset ends the hold and clears pending vectors.  May sleep.
  */
 void vfmig_fn_hold_irqs(struct vfmig_fn *fn, bool hold);
 
@@ -359,6 +362,37 @@ void vfmig_fn_log_stop(struct vfmig_fn *fn);
  * Return: 0, -EINVAL if no log is on or for a bad @iova or @length.
  */
 int vfmig_fn_log_report(struct vfmig_fn *fn, u64 iova, u64 length, struct iova_bitmap *dirty);
+
+/**
+ * vfmig_fn_rewrite_debugfs() - let the administrator have guest memory written again
+ * @fn: the function
+ * @dir: its directory in debugfs, which gets a file; it is removed before the model is detached
+ *
+ * For functions of a model that calls vfmig_fn_rewrite().  It ends with the model.
+ */
+void vfmig_fn_rewrite_debugfs(struct vfmig_fn *fn, struct dentry *dir);
+
+/**
+ * vfmig_fn_rewrite() - write pages again that the function has written, if that is due
+ * @fn: the function
+ *
+ * The content of the pages does not change, but they count as written for dirty tracking and
+ * the log.  The model calls this after each kick(), in the process that uses the function.  May
+ * sleep.  No page is written while interrupts are held, or while DMA does not work.  Without
+ * the administrator's command it costs one test.
+ *
+ * Return: true if there is more to be written at once.
+ */
+bool vfmig_fn_rewrite(struct vfmig_fn *fn);
+
+/**
+ * vfmig_fn_forget_writes() - forget what the function has written
+ * @fn: the function, or NULL
+ *
+ * For a device that its driver resets, or that gets another state: the buffers are not its own
+ * any more.  A reset of the function does the same.  May sleep.
+ */
+void vfmig_fn_forget_writes(struct vfmig_fn *fn);
 
 /** vfmig_fn_dma_faults() - number of DMA faults since the VF was enabled */
 u64 vfmig_fn_dma_faults(struct vfmig_fn *fn);

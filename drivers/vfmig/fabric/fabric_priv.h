@@ -39,6 +39,7 @@ struct irq_domain;
 struct vfmig_dirty;
 struct vfmig_domain;
 struct vfmig_log;
+struct vfmig_rewrite;
 
 /* Bytes of config space up to the end of the SR-IOV capability; all others are 0 */
 #define VFMIG_CFG_SIZE		0x140
@@ -105,7 +106,7 @@ struct vfmig_vector {
 /* Bits of vfmig_fn.irq_state; vectors fire if only VFMIG_IRQ_OPEN_BIT is set */
 enum {
 	VFMIG_IRQ_OPEN_BIT,	/* MSI-X on and not masked, bus master, not in reset */
-	VFMIG_IRQ_HELD_BIT,	/* vfmig_fn_hold_irqs() */
+	VFMIG_IRQ_HELD_BIT,	/* vfmig_fn_hold_irqs(); pages are not written again either */
 };
 
 /**
@@ -127,14 +128,14 @@ enum {
  * @reset_seq: number of resets requested; protected by cfg_lock
  * @alive: present and not in reset; written under cfg_lock, read without a lock
  *
- * @dma_lock: protects @domain, @master, @logged, @starved and @starved_at, and is held for each
- *	copy
+ * @dma_lock: protects all from @domain to @rewrite, and is held for each copy
  * @domain: IOMMU domain of its DMA, NULL if DMA is blocked
  * @master: may do DMA
  * @logged: pages written since the function's log was started, NULL while it is off
  * @starved: a write found no memory for its dirty bits, see vfmig_fn_get_memory().  Also read
  *	without the lock.
  * @starved_at: the IOVA of that write
+ * @rewrite: pages that are to be written again, NULL while that is off
  * @log_lock: protects @log, and serialises changes of @logged
  * @log: the function's log of its writes, or NULL
  * @attachment: its attachment to @domain; serialised by the IOMMU core's group mutex
@@ -158,7 +159,7 @@ enum {
  * @replaced: for a PF: its last pci_dev that was removed for another description, with a
  *	reference, or NULL; protected by the PCI core's rescan-remove lock
  * @reset_work: completes a reset that a config write began
- * @kick_work: tells the model that it may do DMA again
+ * @kick_work: tells the model that it may do DMA again; while @rewrite is on, every 10 ms
  */
 struct vfmig_fn {
 	struct vfmig_fabric *fabric;
@@ -183,6 +184,7 @@ struct vfmig_fn {
 	struct vfmig_dirty *logged;
 	bool starved;
 	u64 starved_at;
+	struct vfmig_rewrite *rewrite;
 	struct mutex log_lock; /* see above */
 	struct vfmig_log *log;
 	struct vfmig_attachment *attachment;

@@ -11,6 +11,7 @@
 #include <linux/pci.h>
 
 #include "fabric_priv.h"
+#include "rewrite.h"
 
 /**
  * vfmig_fn_update() - apply config space to DMA and interrupts of a function
@@ -86,6 +87,7 @@ static void vfmig_fn_do_reset(struct vfmig_fn *fn)
 	down_write(&fn->model_lock);
 	up_write(&fn->model_lock);
 
+	vfmig_fn_forget_writes(fn);
 	vfmig_msi_end_hold(fn);
 	scoped_guard(rwsem_read, &fn->model_lock) {
 		if (fn->ops && fn->ops->reset)
@@ -125,9 +127,11 @@ static void vfmig_fn_kick_work(struct work_struct *work)
 	guard(rwsem_read)(&fn->model_lock);
 	if (fn->ops && fn->ops->kick)
 		fn->ops->kick(fn->model);
+	if (READ_ONCE(fn->rewrite))
+		vfmig_fn_kick_later(fn);
 }
 
-/* Delay for a retry after an allocation has failed */
+/* Delay for a retry after an allocation has failed, and for pages to be written again */
 #define VFMIG_KICK_LATER_MS	10
 
 /* Call kick() of the model after VFMIG_KICK_LATER_MS */
@@ -144,9 +148,11 @@ void vfmig_fn_set_model(struct vfmig_fn *fn, const struct vfmig_fn_ops *ops, voi
 		fn->model = model;
 		raw_spin_unlock_irq(&fn->fabric->cfg_lock);
 	}
-	/* Only DMA of a model queues this work with a delay */
-	if (!ops)
-		cancel_delayed_work_sync(&fn->kick_work);
+	if (ops)
+		return;
+	vfmig_rewrite_end(fn);
+	/* Only DMA of a model, and rewriting, queue this work with a delay */
+	cancel_delayed_work_sync(&fn->kick_work);
 }
 EXPORT_SYMBOL_GPL(vfmig_fn_set_model);
 

@@ -87,6 +87,9 @@ void vfmig_fn_hold_irqs(struct vfmig_fn *fn, bool hold)
 	if (hold) {
 		set_bit(VFMIG_IRQ_HELD_BIT, &fn->irq_state);
 		vfmig_msi_wait(fn);
+		/* A page that is being written again, see rewrite.c */
+		raw_spin_lock_irq(&fn->dma_lock);
+		raw_spin_unlock_irq(&fn->dma_lock);
 	} else {
 		clear_bit(VFMIG_IRQ_HELD_BIT, &fn->irq_state);
 		vfmig_msi_deliver_all(fn);

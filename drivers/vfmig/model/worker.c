@@ -83,8 +83,9 @@ static bool worker_turn(struct vfmig_worker *worker)
 
 	guard(mutex)(&worker->turn_lock);
 	memcg = set_active_memcg(worker->memcg);
-	more = worker->turn(worker->model);
-	more = vfmig_fn_get_memory(worker->fn) || more;
+	more = vfmig_fn_rewrite(worker->fn);
+	more |= worker->turn(worker->model);
+	more |= vfmig_fn_get_memory(worker->fn);
 	set_active_memcg(memcg);
 	return more;
 }

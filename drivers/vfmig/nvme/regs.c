@@ -184,9 +184,10 @@ bool vfmig_nvme_ready(const struct vfmig_nvme *ctrl)
 	       NVME_CSTS_RDY;
 }
 
-/* Drop all commands, queues and vectors to raise */
+/* Drop all commands, queues and vectors to raise, and the host's buffers */
 void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl)
 {
+	vfmig_fn_forget_writes(ctrl->fn);
 	vfmig_nvme_init_reqs(ctrl);
 	memset(ctrl->sq, 0, sizeof(ctrl->sq));
 	memset(ctrl->cq, 0, sizeof(ctrl->cq));
@@ -252,6 +253,7 @@ static void take_cc(struct vfmig_nvme *ctrl, u32 cc, u32 aqa, u64 asq, u64 acq)
 	/* The medium is memory, so a shutdown has nothing to wait for */
 	if ((changed & NVME_CC_SHN_MASK) && (cc & NVME_CC_SHN_MASK)) {
 		vfmig_nvme_init_reqs(ctrl);
+		vfmig_fn_forget_writes(ctrl->fn);
 		vfmig_nvme_set_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_CMPLT);
 	}
 }

@@ -94,9 +94,10 @@ void vfmig_virtio_broken(struct vfmig_virtio *dev, const char *why)
 	vfmig_virtio_config_irq(dev);
 }
 
-/* Forget queues and features; the lock is held */
+/* Forget queues, buffers and features; the lock is held */
 static void drop(struct vfmig_virtio *dev)
 {
+	vfmig_fn_forget_writes(dev->fn);
 	for (unsigned int i = 0; i < VFMIG_VIRTIO_VQS; i++)
 		dev->vq[i].ops = NULL;
 	bitmap_zero(dev->notified, VFMIG_VIRTIO_VQS);

@@ -260,6 +260,7 @@ void vfmig_virtio_state_apply(struct vfmig_virtio *dev, const void *buf)
 	dev->counts.notifications = le64_to_cpu(state->notifications);
 	bitmap_zero(dev->notified, VFMIG_VIRTIO_VQS);
 	bitmap_zero(dev->raise, VFMIG_VIRTIO_VECTORS);
+	vfmig_fn_forget_writes(dev->fn);
 	apply_vqs(dev, state);
 	dev->loaded = true;
 	dev->type->state_apply(dev, state + 1);
