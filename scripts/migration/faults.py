@@ -2,8 +2,8 @@
 """The kinds of faults of a VF (Documentation/faults.rst): how each is set and taken back.
 
 The first word of a fault says its kind: "profile NAME", "dirty RATE FIRST LAST",
-"io_fault error|hang FIRST LAST", "fatal", "link down".  All others are lines of the variant
-driver's file.
+"dirty_memory RATE PAGES", "io_fault error|hang FIRST LAST", "fatal", "link down".  All others are
+lines of the variant driver's file.
 """
 
 from contextlib import contextmanager
@@ -93,13 +93,26 @@ class Dirty(Fault):
 
     @contextmanager
     def set(self, tour: Tour, vf: Vf) -> Iterator[None]:
-        dirty = DEVICE / vf.address / "dirty"
-        dirty.write_text(self._text.removeprefix("dirty "))
+        name, text = self._text.split(maxsplit=1)
+        dirty = DEVICE / vf.address / name
+        dirty.write_text(text)
         try:
+            self._begin(tour.guest, tour.disks[0].device)
             yield
         finally:
             self._times = int(dirty.read_text().split()[-1])
             dirty.write_text("none")
+
+    def _begin(self, guest: Guest, device: str) -> None:
+        """What the guest does before it migrates."""
+
+
+class DirtyMemory(Dirty):
+    """Guest memory that changes by itself, where the disk wrote it: a buffer of as many pages."""
+
+    def _begin(self, guest: Guest, device: str) -> None:
+        pages = int(self._text.split()[-1])
+        guest.output(f"dd if={device} of=/dev/null iflag=direct bs={pages * 4}k count=1")
 
 
 class DiskFault(Fault):
@@ -170,6 +183,7 @@ class Link(Fault):
 KINDS: dict[str, type[Fault]] = {
     "profile": Profile,
     "dirty": Dirty,
+    "dirty_memory": DirtyMemory,
     "io_fault": DiskFault,
     "fatal": Fatal,
     "link": Link,

@@ -110,6 +110,7 @@ CASES = (
     *(Case(ALL, f"profile {name}", COMPLETED) for name in PROFILES),
     # The LBAs that the guest has filled
     Case(ALL, "dirty 16777216 0 32767", COMPLETED),
+    Case(ALL, "dirty_memory 8388608 4096", COMPLETED),
     Case(ALL, on_disk("error"), COMPLETED),
     Case(ALL, on_disk("hang"), COMPLETED),
     Case(ALL, "fatal", COMPLETED),
@@ -266,8 +267,11 @@ def row(tour: Tour, case: Case, result: Result) -> Step:
 
 def applies(case: Case, tour: Tour, emulator: Emulator) -> bool:
     """Will QEMU come to this fault?"""
+    tracking = tour.combination.wiring.tracking
     if case.fault.startswith("log-"):
-        return tour.combination.wiring.tracking == "device"
+        return tracking == "device"
+    if case.fault.startswith("dirty_memory "):
+        return tracking != "none"
     return "reinit" not in case.fault or (emulator.knows_reinit and linux_knows_reinit())
 
 
