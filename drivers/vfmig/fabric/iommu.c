@@ -410,6 +410,19 @@ static void vfmig_function_bind(struct vfmig_fn *fn, struct pci_dev *pdev)
 		fn->pins = try_module_get(desc->owner);
 }
 
+/*
+ * A driver has bound.  One that maps the BARs finds nothing behind them, and its user, or the
+ * guest that it gives the VF to, only sees a device that does not answer.
+ */
+static void vfmig_function_bound(struct vfmig_fn *fn, struct pci_dev *pdev)
+{
+	const char *name = pdev->dev.driver->name, *vf_driver = fn->fabric->desc.vf_driver;
+
+	if (vfmig_fn_is_vf(fn) && strcmp(name, vf_driver))
+		pci_warn(pdev, "%s can't drive or migrate this VF: set driver_override to %s and bind it again\n",
+			 name, vf_driver);
+}
+
 /* No driver is bound to the function any more.  The device is locked. */
 static void vfmig_function_unbound(struct vfmig_fn *fn)
 {
@@ -435,6 +448,9 @@ static int vfmig_bus_notify(struct notifier_block *nb, unsigned long action, voi
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
 		vfmig_function_bind(fn, pdev);
+		break;
+	case BUS_NOTIFY_BOUND_DRIVER:
+		vfmig_function_bound(fn, pdev);
 		break;
 	case BUS_NOTIFY_DRIVER_NOT_BOUND:
 	case BUS_NOTIFY_UNBOUND_DRIVER:
