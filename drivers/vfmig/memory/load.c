@@ -82,21 +82,19 @@ int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct pa
 }
 
 /* @spares has but chunks: the pages come with the stream */
-bool vfmig_memory_load_get_memory(struct vfmig_memory_load *load)
+void vfmig_memory_load_get_memory(struct vfmig_memory_load *load)
 {
 	static const struct vfmig_spares none;
 	struct vfmig_spares fresh;
-	bool enough;
 
 	if (!READ_ONCE(load->starved))
-		return false;
+		return;
 	WRITE_ONCE(load->starved, false);
-	enough = vfmig_spares_get(&fresh, &none, VFMIG_SPARE_CHUNKS, 0);
+	vfmig_spares_get(&fresh, &none, VFMIG_SPARE_CHUNKS, 0);
 	scoped_guard(mutex, &load->lock)
 		if (load->loaded)
 			vfmig_spares_add(&load->loaded->spares, &fresh);
 	vfmig_spares_free(&fresh);
-	return enough;
 }
 
 void vfmig_memory_load_hole(struct vfmig_memory_load *load, u64 offset, u64 length)

@@ -81,11 +81,9 @@ int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct pa
  * @load: the load, or the place for one
  *
  * Charged to the current memory cgroup.  May sleep for long.  The caller holds no lock that others
- * wait for.  One caller at a time.
- *
- * Return: true if vfmig_memory_load_page() has failed for lack of memory, and there is some now
+ * wait for.  One caller at a time.  If this fails too, vfmig_memory_load_page() fails again.
  */
-bool vfmig_memory_load_get_memory(struct vfmig_memory_load *load);
+void vfmig_memory_load_get_memory(struct vfmig_memory_load *load);
 
 /**
  * vfmig_memory_load_hole() - make a range read as zeroes

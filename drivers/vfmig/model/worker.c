@@ -90,6 +90,16 @@ static bool worker_turn(struct vfmig_worker *worker)
 	return more;
 }
 
+void vfmig_worker_charge(struct vfmig_worker *worker, void (*fn)(void *model), void *model)
+{
+	struct mem_cgroup *memcg;
+
+	guard(mutex)(&worker->turn_lock);
+	memcg = set_active_memcg(worker->memcg);
+	fn(model);
+	set_active_memcg(memcg);
+}
+
 static void worker_work(struct work_struct *work)
 {
 	struct vfmig_worker *worker = container_of(work, struct vfmig_worker, work.work);

@@ -110,6 +110,17 @@ bool vfmig_worker_is_kicked(const struct vfmig_worker *worker);
 void vfmig_worker_arm(struct vfmig_worker *worker, ktime_t when);
 
 /**
+ * vfmig_worker_charge() - call a function, and charge what it allocates as a turn's
+ * @worker: the worker; there is no turn meanwhile
+ * @fn: the function; may sleep
+ * @model: its argument
+ *
+ * For what must be done although the process that has the VF open may be stopped.  Process context,
+ * with no lock that a turn takes.
+ */
+void vfmig_worker_charge(struct vfmig_worker *worker, void (*fn)(void *model), void *model);
+
+/**
  * vfmig_worker_open() - begin to run, in the current process
  * @worker: the worker
  *

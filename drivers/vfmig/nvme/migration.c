@@ -204,11 +204,24 @@ static struct page *vfmig_nvme_mem_page(void *vf, u64 offset)
 	return vfmig_memory_get_page(&ctrl->media, offset);
 }
 
-/* The load that got no memory may get it now */
+#define VFMIG_NVME_LOAD_DELAY	msecs_to_jiffies(VFMIG_NVME_TRY_NS / NSEC_PER_MSEC)
+
+static void load_get_memory(void *vf)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	vfmig_memory_load_get_memory(&ctrl->load);
+}
+
+/*
+ * Get memory for the load that found none, here where nobody waits for it: the writer has locks,
+ * and the worker may be stopped with its process.  Then the load goes on.
+ */
 static void load_again(struct work_struct *work)
 {
 	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, load_again.work);
 
+	vfmig_worker_charge(&ctrl->worker, load_get_memory, ctrl);
 	guard(mutex)(&ctrl->client_lock);
 	if (ctrl->client)
 		ctrl->client->data_ready(ctrl->client_data);
@@ -230,19 +243,10 @@ static int try_later(struct vfmig_nvme *ctrl, int ret)
 	if (ctrl->load_tries == VFMIG_NVME_TRIES)
 		return ret;
 	/* A writer that does not wait may come back before */
-	if (schedule_delayed_work(&ctrl->load_again,
-				  msecs_to_jiffies(VFMIG_NVME_TRY_NS / NSEC_PER_MSEC)))
+	if (queue_delayed_work(system_long_wq, &ctrl->load_again,
+			       ctrl->load_tries ? VFMIG_NVME_LOAD_DELAY : 0))
 		ctrl->load_tries++;
-	/* It gets memory where nobody waits for it */
-	vfmig_worker_kick(&ctrl->worker);
 	return -EAGAIN;
-}
-
-/* From the worker */
-void vfmig_nvme_load_get_memory(struct vfmig_nvme *ctrl)
-{
-	if (vfmig_memory_load_get_memory(&ctrl->load))
-		mod_delayed_work(system_wq, &ctrl->load_again, 0);
 }
 
 static int vfmig_nvme_load_page(void *vf, u64 offset, struct page *page)

@@ -407,7 +407,7 @@ struct vfmig_nvme_dirty {
  * @load_why: why the last identity was refused
  * @load_tries: how often the load in vain asked for memory for the next page; only whoever loads
  *	accesses it
- * @load_again: says that there may be memory for it
+ * @load_again: gets memory for it, and says that there may be some
  * @dirty_work: writes the medium as @dirty says
  *
  * @lock: protects all that follows.  The worker gives it up after a command, or a piece of one.
@@ -604,7 +604,6 @@ int vfmig_nvme_load_start(void *vf);
 int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, const char **why);
 int vfmig_nvme_load_commit(void *vf, const char **why);
 void vfmig_nvme_load_abort(void *vf);
-void vfmig_nvme_load_get_memory(struct vfmig_nvme *ctrl);
 
 /* regs.c */
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);

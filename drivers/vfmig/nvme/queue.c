@@ -635,8 +635,8 @@ static bool get_memory(struct vfmig_nvme *ctrl)
 }
 
 /*
- * What the worker does: commands, memory for the next ones and for a load, and a piece of what an
- * erase left to free.  Then it waits for doorbells that are mapped.  Returns true if there is more to do at once.
+ * What the worker does: commands, memory for the next ones, and a piece of what an erase left to
+ * free.  Then it waits for doorbells that are mapped.  Returns true if there is more to do at once.
  */
 bool vfmig_nvme_turn(void *vf)
 {
@@ -646,7 +646,6 @@ bool vfmig_nvme_turn(void *vf)
 	vfmig_lock_give_way(&ctrl->lock);
 	more = batch(ctrl);
 	more = get_memory(ctrl) || more;
-	vfmig_nvme_load_get_memory(ctrl);
 	more = vfmig_memory_free_erased(&ctrl->media) || more;
 	return more || vfmig_nvme_wait_for_bells(ctrl);
 }

@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -438,14 +439,17 @@ TEST_F(worker, what_is_loaded_is_charged_to_who_has_the_vf)
 	blob_free(&blob);
 }
 
-/* Neither the VMM nor anybody else is killed for what its guest writes */
+/*
+ * Neither the VMM nor anybody else is killed for what its guest writes.  To open a file takes
+ * memory of the cgroup, so memory.max is opened before it is full.
+ */
 TEST_F(worker, guest_that_fills_the_cgroup_gets_errors)
 {
 	struct rig *rig = &self->rig;
-	int status = 0;
+	int fd, status = 0;
 	struct cgroup cg;
 	const char *why = cgroup_open(&cg, "memory");
-	char max[32];
+	char max[PATH_SIZE];
 	u32 blocks;
 	u8 *buf;
 
@@ -462,12 +466,16 @@ TEST_F(worker, guest_that_fills_the_cgroup_gets_errors)
 	fill_pattern(buf, KIB(64), 1);
 	blocks = KIB(64) / rig->nvme.lba_size;
 
+	snprintf(max, sizeof(max), "%s/memory.max", cg.path);
+	fd = open(max, O_WRONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
 	snprintf(max, sizeof(max), "%llu",
 		 (unsigned long long)cgroup_get(&cg, "memory.current", NULL) + MIB(4));
-	cgroup_set(&cg, "memory.max", max);
+	must(write(fd, max, strlen(max)) == (ssize_t)strlen(max));
 	for (u64 lba = 0; !status && lba < rig->nvme.lbas; lba += blocks)
 		status = nvme_rw(&rig->nvme, &rig->nvme.io[1], NVME_WRITE, lba, blocks, buf);
-	cgroup_set(&cg, "memory.max", "max");
+	must(write(fd, "max", 3) == 3);
+	close(fd);
 	EXPECT_EQ(status, NVME_INTERNAL_ERROR);
 	EXPECT_EQ(cgroup_get(&cg, "memory.events", "oom_kill"), 0);
 	EXPECT_EQ(nvme_rw(&rig->nvme, &rig->nvme.io[1], NVME_WRITE, rig->nvme.lbas - blocks, blocks,
