@@ -377,9 +377,10 @@ void vfmig_fn_rewrite_debugfs(struct vfmig_fn *fn, struct dentry *dir);
  * @fn: the function
  *
  * The content of the pages does not change, but they count as written for dirty tracking and
- * the log.  The model calls this after each kick(), in the process that uses the function.  May
- * sleep.  No page is written while interrupts are held, or while DMA does not work.  Without
- * the administrator's command it costs one test.
+ * the log.  A model's worker calls this in each turn (model/worker.c), so it is done in the
+ * process that uses the function; kick() wakes it.  May sleep.  No page is written while
+ * interrupts are held, or while DMA does not work.  Without the administrator's command it
+ * costs one test.
  *
  * Return: true if there is more to be written at once.
  */
