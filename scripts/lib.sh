@@ -230,23 +230,64 @@ memory_available()
 	awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo
 }
 
-# The second-level guest's kernel and busybox, which set-up unpacked
-guest_kernel()
-{
-	local image
+# What the second-level guest needs, in its kernel or as a module
+GUEST_DRIVERS=(virtio_pci virtio_blk virtio_net nvme ext4)
 
-	for image in "$BUILD"/cache/guest/{boot/vmlinuz-*,usr/lib/modules/*/vmlinuz}; do
-		[ -r "$image" ] && echo "$image" && return
+# arrange_guest_kernel ROOT: Debian's packages of a kernel have been unpacked there.  Makes it
+# ROOT/vmlinuz and ROOT/lib/modules/RELEASE, with what modprobe has to know.
+arrange_guest_kernel()
+{
+	local file image=
+
+	for file in "$1"/{boot/vmlinuz-*,usr/lib/modules/*/vmlinuz}; do
+		[ ! -e "$file" ] || image=$file
+	done
+	[ -n "$image" ] && mv "$image" "$1/vmlinuz" || return
+	# Of some kernels modules are in one of the two, of some in the other.  modprobe, too,
+	# knows one of them only.
+	if ! [ -d "$1/usr/lib/modules" ]; then
+		mkdir -p "$1/usr/lib" && mv "$1/lib/modules" "$1/usr/lib/" || return
+	fi
+	rm -rf "$1"/{boot,lib,usr/share}
+	ln -s usr/lib "$1/lib" &&
+		PATH=$PATH:/usr/sbin:/sbin depmod -b "$1" "$(guest_release "$1")"
+}
+
+# guest_release ROOT: of the kernel there
+guest_release()
+{
+	local dir
+
+	for dir in "$1"/lib/modules/*; do
+		[ -d "$dir" ] && echo "${dir##*/}" && return
 	done
 	return 1
 }
 
-# Modules of the guest's kernel, in the order in which they are loaded
-GUEST_MODULES=(virtio_blk failover net_failover virtio_net)
-
-guest_module()
+# guest_modules ROOT: the files of all modules that a guest with the kernel there needs, in
+# the order in which they are loaded
+guest_modules()
 {
-	find "$BUILD/cache/guest" -name "$1.ko*" 2>/dev/null | grep -m 1 .
+	local driver release steps=
+
+	release=$(guest_release "$1") || return
+	for driver in "${GUEST_DRIVERS[@]}"; do
+		steps+=$(PATH=$PATH:/usr/sbin:/sbin modprobe -d "$1" -C /dev/null -S "$release" \
+			--show-depends "$driver")$'\n' || return
+	done
+	sed -n 's/^insmod \(.*[^ ]\) *$/\1/p' <<<"$steps" | awk '!seen[$0]++'
+}
+
+# have_guest_kernel ROOT: is all that a guest needs there?
+have_guest_kernel()
+{
+	[ -r "$1/vmlinuz" ] && guest_modules "$1" >/dev/null 2>&1
+}
+
+# The root with the guest's kernel, which set-up unpacked
+guest_kernel()
+{
+	echo "$BUILD/cache/guest-kernel"
 }
 
 # A statically linked busybox: the one that set-up unpacked, else the machine's
@@ -258,16 +299,6 @@ guest_busybox()
 		[ -x "$file" ] && ! ldd "$file" >/dev/null 2>&1 && echo "$file" && return
 	done
 	return 1
-}
-
-# Are all of GUEST_MODULES there?
-have_guest_modules()
-{
-	local module
-
-	for module in "${GUEST_MODULES[@]}"; do
-		guest_module "$module" >/dev/null || return
-	done
 }
 
 # unpack_module FILE DIR: puts FILE into DIR as plain .ko
