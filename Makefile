@@ -120,6 +120,8 @@ help:
 	@echo 'Variables:'
 	@echo '  KERNEL=distro    build for this kernel and test on it: distro (the default), or'
 	@echo '                   one that scripts/kernel builds (scripts/kernel --help)'
+	@echo "  GUEST_KERNEL=6.1 the guest's kernel, for run, check and bench: 6.1, 6.12, 7.x or"
+	@echo '                   another series of Debian (scripts/guest-kernel --help)'
 	@echo '  KDIR=DIR         build for the kernel that this is the build directory of'
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'

@@ -284,10 +284,21 @@ have_guest_kernel()
 	[ -r "$1/vmlinuz" ] && guest_modules "$1" >/dev/null 2>&1
 }
 
-# The root with the guest's kernel, which set-up unpacked
+# The root with the guest's kernel: of the series that GUEST_KERNEL names, which comes into
+# the cache first if need be, else the one that set-up unpacked
 guest_kernel()
 {
-	echo "$BUILD/cache/guest-kernel"
+	if [ -n "${GUEST_KERNEL:-}" ]; then
+		"$TOP/scripts/guest-kernel" "$GUEST_KERNEL"
+	else
+		echo "$BUILD/cache/guest-kernel"
+	fi
+}
+
+# Where scripts/guest-image puts the guest, each kernel's to its own
+guest_image()
+{
+	echo "$BUILD/guest${GUEST_KERNEL:+-$GUEST_KERNEL}"
 }
 
 # A statically linked busybox: the one that set-up unpacked, else the machine's

@@ -80,6 +80,14 @@ def scenario_names(arguments: argparse.Namespace) -> list[str]:
             for _ in range(arguments.repeat if name == "one-vf" else 1)]
 
 
+def guest_release(image: Path) -> str:
+    """The release of the guest's kernel."""
+    try:
+        return (image / "release").read_text().strip()
+    except OSError as error:
+        raise Failure(f"no guest in {image}, scripts/guest-image makes it: {error}") from error
+
+
 class Run:
     """The scenarios of one call: what holds for all of them, and what came of each."""
 
@@ -94,6 +102,7 @@ class Run:
         self.summary_file = self._output / "summary.json"
         self.facts: dict[str, Any] = {
             "kernel": os.uname().release,
+            "guest_kernel": guest_release(arguments.image),
             "qemu": ", ".join(map(str, self._emulators)),
             "accel": os.environ.get("VFMIG_ACCEL", "host"),
             "timeline": [],

@@ -155,7 +155,8 @@ class Page:
     def _head(self, verdict: str, passed: bool) -> str:
         facts = [("Result", f'<span class="{"good" if passed else "bad"}">{text(verdict)}</span>'),
                  *((name, text(self._facts[key])) for name, key in (
-                     ("Kernel", "kernel"), ("QEMU", "qemu"), ("The test VM's CPUs", "accel"))),
+                     ("Kernel", "kernel"), ("The guest's kernel", "guest_kernel"),
+                     ("QEMU", "qemu"), ("The test VM's CPUs", "accel"))),
                  ("Left out", listed(text(f"{name}: {reason}")
                                      for name, reason in self._facts["left_out"].items())),
                  ("Begun again, as the emulated CPU lost the guest",
