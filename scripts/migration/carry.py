@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from . import Failure, patience
-from .guest import Disk, Memory, Sampler, Verified
+from .guest import Disk, Guest, Memory, Sampler, Verified
 from .qemu import Qemu
 from .result import Result
 from .timeline import TAIL, Timeline
@@ -71,6 +71,44 @@ class Load:
 IDLE = Load("idle", (0, 0))
 BUSY = Load("full speed")
 DIRTYING = Load("300 writes/s", rate=300)
+
+class Work:
+    """What the guest's disks do while the guest moves, all of it verified."""
+
+    def __init__(self, disks: list[Disk], load: Load, seed: int):
+        self._disks, self._load, self._seed = disks, load, seed
+        self._total = Verified()
+        for disk in disks:
+            self._total += disk.write(*BEFORE, seed, "32k")
+            if load.region[1]:
+                disk.start_loop(*load.region, seed, load.rate)
+        if load.region[1]:
+            for disk in disks:
+                disk.busy()
+        rate = MEMORY_RATE if load.region[1] else 0
+        self._memories = [Memory(disk, *MEMORY, seed, rate) for disk in disks]
+
+    def memory(self) -> Verified:
+        """Of the guest's memory.  To be called soon after the guest has moved."""
+        return sum((memory.stop() for memory in self._memories), Verified())
+
+    def end(self) -> Verified:
+        """Ends the I/O; what was verified of the disks."""
+        disks, load = self._disks, self._load
+        if load.region[1]:
+            # The pass that was under way when the guest moved; loop_result() waits for one more
+            passes = [disk.passes() for disk in disks]
+            for disk, number in zip(disks, passes):
+                disk.wait_pass(number + 1)
+            for disk in disks:
+                disk.stop_loop()
+        for disk in disks:
+            if load.region[1]:
+                self._total += disk.loop_result()
+            self._total += disk.verify(*BEFORE, self._seed, "32k")
+            self._total += disk.write(*AFTER, self._seed + 1)
+        return self._total
+
 
 # Takes the guest away, or tries to: fills in the result
 Move = Callable[[Tour, Mode, Result, Timeline], None]
@@ -265,13 +303,13 @@ def describe(tour: Tour, mode: Mode, load: Load, result: Result) -> Timeline:
     return Timeline(f"{result.scenario}: {mode.name}, guest {load.name}")
 
 
-def note_guest(tour: Tour, io: Verified, memory: Verified, result: Result) -> None:
+def note_guest(guest: Guest, io: Verified, memory: Verified, result: Result) -> None:
     """Fills in the part of the result that comes from the guest."""
     result.io_bytes_verified = io.read
     result.io_verify_errors = io.errors
     result.memory_bytes_verified = memory.read
     result.memory_verify_errors = memory.errors
-    result.guest_messages = tour.guest.kernel_errors()
+    result.guest_messages = guest.kernel_errors()
     result.guest_errors = len(result.guest_messages)
 
 
@@ -302,44 +340,22 @@ def note_network(traffics: list[Traffic], result: Result, timeline: Timeline) ->
 
 def carry_over(tour: Tour, move: Move, mode: Mode, load: Load, result: Result) -> Timeline:
     """One migration under verified I/O, with its picture.  Fills in the result."""
-    guest, disks, progress = tour.guest, tour.disks, tour.lab.progress
+    progress = tour.lab.progress
     seed = tour.next_seed()
-    total = Verified()
     timeline = describe(tour, mode, load, result)
 
     progress(f"{result.scenario} ({mode.name}), guest {load.name}: writes and verifies")
-    for disk in disks:
-        total += disk.write(*BEFORE, seed, "32k")
-        if load.region[1]:
-            disk.start_loop(*load.region, seed, load.rate)
-    if load.region[1]:
-        for disk in disks:
-            disk.busy()
-    memories = [Memory(disk, *MEMORY, seed, MEMORY_RATE if load.region[1] else 0)
-                for disk in disks]
-    sampler = Sampler(guest, disks) if disks else None
+    work = Work(tour.disks, load, seed)
+    sampler = Sampler(tour.guest, tour.disks) if tour.disks else None
     traffics = tour.start_traffic(load.traffic)
 
     move(tour, mode, result, timeline)
 
     progress("guest verifies all")
-    in_memory = Verified()
-    for memory in memories:
-        in_memory += memory.stop()
+    in_memory = work.memory()
     note_network(traffics, result, timeline)
-    if load.region[1]:
-        # The pass that was under way when the guest moved; loop_result() waits for one more
-        passes = [disk.passes() for disk in disks]
-        for disk, number in zip(disks, passes):
-            disk.wait_pass(number + 1)
-        for disk in disks:
-            disk.stop_loop()
-    for disk in disks:
-        if load.region[1]:
-            total += disk.loop_result()
-        total += disk.verify(*BEFORE, seed, "32k")
-        total += disk.write(*AFTER, seed + 1)
+    total = work.end()
     timeline.finish(sampler.stop() if sampler else [])
 
-    note_guest(tour, total, in_memory, result)
+    note_guest(tour.guest, total, in_memory, result)
     return timeline

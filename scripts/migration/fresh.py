@@ -38,7 +38,7 @@ def fill_meanwhile(tour: Tour, result: Result) -> Timeline:
     arrive(tour, HELD, result, timeline, destination)
     in_memory = memory.stop()
     io += disk.verify(*FILLED, FILL_SEED, "1m")
-    note_guest(tour, io, in_memory, result)
+    note_guest(tour.guest, io, in_memory, result)
     return timeline
 
 

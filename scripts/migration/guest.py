@@ -3,13 +3,13 @@
 
 import json
 import re
+import socket
 import time
 import zlib
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Generic, Optional, Protocol, TypeVar
 
 from . import Failure, patience
-from .qemu import Qemu
 
 TIMEOUT = patience(180)
 # How often to look whether a guest that says nothing is still there
@@ -55,10 +55,25 @@ def parse_fio(text: str, status: int, expected: int) -> Verified:
     return Verified(read, errors)
 
 
-class Guest:
+class Machine(Protocol):
+    """What runs a guest: a QEMU, or a domain of libvirt.  agent is the port of the guest's
+    agent."""
+    agent: socket.socket
+
+    def running(self) -> bool:
+        """Does the guest run?  Raises GuestLost if it never will."""
+
+    def post_mortem(self) -> str:
+        """Writes down what a guest that doesn't answer is at; where."""
+
+
+AnyMachine = TypeVar("AnyMachine", bound=Machine)
+
+
+class Guest(Generic[AnyMachine]):
     """The guest, wherever it runs: move() says where that is now."""
 
-    def __init__(self, qemu: Qemu):
+    def __init__(self, qemu: AnyMachine):
         """Waits until the guest is up."""
         self._next = 0
         self.move(qemu)
@@ -73,7 +88,7 @@ class Guest:
         if line != "ready":
             raise Failure(f"the guest's first word is '{line}'")
 
-    def move(self, qemu: Qemu) -> None:
+    def move(self, qemu: AnyMachine) -> None:
         """The guest runs in qemu now."""
         self.qemu = qemu
         self._received = b""
