@@ -23,6 +23,7 @@ from migration.result import Result
 from migration.scenarios import BY_NAME, SCENARIOS, Step
 from migration.timeline import Timeline
 from migration.tour import Lab
+from migration.two_hosts import ACTS
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -47,6 +48,11 @@ def parse_arguments() -> argparse.Namespace:
                         choices=[case.fault for case in CASES],
                         help="of the scenario misbehave only this fault, may be repeated: "
                         f"{', '.join(case.fault for case in CASES)}")
+    parser.add_argument("--alone", default="scripts/run boots one", metavar="REASON",
+                        help="why there is no second host for two-hosts; empty if there is")
+    parser.add_argument("--act", action="append", default=[], metavar="NAME", choices=ACTS,
+                        help="of the scenario two-hosts only this act, may be repeated: "
+                        f"{', '.join(ACTS)}")
     parser.add_argument("--output", type=Path, default=TOP / "build/run", metavar="DIR",
                         help="where summary.json, report.html and the logs go (default: build/run)")
     parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
@@ -98,6 +104,8 @@ class Run:
         self._wiring = next((wiring for wiring in wirings() if wiring.name == arguments.wiring),
                             wirings()[0])
         self._faults: list[str] = arguments.fault
+        self._alone: str = arguments.alone
+        self._acts: list[str] = arguments.act
         self._steps: list[Step] = []
         self.summary_file = self._output / "summary.json"
         self.facts: dict[str, Any] = {
@@ -123,7 +131,7 @@ class Run:
 
     def lab(self, image: Path, run: Path) -> Lab:
         return Lab(image, self._output, run, self._emulators, self._wiring, self.progress,
-                   self._faults, self.facts["lost_guests"])
+                   self._faults, self._alone, self._acts, self.facts["lost_guests"])
 
     def _take(self, result: Result, timeline: Optional[Timeline] = None) -> None:
         self._steps.append((result, timeline))

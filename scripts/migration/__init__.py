@@ -25,6 +25,9 @@ pxe          a machine whose firmware boots from a NIC
 faults       the kinds of faults of a VF, and how each is set
 misbehave    what QEMU makes of each fault
 behaviour    that as tables
+hosts        two hosts, each a test VM, and commands on either
+domain       a guest under libvirt, as qemu is one of QEMU's own
+two_hosts    what users of libvirt do to a guest, between two hosts
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

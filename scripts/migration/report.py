@@ -18,7 +18,7 @@ NAME = "report.html"
 # Logs that scripts/vm writes while the run goes on
 VM_LOGS = ("console.log", "output.log", "qemu.log", "command", "accesses.log")
 # What the QEMU of a migration leaves, by the ends of the files' names
-QEMU_LOGS = ("log", "console", "trace", "command", "post-mortem")
+QEMU_LOGS = ("log", "console", "trace", "command", "post-mortem", "libvirtd", "dmesg")
 
 STYLE = """
 :root { color-scheme: light dark; --line: #c4c8cf; --back: #ffffff; --raised: #f3f5f8;
@@ -173,7 +173,7 @@ class Page:
             cells = [(text(cell), "number" if column >= TEXTS else "")
                      for column, cell in enumerate(row(result))]
             cells[COLUMNS.index("status")] = judged(result)
-            said = [result.error] if result.error else []
+            said = [words for words in (result.error, result.reason) if words]
             said += [*result.net_messages, *result.guest_messages]
             yield [*cells, (listed(map(text, said)), "text"), (self._logs(result), "text")]
 

@@ -37,6 +37,8 @@ class Result:
     machine: str = ""
     iommu: str = ""
     dirty_tracking: str = ""
+    # That the guest moved between
+    hosts: int = 1
     disks: int = 0
     nics: int = 0
     media_mb: int = 0
@@ -64,6 +66,8 @@ class Result:
     # The names of the QEMUs, which their logs have
     qemus: list[str] = field(default_factory=list)
     behaviour: Optional[Behaviour] = None
+    # What was said of a failure that had to be
+    reason: str = ""
     error: str = ""
 
     @property

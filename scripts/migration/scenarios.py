@@ -30,6 +30,7 @@ from .resets import resets
 from .result import Result
 from .step import PRECOPY, Step, migrate, one_vf_tour
 from .tour import Lab
+from .two_hosts import two_hosts, two_hosts_short
 
 # So slow that there is a half-way
 SLOW = Mode("precopy", {"return-path": True, "switchover-ack": True},
@@ -184,6 +185,8 @@ BY_NAME: dict[str, Scenario] = {
     "net-pxe": net_pxe,
     **{f"net-{wiring.name}": net_across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "downtime": downtime,
+    "two-hosts": two_hosts,
+    "two-hosts-short": two_hosts_short,
 }
 
 SCENARIOS: dict[str, Scenario] = {

@@ -69,7 +69,7 @@ def table(results: list[Result]) -> str:
         lines.append("  ".join(padded).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     for result in results:
-        for text in ([result.error] if result.error else []) + [
+        for text in [words for words in (result.error, result.reason) if words] + [
                 *result.net_messages[:5], *result.guest_messages[:5]]:
             lines.append(f"{result.scenario}: {text}")
     for target in targets(results):

@@ -117,6 +117,10 @@ class Lab:
     progress: Callable[[str], None]
     # Only these of the scenario misbehave, or all
     faults: list[str] = field(default_factory=list)
+    # Why there is no second test VM for the scenario two-hosts; empty if there is
+    alone: str = ""
+    # Only these acts of it, or all
+    acts: list[str] = field(default_factory=list)
     # What was begun again, as an emulated processor lost its guest
     lost_guests: list[str] = field(default_factory=list)
     vfs: list[host.Vf] = field(default_factory=list)

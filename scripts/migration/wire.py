@@ -44,9 +44,7 @@ class Wire:
         # What a run that was killed left
         self._remove()
         try:
-            ip("link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "forward_delay", "0")
-            # Nobody on it asks for multicast groups, and looking for them takes seconds
-            (Path("/sys/class/net") / BRIDGE / "bridge/multicast_snooping").write_text("0")
+            self.make_bridge()
             ip("netns", "add", NAMESPACE)
             ip("link", "add", LINK, "type", "veth", "peer", "name", PEER_NIC, "netns", NAMESPACE)
             for nic in range(MAX_NICS):
@@ -54,11 +52,17 @@ class Wire:
                    "dev", PEER_NIC)
             ip("-n", NAMESPACE, "link", "set", PEER_NIC, "up")
             ip("-n", NAMESPACE, "link", "set", "lo", "up")
-            ip("link", "set", BRIDGE, "up")
             self.attach(LINK)
         except (Failure, OSError):
             self._remove()
             raise
+
+    @staticmethod
+    def make_bridge() -> None:
+        ip("link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "forward_delay", "0")
+        # Nobody on it asks for multicast groups, and looking for them takes seconds
+        (Path("/sys/class/net") / BRIDGE / "bridge/multicast_snooping").write_text("0")
+        ip("link", "set", BRIDGE, "up")
 
     @staticmethod
     def attach(netdev: str) -> None:
