@@ -314,12 +314,16 @@ EXPORT_SYMBOL_GPL(vfmig_fn_dma_write);
 /* The set that the write which found no memory needs now, with a reference, or NULL; and where */
 static struct vfmig_dirty *vfmig_dma_starved(struct vfmig_fn *fn, u64 *iova)
 {
+	struct vfmig_dirty *unprepared = NULL;
 	struct vfmig_dma_places places;
 
-	guard(raw_spinlock_irqsave)(&fn->dma_lock);
+	raw_spin_lock_irq(&fn->dma_lock);
 	WRITE_ONCE(fn->starved, false);
 	*iova = fn->starved_at;
-	return fn->domain ? vfmig_dma_find_places(fn, *iova, &places) : NULL;
+	if (fn->domain)
+		unprepared = vfmig_dma_find_places(fn, *iova, &places);
+	raw_spin_unlock_irq(&fn->dma_lock);
+	return unprepared;
 }
 
 bool vfmig_fn_get_memory(struct vfmig_fn *fn)
