@@ -248,7 +248,7 @@ arrange_guest_kernel()
 	if ! [ -d "$1/usr/lib/modules" ]; then
 		mkdir -p "$1/usr/lib" && mv "$1/lib/modules" "$1/usr/lib/" || return
 	fi
-	rm -rf "$1"/{boot,lib,usr/share}
+	rm -rf "${1:?}"/{boot,lib,usr/share}
 	ln -s usr/lib "$1/lib" &&
 		PATH=$PATH:/usr/sbin:/sbin depmod -b "$1" "$(guest_release "$1")"
 }
