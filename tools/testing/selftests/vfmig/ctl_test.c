@@ -167,7 +167,8 @@ TEST_F(ctl, settings_are_changed_or_left_alone)
 	EXPECT_EQ(ctl("set %s io_latency_us 7", self->users.vf[0]), 0) TH_LOG("%s", tool_said());
 	EXPECT_EQ(file_u64(vf_debugfs(self->users.vf[0], "io_latency_us"), 0), 7);
 	EXPECT_EQ(ctl("set %s io_latency_us x", self->users.vf[0]), 1);
-	EXPECT_TRUE(strstr(tool_said(), "can't set io_latency_us to 'x'")) TH_LOG("%s", tool_said());
+	EXPECT_TRUE(strstr(tool_said(), "can't set io_latency_us to 'x'"))
+		TH_LOG("%s", tool_said());
 	EXPECT_EQ(file_u64(vf_debugfs(self->users.vf[0], "io_latency_us"), 0), 7);
 	EXPECT_EQ(ctl("set %s lba_size 1000", self->users.pf), 1);
 	EXPECT_TRUE(strstr(tool_said(), "can't set lba_size to '1000': the device does not take"));

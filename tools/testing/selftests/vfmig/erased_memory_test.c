@@ -21,7 +21,6 @@
 #define MEDIUM_MB	8
 #define MEDIUM		MIB(MEDIUM_MB)
 
-
 #define WRITE_ZEROES_DEAC	(1U << 25)
 
 /*
