@@ -27,7 +27,10 @@ misbehave    what QEMU makes of each fault
 behaviour    that as tables
 hosts        two hosts, each a test VM, and commands on either
 domain       a guest under libvirt, as qemu is one of QEMU's own
-two_hosts    what users of libvirt do to a guest, between two hosts
+pair         two hosts and the guest that goes from one to the other
+acts         what users of libvirt do to a guest, and what befalls it
+two_hosts    these acts under verified I/O
+vfs          a program that makes VFs, on either host
 scenarios    what is migrated, and how
 trace        what QEMU's traces say of a migration
 timeline     what a migration leaves for its picture

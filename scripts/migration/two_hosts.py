@@ -44,7 +44,7 @@ ACTS: dict[str, tuple[Act, str]] = {
     "net": (acts.with_traffic, "completed"),
     "net-back": (acts.with_traffic, "completed"),
 }
-# Those that are run with all other scenarios
+# Those of two-hosts-short
 SHORT = ["live", "back"]
 
 
