@@ -64,8 +64,6 @@ int vfmig_memory_load_start(struct vfmig_memory_load *load)
 
 int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct page *page)
 {
-	int ret;
-
 	/* The owner's worker may be stopped.  What holes have left must stay within @mem's size. */
 	vfmig_memory_free_erased(load->mem);
 	guard(mutex)(&load->lock);
@@ -75,22 +73,21 @@ int vfmig_memory_load_page(struct vfmig_memory_load *load, u64 offset, struct pa
 		put_page(page);
 		return 0;
 	}
-	ret = vfmig_memory_set_page(load->loaded, offset, page);
-	if (ret)
-		WRITE_ONCE(load->starved, load->loaded->spares.wanted);
-	return ret;
+	return vfmig_memory_set_page(load->loaded, offset, page);
 }
 
 /* @spares has but chunks: the pages come with the stream */
 void vfmig_memory_load_get_memory(struct vfmig_memory_load *load)
 {
-	static const struct vfmig_spares none;
-	struct vfmig_spares fresh;
+	/* A copy for its numbers, as @load->loaded may go without the lock */
+	struct vfmig_spares has = {}, fresh;
 
-	if (!READ_ONCE(load->starved))
+	scoped_guard(mutex, &load->lock)
+		if (load->loaded)
+			has = load->loaded->spares;
+	if (!has.wanted)
 		return;
-	WRITE_ONCE(load->starved, false);
-	vfmig_spares_get(&fresh, &none, VFMIG_SPARE_CHUNKS, 0);
+	vfmig_spares_get(&fresh, &has, VFMIG_SPARE_CHUNKS, 0);
 	scoped_guard(mutex, &load->lock)
 		if (load->loaded)
 			vfmig_spares_add(&load->loaded->spares, &fresh);

@@ -20,8 +20,6 @@
 /**
  * struct vfmig_memory_load - a load, or the place for one
  * @mem: the device's memory
- * @starved: a page has found no memory, see vfmig_memory_load_get_memory().  Set with @lock held,
- *	read and cleared without.
  * @lock: protects all that follows.  The owner may protect by it what else it keeps of a
  *	load.  A reset may have to wait for it.
  * @loaded: what was loaded, or NULL if no load is on; always of the size of @mem
@@ -33,7 +31,6 @@
  */
 struct vfmig_memory_load {
 	struct vfmig_memory *mem;
-	bool starved;
 
 	struct mutex lock;	/* all below */
 	struct vfmig_memory *loaded;
