@@ -639,6 +639,7 @@ bool vfmig_nvme_head_is_news(const struct vfmig_nvme *ctrl, unsigned int cqid, u
 void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info);
 void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl);
 void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_serve(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_turn(void *vf);
 
 /* prp.c */

@@ -16,9 +16,23 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_BATCH	32	/* commands before the worker reads the registers again */
+#define VFMIG_NVME_BRIEF	8	/* commands that a vCPU executes in its access at most */
+#define VFMIG_NVME_BRIEF_BYTES	SZ_16K	/* data of such a command at most */
 
 /* A completion is older than this at most when its interrupt is raised, or a burst has begun */
 #define VFMIG_NVME_IRQ_DELAY_NS	(50 * NSEC_PER_USEC)
+
+/**
+ * struct pass - commands that are executed with the lock held once
+ * @budget: number of commands that are left
+ * @brief: a vCPU waits: execute only commands that are over soon
+ * @progress: a command was fetched in this round
+ */
+struct pass {
+	unsigned int budget;
+	bool brief;
+	bool progress;
+};
 
 static struct list_head *stage_list(struct vfmig_nvme *ctrl, enum vfmig_nvme_stage stage)
 {
@@ -293,9 +307,9 @@ static bool must_stop(const struct vfmig_nvme *ctrl)
 }
 
 /* Returns true if the batch is over: it is full, or another thread waits for the lock */
-static bool count_command(struct vfmig_nvme *ctrl, unsigned int *budget)
+static bool count_command(struct vfmig_nvme *ctrl, struct pass *pass)
 {
-	return !--*budget || vfmig_lock_is_wanted(&ctrl->lock);
+	return !--pass->budget || vfmig_lock_is_wanted(&ctrl->lock);
 }
 
 static void try_later(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
@@ -343,7 +357,7 @@ static void try_again(struct vfmig_nvme *ctrl)
 }
 
 /* Execute the waiting commands that are due; returns true if the batch is over */
-static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
+static bool run_due(struct vfmig_nvme *ctrl, struct pass *pass)
 {
 	struct vfmig_nvme_req *req, *next;
 	u64 now = ktime_get_ns();
@@ -366,7 +380,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 			continue;
 		}
 		if (status == VFMIG_NVME_SC_SHORT) {
-			if (count_command(ctrl, budget))
+			if (count_command(ctrl, pass))
 				return true;
 			continue;
 		}
@@ -374,7 +388,7 @@ static bool run_due(struct vfmig_nvme *ctrl, unsigned int *budget)
 		post_done(ctrl);
 		if (must_stop(ctrl))
 			return false;
-		if (count_command(ctrl, budget))
+		if (count_command(ctrl, pass))
 			return true;
 	}
 	return false;
@@ -420,20 +434,32 @@ static unsigned int fetch_entries(struct vfmig_nvme *ctrl, const struct vfmig_nv
 }
 
 /*
- * Does a command execute quickly?  Then completions of earlier commands of the same turn may
+ * Does an I/O command execute quickly?  Then completions of earlier commands of the same turn may
  * wait for it.  Other commands take longer, or change the queues.
  */
-static bool is_quick(const struct vfmig_nvme_req *req)
+static bool is_quick(const struct nvme_command *cmd)
 {
-	switch (req->cmd.common.opcode) {
+	switch (cmd->common.opcode) {
 	case nvme_cmd_flush:
 	case nvme_cmd_write:
 	case nvme_cmd_read:
 	case nvme_cmd_compare:
-		return req->sqid;
+		return true;
 	default:
 		return false;
 	}
+}
+
+/* May a vCPU wait for @cmd of queue @sqid? */
+static bool is_brief(const struct vfmig_nvme *ctrl, unsigned int sqid,
+		     const struct nvme_command *cmd)
+{
+	u32 blocks = le16_to_cpu(cmd->rw.length) + 1;
+
+	if (!sqid || !is_quick(cmd))
+		return false;
+	return cmd->common.opcode == nvme_cmd_flush ||
+	       blocks << ctrl->lba_shift <= VFMIG_NVME_BRIEF_BYTES;
 }
 
 /* Start @cmd, the next one of queue @sqid; returns false if that can't be done now */
@@ -453,7 +479,7 @@ static bool start(struct vfmig_nvme *ctrl, unsigned int sqid, const struct nvme_
 		return false;
 	req->cmd = *cmd;
 	req->sqid = sqid;
-	if (!is_quick(req)) {
+	if (!sqid || !is_quick(cmd)) {
 		post_done(ctrl);
 		if (must_stop(ctrl))
 			goto put;
@@ -493,8 +519,7 @@ put:
  * A turn of queue @sqid: start a few commands that have room for their completions, and post
  * these together.  Returns true if the batch is over.
  */
-static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *budget,
-		      bool *progress)
+static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, struct pass *pass)
 {
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
 	unsigned int n, i;
@@ -507,9 +532,13 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, unsigned int *
 	n = min(VFMIG_NVME_BURST, cq_room(ctrl, sq->cqid));
 	if (n)
 		n = fetch_entries(ctrl, sq, n);
-	for (i = 0; i < n && !over && start(ctrl, sqid, &ctrl->fetched[i]); i++) {
-		*progress = true;
-		over = count_command(ctrl, budget);
+	for (i = 0; i < n && !over; i++) {
+		const struct nvme_command *cmd = &ctrl->fetched[i];
+
+		if ((pass->brief && !is_brief(ctrl, sqid, cmd)) || !start(ctrl, sqid, cmd))
+			break;
+		pass->progress = true;
+		over = count_command(ctrl, pass);
 	}
 	post_done(ctrl);
 	return over;
@@ -523,13 +552,13 @@ static bool irqs_are_late(const struct vfmig_nvme *ctrl)
 }
 
 /* A turn of each queue that has commands; returns true if the batch is over */
-static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *progress)
+static bool fetch_round(struct vfmig_nvme *ctrl, struct pass *pass)
 {
 	unsigned int sqid, first = ctrl->next_sq;
 
 	for_each_set_bit_wrap(sqid, ctrl->busy, VFMIG_NVME_QUEUES, first) {
 		ctrl->next_sq = (sqid + 1) % VFMIG_NVME_QUEUES;
-		if (take_turn(ctrl, sqid, budget, progress))
+		if (take_turn(ctrl, sqid, pass))
 			return true;
 		if (must_stop(ctrl))
 			return false;
@@ -539,11 +568,10 @@ static bool fetch_round(struct vfmig_nvme *ctrl, unsigned int *budget, bool *pro
 	return false;
 }
 
-/* Execute a batch of commands; returns true if there may be more to do at once */
-static bool process(struct vfmig_nvme *ctrl)
+/* Execute the commands of a pass; returns true if there may be more to do at once */
+static bool process(struct vfmig_nvme *ctrl, struct pass *pass)
 {
-	unsigned int budget = VFMIG_NVME_BATCH;
-	bool over, progress;
+	bool over;
 
 	ctrl->stalled = false;
 	ctrl->unfinished = false;
@@ -552,12 +580,12 @@ static bool process(struct vfmig_nvme *ctrl)
 		return false;
 
 	post_done(ctrl);
-	over = run_due(ctrl, &budget);
+	over = !pass->brief && run_due(ctrl, pass);
 	do {
-		progress = false;
+		pass->progress = false;
 		if (!over && !must_stop(ctrl))
-			over = fetch_round(ctrl, &budget, &progress);
-	} while (progress && !over && !must_stop(ctrl));
+			over = fetch_round(ctrl, pass);
+	} while (pass->progress && !over && !must_stop(ctrl));
 
 	if (!must_stop(ctrl)) {
 		vfmig_nvme_send_events(ctrl);
@@ -596,6 +624,7 @@ void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
 /* One batch; true if there is more to do at once */
 static bool batch(struct vfmig_nvme *ctrl)
 {
+	struct pass pass = { .budget = VFMIG_NVME_BATCH };
 	bool more;
 
 	guard(mutex)(&ctrl->lock.mutex);
@@ -604,7 +633,7 @@ static bool batch(struct vfmig_nvme *ctrl)
 		return false;
 
 	vfmig_nvme_take_registers(ctrl);
-	more = process(ctrl);
+	more = process(ctrl, &pass);
 	vfmig_nvme_flush_irqs(ctrl);
 	if (more)
 		return true;
@@ -613,6 +642,35 @@ static bool batch(struct vfmig_nvme *ctrl)
 	if (ctrl->next_due != U64_MAX)
 		vfmig_worker_arm(&ctrl->worker, ns_to_ktime(ctrl->next_due));
 	return vfmig_nvme_await_room(ctrl);
+}
+
+/* Is nothing left that the worker has to do, or to wait for? */
+static bool is_idle(const struct vfmig_nvme *ctrl)
+{
+	return !must_stop(ctrl) && bitmap_empty(ctrl->busy, VFMIG_NVME_QUEUES) &&
+	       bitmap_empty(ctrl->full, VFMIG_NVME_QUEUES) && list_empty(&ctrl->waiting) &&
+	       list_empty(&ctrl->done) && !READ_ONCE(ctrl->media.spares.wanted);
+}
+
+/*
+ * A vCPU has rung a submission queue: execute its command here and now if that is brief and nobody
+ * has the controller, which costs less than to wake the worker.  Returns false if the worker must
+ * be woken in any case.
+ */
+bool vfmig_nvme_serve(struct vfmig_nvme *ctrl)
+{
+	struct pass pass = { .budget = VFMIG_NVME_BRIEF, .brief = true };
+	bool served = false;
+
+	if (vfmig_lock_is_wanted(&ctrl->lock) || !mutex_trylock(&ctrl->lock.mutex))
+		return false;
+	if (vfmig_is_running(&ctrl->running)) {
+		vfmig_nvme_take_registers(ctrl);
+		served = !process(ctrl, &pass) && is_idle(ctrl);
+		vfmig_nvme_flush_irqs(ctrl);
+	}
+	mutex_unlock(&ctrl->lock.mutex);
+	return served;
 }
 
 /*

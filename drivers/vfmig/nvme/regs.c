@@ -166,7 +166,7 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 		if (len == 8)
 			kick |= reg_write(ctrl, offset + 4, upper_32_bits(val));
 	}
-	if (kick)
+	if (kick && !vfmig_nvme_serve(ctrl))
 		vfmig_worker_kick(&ctrl->worker);
 }
 
