@@ -57,7 +57,7 @@ def sequential() -> list[Load]:
             for rw in ("read", "write")]
 
 
-LOADS = (*random_4k(1), *random_4k(32), *random_4k(32, 4), *sequential())
+LOADS = (*random_4k(1), *random_4k(4), *random_4k(32), *random_4k(32, 4), *sequential())
 LATENCIES = ("50.000000", "99.000000")
 
 # By load and disk, the summaries of fio's jobs

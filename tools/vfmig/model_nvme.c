@@ -74,7 +74,8 @@ static const char *like_check(const struct stream_identity *id, const struct str
 		return "it has more queues";
 	if (le16toh(data->vectors) > le16toh(mine->vectors))
 		return "it has more vectors";
-	if (data->digest == mine->digest)
+	/* A device knows how those of older versions looked.  This tool does not. */
+	if (data->digest == mine->digest || id->model_version < own->model_version)
 		return NULL;
 	snprintf(why, sizeof(why), "looks different to a guest: digest %#010x, not %#010x",
 		 le32toh(data->digest), le32toh(mine->digest));
@@ -89,12 +90,21 @@ static bool is_ready(const struct vfmig_nvme_state *state)
 	return le32toh(state->csts) & CSTS_READY;
 }
 
+/* Where the shadow doorbells are, or NULL if there are none */
+static const struct vfmig_nvme_state_shadow *shadow_of(const struct vfmig_nvme_state *state)
+{
+	if (!(le32toh(state->flags) & VFMIG_NVME_STATE_SHADOW))
+		return NULL;
+	return (const void *)&state->req[le32toh(state->nr_reqs)];
+}
+
 static bool registers_valid(const struct vfmig_nvme_state *state)
 {
 	u32 seen = le32toh(state->cc_seen);
 
-	if ((le32toh(state->flags) & ~LATCH_FLAGS) || (le32toh(state->cc) & ~VFMIG_NVME_CC_MASK) ||
-	    (seen & ~VFMIG_NVME_CC_MASK) || (le32toh(state->csts) & ~CSTS_MASK) ||
+	if ((le32toh(state->flags) & ~(LATCH_FLAGS | VFMIG_NVME_STATE_SHADOW)) ||
+	    (le32toh(state->cc) & ~VFMIG_NVME_CC_MASK) || (seen & ~VFMIG_NVME_CC_MASK) ||
+	    (le32toh(state->csts) & ~CSTS_MASK) ||
 	    (le32toh(state->aqa) & ~VFMIG_NVME_AQA_MASK) || (le64toh(state->asq) & PAGE_BITS) ||
 	    (le64toh(state->acq) & PAGE_BITS))
 		return false;
@@ -140,14 +150,18 @@ static bool queue_may_exist(const struct vfmig_nvme_state *state, unsigned int q
 	return is_ready(state) && qid <= le16toh(state->queues);
 }
 
+/* Size of a page as the host has set it */
+static u64 page_size(const struct vfmig_nvme_state *state)
+{
+	return (PAGE_BITS + 1) << CC_MPS(le32toh(state->cc_seen));
+}
+
 static bool queue_valid(const struct vfmig_nvme_state *state, unsigned int qid, u64 base,
 			u32 size, u16 head, u16 tail)
 {
-	u64 low_bits = (PAGE_BITS + 1) << CC_MPS(le32toh(state->cc_seen));
-
 	return queue_may_exist(state, qid) && size >= 2 &&
 	       size <= (qid ? VFMIG_NVME_MAX_ENTRIES : MAX_ADMIN) && head < size && tail < size &&
-	       !(base & (low_bits - 1));
+	       !(base & (page_size(state) - 1));
 }
 
 static bool sq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
@@ -223,6 +237,23 @@ static bool reqs_valid(const struct vfmig_nvme_state *state, size_t *where)
 	return true;
 }
 
+static bool shadow_valid(const struct vfmig_nvme_state *state, size_t *where)
+{
+	const struct vfmig_nvme_state_shadow *shadow = shadow_of(state);
+
+	*where = AT(req) + le32toh(state->nr_reqs) * sizeof(state->req[0]);
+	return !shadow ||
+	       (queue_may_exist(state, 0) &&
+		!((le64toh(shadow->doorbells) | le64toh(shadow->events)) &
+		  (page_size(state) - 1)));
+}
+
+static size_t size_of_state(const struct vfmig_nvme_state *state)
+{
+	return sizeof(*state) + le32toh(state->nr_reqs) * sizeof(state->req[0]) +
+	       (shadow_of(state) ? sizeof(struct vfmig_nvme_state_shadow) : 0);
+}
+
 static const char *state_check(const struct stream_identity *id, const u8 *bytes, size_t length,
 			       size_t *where)
 {
@@ -230,7 +261,7 @@ static const char *state_check(const struct stream_identity *id, const u8 *bytes
 
 	*where = AT(nr_reqs);
 	if (length < sizeof(*state) || le32toh(state->nr_reqs) > VFMIG_NVME_MAX_REQS ||
-	    length != sizeof(*state) + le32toh(state->nr_reqs) * sizeof(state->req[0]))
+	    length != size_of_state(state))
 		return "length of the state";
 	*where = AT(media_size);
 	if (le64toh(state->media_size) != id->memory_size)
@@ -246,7 +277,9 @@ static const char *state_check(const struct stream_identity *id, const u8 *bytes
 		return "features, events or sanitize status";
 	if (!queues_valid(state, where))
 		return "queues";
-	return reqs_valid(state, where) ? NULL : "commands in flight";
+	if (!reqs_valid(state, where))
+		return "commands in flight";
+	return shadow_valid(state, where) ? NULL : "shadow doorbells";
 }
 
 static void describe_identity(const struct stream_identity *id, struct json_object *out)
@@ -323,12 +356,23 @@ static void describe_queues(const struct vfmig_nvme_state *state, struct json_ob
 	json_object_object_add(out, "queues", queues);
 }
 
+static void describe_shadow(const struct vfmig_nvme_state *state, struct json_object *out)
+{
+	const struct vfmig_nvme_state_shadow *shadow = shadow_of(state);
+
+	if (!shadow)
+		return;
+	put_hex(out, "shadow_doorbells", le64toh(shadow->doorbells));
+	put_hex(out, "shadow_events", le64toh(shadow->events));
+}
+
 static void describe_state(const u8 *bytes, size_t length, struct json_object *out)
 {
 	const struct vfmig_nvme_state *state = (const void *)bytes;
 
 	(void)length;
 	describe_controller(state, out);
+	describe_shadow(state, out);
 	describe_counters(state, out);
 	put_number(out, "commands_waiting", count_reqs(state, VFMIG_NVME_WAITING));
 	put_number(out, "event_requests", count_reqs(state, VFMIG_NVME_EVENT));
@@ -338,9 +382,10 @@ static void describe_state(const u8 *bytes, size_t length, struct json_object *o
 
 const struct model nvme_model = {
 	.name = "nvme",
-	.versions = { 3, 3 },
+	.versions = { 3, 4 },
 	.state_max = sizeof(struct vfmig_nvme_state) +
-		     VFMIG_NVME_MAX_REQS * sizeof(struct vfmig_nvme_state_req),
+		     VFMIG_NVME_MAX_REQS * sizeof(struct vfmig_nvme_state_req) +
+		     sizeof(struct vfmig_nvme_state_shadow),
 	.identity_check = identity_check,
 	.like_check = like_check,
 	.state_check = state_check,

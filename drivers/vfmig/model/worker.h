@@ -104,8 +104,8 @@ bool vfmig_worker_is_kicked(const struct vfmig_worker *worker);
  * @worker: the worker
  * @when: when to kick it, in CLOCK_MONOTONIC; replaces the time of the last call
  *
- * Called from a turn only, as vfmig_worker_close() cancels the timer when there are no more
- * turns.
+ * Called from a turn, or by a device that runs and whose lock is held: vfmig_worker_close() cancels
+ * the timer when there are no more turns and the device does not run.
  */
 void vfmig_worker_arm(struct vfmig_worker *worker, ktime_t when);
 

@@ -31,26 +31,37 @@ static const struct vfmig_nvme_admin_op admin_ops[] = {
 	[nvme_admin_set_features] = { vfmig_nvme_set_features, NVME_CMD_EFFECTS_CSUPP },
 	[nvme_admin_get_features] = { vfmig_nvme_get_features, NVME_CMD_EFFECTS_CSUPP },
 	[nvme_admin_async_event] = { vfmig_nvme_async_event, NVME_CMD_EFFECTS_CSUPP },
+	[nvme_admin_dbbuf] = { vfmig_nvme_doorbell_buffer, NVME_CMD_EFFECTS_CSUPP },
 	[nvme_admin_format_nvm] = { vfmig_nvme_format, VFMIG_EFFECTS_ERASE(1) },
 	[nvme_admin_sanitize_nvm] = { vfmig_nvme_sanitize, VFMIG_EFFECTS_ERASE(2) },
 };
 
-/* Its entry in the Commands Supported and Effects log */
-u32 vfmig_nvme_admin_effects(unsigned int opcode)
+/* The command, or NULL if this controller has none of this @opcode */
+static const struct vfmig_nvme_admin_op *find_op(const struct vfmig_nvme *ctrl,
+						 unsigned int opcode)
 {
-	return opcode < ARRAY_SIZE(admin_ops) ? admin_ops[opcode].effects : 0;
+	if (opcode >= ARRAY_SIZE(admin_ops) ||
+	    (opcode == nvme_admin_dbbuf && !vfmig_nvme_has_shadow(ctrl)))
+		return NULL;
+	opcode = array_index_nospec(opcode, ARRAY_SIZE(admin_ops));
+	return admin_ops[opcode].execute ? &admin_ops[opcode] : NULL;
+}
+
+/* Its entry in the Commands Supported and Effects log */
+u32 vfmig_nvme_admin_effects(const struct vfmig_nvme *ctrl, unsigned int opcode)
+{
+	const struct vfmig_nvme_admin_op *op = find_op(ctrl, opcode);
+
+	return op ? op->effects : 0;
 }
 
 u16 vfmig_nvme_execute_admin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 {
-	u8 opcode = req->cmd.common.opcode;
+	const struct vfmig_nvme_admin_op *op = find_op(ctrl, req->cmd.common.opcode);
 
-	if (opcode >= ARRAY_SIZE(admin_ops))
-		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
-	opcode = array_index_nospec(opcode, ARRAY_SIZE(admin_ops));
-	if (!admin_ops[opcode].execute)
+	if (!op)
 		return NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR;
 	if (req->cmd.common.flags & VFMIG_NVME_BAD_FLAGS)
 		return VFMIG_NVME_BAD_FIELD;
-	return admin_ops[opcode].execute(ctrl, req);
+	return op->execute(ctrl, req);
 }

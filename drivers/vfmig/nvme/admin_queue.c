@@ -67,6 +67,9 @@ u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		return status;
 	if (vector >= VFMIG_NVME_VECTORS)
 		return NVME_SC_INVALID_VECTOR | NVME_STATUS_DNR;
+	status = vfmig_nvme_shadow_add(ctrl, 2 * cqid + 1);
+	if (status)
+		return status;
 
 	ctrl->cq[cqid] = (struct vfmig_nvme_cq) {
 		.base = queue.base,
@@ -91,6 +94,8 @@ u16 vfmig_nvme_create_sq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		return NVME_SC_CQ_INVALID | NVME_STATUS_DNR;
 	status = check_queue(ctrl, &req->cmd.create_cq, ctrl->cc >> NVME_CC_IOSQES_SHIFT,
 			     NVME_NVM_IOSQES, &queue);
+	if (!status)
+		status = vfmig_nvme_shadow_add(ctrl, 2 * sqid);
 	if (status)
 		return status;
 

@@ -38,6 +38,7 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 	}
 	vfmig_nvme_disable(ctrl);
 	ctrl->cc = 0;
+	WRITE_ONCE(ctrl->look, VFMIG_NVME_LOOKS - 1);
 }
 
 void vfmig_nvme_free(struct vfmig_nvme *ctrl)
@@ -109,7 +110,7 @@ static void *vfmig_nvme_create(void *pf, struct vfmig_fn *fn, const void *settin
 
 	if (IS_ERR(ctrl))
 		return ctrl;
-	ret = vfmig_nvme_make_digest(config->lba_size, &ctrl->digest);
+	ret = vfmig_nvme_make_digests(config->lba_size, ctrl->digests);
 	if (ret) {
 		vfmig_nvme_free(ctrl);
 		return ERR_PTR(ret);

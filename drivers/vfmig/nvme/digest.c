@@ -7,6 +7,9 @@
  * The functions that answer a guest are asked about a blank controller, which has no identity,
  * the smallest medium, one queue pair and no history.  So nothing that belongs to a single
  * disk is in the digest, except for the LBA size.
+ *
+ * There is a digest for each look.  A destination that knows the look of a source takes its stream,
+ * and goes on with that look.
  */
 #include <linux/crc32c.h>
 #include <linux/err.h>
@@ -98,8 +101,20 @@ static void add_features(u32 *digest, struct vfmig_nvme *ctrl)
 	}
 }
 
-/* Fill in @digest, for controllers with logical blocks of @lba_size bytes; 0 or -ENOMEM */
-int vfmig_nvme_make_digest(unsigned int lba_size, u32 *digest)
+static u32 digest_of(struct vfmig_nvme *blank)
+{
+	u32 digest = ~0;
+
+	add_layout(&digest);
+	add_registers(&digest, blank);
+	add_identify(&digest, blank);
+	add_logs(&digest, blank);
+	add_features(&digest, blank);
+	return digest;
+}
+
+/* Fill in @digests, for controllers with logical blocks of @lba_size bytes; 0 or -ENOMEM */
+int vfmig_nvme_make_digests(unsigned int lba_size, u32 digests[VFMIG_NVME_LOOKS])
 {
 	const struct vfmig_nvme_config config = {
 		.media_mb = 1,
@@ -110,12 +125,8 @@ int vfmig_nvme_make_digest(unsigned int lba_size, u32 *digest)
 
 	if (IS_ERR(blank))
 		return PTR_ERR(blank);
-	*digest = ~0;
-	add_layout(digest);
-	add_registers(digest, blank);
-	add_identify(digest, blank);
-	add_logs(digest, blank);
-	add_features(digest, blank);
+	for (blank->look = 0; blank->look < VFMIG_NVME_LOOKS; blank->look++)
+		digests[blank->look] = digest_of(blank);
 	vfmig_nvme_free(blank);
 	return 0;
 }

@@ -175,9 +175,11 @@ bool vfmig_nvme_features_valid(const struct vfmig_nvme_features *values)
 	return !(values->vector_cd >> VFMIG_NVME_VECTORS);
 }
 
-static const struct vfmig_nvme_feature *find_feature(u8 fid)
+static const struct vfmig_nvme_feature *find_feature(const struct vfmig_nvme *ctrl, u8 fid)
 {
 	if (fid >= VFMIG_NVME_FEATURES)
+		return NULL;
+	if (fid == NVME_FEAT_VOLATILE_WC && !vfmig_nvme_has_cache(ctrl))
 		return NULL;
 	fid = array_index_nospec(fid, VFMIG_NVME_FEATURES);
 	return features[fid].caps ? &features[fid] : NULL;
@@ -188,7 +190,7 @@ u16 vfmig_nvme_set_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	u32 dw10 = le32_to_cpu(req->cmd.features.fid);
 	u32 dw11 = le32_to_cpu(req->cmd.features.dword11);
 	u32 nsid = le32_to_cpu(req->cmd.features.nsid);
-	const struct vfmig_nvme_feature *feature = find_feature(dw10);
+	const struct vfmig_nvme_feature *feature = find_feature(ctrl, dw10);
 
 	if (!feature)
 		return VFMIG_NVME_BAD_FIELD;
@@ -212,7 +214,7 @@ u16 vfmig_nvme_get_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	u32 dw10 = le32_to_cpu(req->cmd.features.fid);
 	u32 dw11 = le32_to_cpu(req->cmd.features.dword11);
 	u32 nsid = le32_to_cpu(req->cmd.features.nsid);
-	const struct vfmig_nvme_feature *feature = find_feature(dw10);
+	const struct vfmig_nvme_feature *feature = find_feature(ctrl, dw10);
 	unsigned int select = (dw10 >> 8) & 7;
 	bool def = select != VFMIG_FEAT_SEL_CURRENT;
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The state of a controller as bytes: the payloads of the STATE records in a stream of the
- * model "nvme", version 3, and the limits that it keeps.  All integers are little-endian.  For
- * the model, and for tools that read a stream, so this needs nothing else of the kernel but BIT()
- * and __packed.
+ * model "nvme", versions 3 and 4, and the limits that it keeps.  All integers are little-endian.
+ * For the model, and for tools that read a stream, so this needs nothing else of the kernel but
+ * BIT() and __packed.
+ *
+ * Only version 4 may have shadow doorbells: a flag, and a structure after the requests.
  */
 #ifndef _VFMIG_NVME_FORMAT_H
 #define _VFMIG_NVME_FORMAT_H
@@ -67,9 +69,18 @@ struct vfmig_nvme_state_req {
 	__u8 cmd[64];
 } __packed;
 
+/* Shadow doorbells: IOVA of both buffers, page-aligned */
+struct vfmig_nvme_state_shadow {
+	__le64 doorbells;
+	__le64 events;
+} __packed;
+
+/* A bit of the flags that is none of the latch: a struct vfmig_nvme_state_shadow follows */
+#define VFMIG_NVME_STATE_SHADOW		BIT(8)
+
 struct vfmig_nvme_state {
 	/* registers: as the guest sees them, and CC as the controller last saw it */
-	__le32 flags;		/* VFMIG_NVME_LATCH_FLAGS */
+	__le32 flags;		/* VFMIG_NVME_LATCH_FLAGS, VFMIG_NVME_STATE_SHADOW */
 	__le32 intm;
 	__le32 cc;
 	__le32 cc_seen;

@@ -53,6 +53,8 @@ static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cm
 	id->cntrltype = NVME_CTRL_IO;
 
 	id->oacs = cpu_to_le16(VFMIG_OACS_FORMAT);
+	if (vfmig_nvme_has_shadow(ctrl))
+		id->oacs |= cpu_to_le16(NVME_CTRL_OACS_DBBUF_SUPP);
 	id->acl = VFMIG_NVME_MAX_ABORTS - 1;
 	id->aerl = VFMIG_NVME_MAX_AERS - 1;
 	id->frmw = 0x3;		/* one slot, read-only */
@@ -70,7 +72,9 @@ static u16 identify_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify *cm
 	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
 			       NVME_CTRL_ONCS_WRITE_ZEROES | VFMIG_ONCS_SELECT);
 	id->fna = VFMIG_FNA_CRYPTO;
-	id->vwc = NVME_CTRL_VWC_PRESENT | VFMIG_VWC_FLUSH_ALL;
+	id->vwc = VFMIG_VWC_FLUSH_ALL;
+	if (vfmig_nvme_has_cache(ctrl))
+		id->vwc |= NVME_CTRL_VWC_PRESENT;
 	/* AWUN and AWUPF are one block: a DMA fault can end a larger write half-way */
 	snprintf(id->subnqn, sizeof(id->subnqn), "nqn.2014-08.org.nvmexpress:uuid:%pUb",
 		 &ctrl->ident.subsys);
@@ -156,6 +160,9 @@ static u16 identify_nvm_ctrl(struct vfmig_nvme *ctrl, const struct nvme_identify
 
 	if (cmd->csi != NVME_CSI_NVM)
 		return VFMIG_NVME_BAD_FIELD;
+	/* A power of two in units of 4 KiB: the 65536 blocks that a Write Zeroes can have */
+	if (ctrl->look != VFMIG_NVME_LOOK_PLAIN)
+		id->wzsl = ctrl->lba_shift + 16 - VFMIG_NVME_MIN_SHIFT;
 	id->dmrl = U8_MAX;
 	id->dmrsl = cpu_to_le32(VFMIG_NVME_MAX_DEALLOCATE >> ctrl->lba_shift);
 	/* A controller must report all three or none: this is DMRL times DMRSL */

@@ -107,7 +107,7 @@ static u32 effects_log(struct vfmig_nvme *ctrl, u8 *buf)
 	struct nvme_effects_log *log = (void *)buf;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(log->acs); i++) {
-		log->acs[i] = cpu_to_le32(vfmig_nvme_admin_effects(i));
+		log->acs[i] = cpu_to_le32(vfmig_nvme_admin_effects(ctrl, i));
 		log->iocs[i] = cpu_to_le32(vfmig_nvme_io_effects(i));
 	}
 	return sizeof(*log);

@@ -4,6 +4,7 @@
  * of its state are in state.c, its medium is in ../memory/.
  */
 #include <linux/kernel.h>
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
@@ -11,26 +12,30 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_MODEL_NAME		"nvme"
-#define VFMIG_NVME_STATE_VERSION	3
+#define VFMIG_NVME_STATE_VERSION	4
 /*
  * The oldest that is taken.  The identity of versions 1 and 2 has no digest, and what a guest
  * saw of those devices was something else: two LBA formats, or no limits of deallocation.
+ * From here on each version has a look.
  */
 #define VFMIG_NVME_STATE_OLDEST		3
+static_assert(VFMIG_NVME_STATE_VERSION - VFMIG_NVME_STATE_OLDEST == VFMIG_NVME_LOOKS - 1);
 
 int vfmig_nvme_identity(void *vf, struct vfmig_vf_identity *id)
 {
 	struct vfmig_nvme *ctrl = vf;
+	enum vfmig_nvme_look look = READ_ONCE(ctrl->look);
 	struct vfmig_nvme_identity data = {
 		.lba_shift = cpu_to_le16(ctrl->lba_shift),
 		.queues = cpu_to_le16(READ_ONCE(ctrl->queues)),
 		.vectors = cpu_to_le16(VFMIG_NVME_VECTORS),
-		.digest = cpu_to_le32(ctrl->digest),
+		.digest = cpu_to_le32(ctrl->digests[look]),
 	};
 
 	*id = (struct vfmig_vf_identity) {
 		.model = VFMIG_NVME_MODEL_NAME,
-		.model_version = VFMIG_NVME_STATE_VERSION,
+		/* A host that made a stream of this look can take one */
+		.model_version = VFMIG_NVME_STATE_OLDEST + look,
 		.memory_size = READ_ONCE(ctrl->media.size),
 		.data_length = sizeof(data),
 	};
@@ -43,12 +48,19 @@ static bool version_known(u32 version)
 	return version >= VFMIG_NVME_STATE_OLDEST && version <= VFMIG_NVME_STATE_VERSION;
 }
 
-/* With the load's lock held */
-static const char *looks_different(struct vfmig_nvme *ctrl, u32 digest)
+/* The VF will look as its source did.  With the load's lock held; NULL or why it can't. */
+static const char *take_look(struct vfmig_nvme *ctrl, u32 version, u32 digest)
 {
+	enum vfmig_nvme_look look = array_index_nospec(version - VFMIG_NVME_STATE_OLDEST,
+						       VFMIG_NVME_LOOKS);
+
+	if (digest == ctrl->digests[look]) {
+		ctrl->load_look = look;
+		return NULL;
+	}
 	scnprintf(ctrl->load_why, sizeof(ctrl->load_why),
 		  "looks different to a guest: digest %#010x, not %#010x: made by another version",
-		  digest, ctrl->digest);
+		  digest, ctrl->digests[look]);
 	return ctrl->load_why;
 }
 
@@ -56,6 +68,7 @@ const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_identity *
 {
 	const struct vfmig_nvme_identity *data = (const void *)id->data;
 	struct vfmig_nvme *ctrl = vf;
+	const char *why;
 
 	if (!version_known(id->model_version))
 		return "its device is of a version that is not known here";
@@ -71,10 +84,10 @@ const char *vfmig_nvme_identity_check(void *vf, const struct vfmig_vf_identity *
 		return "it has more vectors";
 
 	guard(mutex)(&ctrl->load.lock);
-	if (le32_to_cpu(data->digest) != ctrl->digest)
-		return looks_different(ctrl, le32_to_cpu(data->digest));
-	vfmig_memory_load_expect(&ctrl->load, id->memory_size);
-	return NULL;
+	why = take_look(ctrl, id->model_version, le32_to_cpu(data->digest));
+	if (!why)
+		vfmig_memory_load_expect(&ctrl->load, id->memory_size);
+	return why;
 }
 
 int vfmig_nvme_save_start(void *vf, bool precopy)
@@ -328,6 +341,7 @@ int vfmig_nvme_load_commit(void *vf, const char **why)
 			return -EINVAL;
 		vfmig_memory_load_commit(&ctrl->load);
 		vfmig_nvme_state_apply(ctrl, state->data);
+		WRITE_ONCE(ctrl->look, ctrl->load_look);
 		ctrl->moved = false;
 	}
 	vfmig_blob_free(state);

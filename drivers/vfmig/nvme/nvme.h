@@ -5,7 +5,8 @@
  * Each controller has a worker (model/worker.h).  It handles register changes and
  * doorbells, executes commands and posts completions.  Access to the controller
  * needs &vfmig_nvme.lock, for the worker too.  A register access of a vCPU takes
- * only the lock of the latch, which holds the written values for the worker.
+ * the lock of the latch, which holds the written values for the worker.  If it has
+ * rung a doorbell it does the worker's part itself, where it gets the lock at once.
  *
  * Locks, outermost first:
  *
@@ -92,6 +93,9 @@ struct vfmig_nvme_config {
 
 /* Of VFMIG_NVME_MAX_REQS, those that are reserved for admin commands */
 #define VFMIG_NVME_ADMIN_REQS	16
+
+/* Commands that a vCPU executes in its access at most */
+#define VFMIG_NVME_BRIEF	8U
 
 /* Commands of a queue before the next one has its turn */
 #define VFMIG_NVME_BURST	8U
@@ -245,6 +249,60 @@ struct vfmig_nvme_bells {
 };
 
 /**
+ * enum vfmig_nvme_look - what a guest sees of a controller, which newer versions of the driver
+ *	changed.  A VF that loads the stream of an older one looks like that until it is reset.
+ * @VFMIG_NVME_LOOK_PLAIN: no shadow doorbells, a volatile write cache, and no limit told for Write
+ *	Zeroes, which Linux takes for that of a transfer
+ * @VFMIG_NVME_LOOK_SHADOW: shadow doorbells, no volatile write cache, Write Zeroes of any size
+ * @VFMIG_NVME_LOOKS: number of looks; the last one is that of a new VF
+ */
+enum vfmig_nvme_look {
+	VFMIG_NVME_LOOK_PLAIN,
+	VFMIG_NVME_LOOK_SHADOW,
+	VFMIG_NVME_LOOKS,
+};
+
+/**
+ * struct vfmig_nvme_pace - how many commands the host may submit before it has to ring, see pace.c
+ * @burst: number of commands
+ * @trying: it is more than before, and it is not known whether the host keeps up with it
+ * @tries: bursts between two tries
+ * @left: how many of these are left
+ * @gap: average time from one command to the next, in ns
+ * @since: time of the last count, ktime in ns
+ * @until: if the burst has not come by then it won't, ktime in ns
+ */
+struct vfmig_nvme_pace {
+	unsigned int burst;
+	bool trying;
+	unsigned int tries;
+	unsigned int left;
+	u64 gap;
+	u64 since;
+	u64 until;
+};
+
+/**
+ * struct vfmig_nvme_shadow - shadow doorbells, see shadow.c
+ * @on: the host has configured them; also read without the lock
+ * @doorbells: IOVA of the host's doorbells
+ * @events: IOVA of the EventIdx values
+ * @awake: submission queues whose tails the controller reads: the host may not write the register
+ * @seen: last value that was read of each doorbell
+ * @told: tail of each submission queue when its EventIdx was written
+ * @pace: of each submission queue.  It and @told are valid for a queue that exists.
+ */
+struct vfmig_nvme_shadow {
+	bool on;
+	u64 doorbells;
+	u64 events;
+	DECLARE_BITMAP(awake, VFMIG_NVME_QUEUES);
+	u16 seen[2 * VFMIG_NVME_QUEUES];
+	u16 told[VFMIG_NVME_QUEUES];
+	struct vfmig_nvme_pace pace[VFMIG_NVME_QUEUES];
+};
+
+/**
  * struct vfmig_nvme_ident - identity of a controller
  * @serial: serial number, printable, as in Identify Controller
  * @nguid: of the namespace
@@ -377,7 +435,7 @@ struct vfmig_nvme_dirty {
  * @fn: its function
  * @max_queues: I/O queue pairs that this VF was created with
  * @lba_shift: log2 of the size of a logical block
- * @digest: digest of what a guest sees, see digest.c; constant
+ * @digests: digest of what a guest sees, see digest.c, for each look; constant
  * @io_latency_ns: latency of I/O commands that are fetched from now on; written with @lock
  *	held
  * @erase_on_close: &enum vfmig_erase_on_close
@@ -404,6 +462,7 @@ struct vfmig_nvme_dirty {
  * @saved: the state of this save; allocated while a save is on
  * @load: what is loaded for @media
  * @loaded: the state that goes with it; @load.lock protects it and the following
+ * @load_look: look of its source
  * @load_why: why the last identity was refused
  * @load_tries: how often the load in vain asked for memory for the next page; only whoever loads
  *	accesses it
@@ -416,6 +475,7 @@ struct vfmig_nvme_dirty {
  * @fault: what goes wrong with I/O commands on purpose
  * @dirty: what changes of the medium by itself, on purpose
  * @queues: I/O queue pairs that it reports; after a load, the number of the source
+ * @look: &enum vfmig_nvme_look
  * @features: values of the features
  * @health: SMART log
  * @events: asynchronous events
@@ -427,11 +487,12 @@ struct vfmig_nvme_dirty {
  * @unfinished: a piece of a waiting command was executed in this batch, and more are left
  * @sq: submission queues
  * @cq: completion queues
+ * @shadow: shadow doorbells
  * @full: completion queues in which something has found no room in this turn
  * @busy: submission queues that may have commands to fetch.  One that has is in here.
  * @next_sq: next queue in the round robin
- * @next_due: when the next waiting command can execute, ktime in ns, or U64_MAX; as the worker has
- *	found it in its last turn.  Only the worker accesses it.
+ * @next_due: when the worker has something to do, ktime in ns, or U64_MAX; as it has found in its
+ *	last turn.  Only the worker accesses it.
  * @raise: vectors to raise
  * @raise_since: time of the first completion that one of them is for, ktime in ns
  * @reqs: all requests, each in one of the following lists
@@ -451,7 +512,7 @@ struct vfmig_nvme {
 	struct vfmig_fn *fn;
 	unsigned int max_queues;
 	unsigned int lba_shift;
-	u32 digest;
+	u32 digests[VFMIG_NVME_LOOKS];
 	u64 io_latency_ns;
 	enum vfmig_erase_on_close erase_on_close;
 	struct vfmig_memory media;
@@ -475,8 +536,9 @@ struct vfmig_nvme {
 	struct mutex save_lock;		/* saved */
 	struct vfmig_blob saved;
 
-	struct vfmig_memory_load load;	/* its lock: loaded, load_why */
+	struct vfmig_memory_load load;	/* its lock: loaded, load_look, load_why */
 	struct vfmig_blob loaded;
+	enum vfmig_nvme_look load_look;
 	char load_why[128];
 
 	unsigned int load_tries;
@@ -490,6 +552,7 @@ struct vfmig_nvme {
 	struct vfmig_nvme_fault fault;
 	struct vfmig_nvme_dirty dirty;
 	u16 queues;
+	enum vfmig_nvme_look look;
 	struct vfmig_nvme_features features;
 	struct vfmig_nvme_health health;
 	struct vfmig_nvme_events events;
@@ -502,6 +565,7 @@ struct vfmig_nvme {
 	bool unfinished;
 	struct vfmig_nvme_sq sq[VFMIG_NVME_QUEUES];
 	struct vfmig_nvme_cq cq[VFMIG_NVME_QUEUES];
+	struct vfmig_nvme_shadow shadow;
 	DECLARE_BITMAP(full, VFMIG_NVME_QUEUES);
 	DECLARE_BITMAP(busy, VFMIG_NVME_QUEUES);
 	unsigned int next_sq;
@@ -627,6 +691,22 @@ void vfmig_nvme_drop_bells(struct vfmig_nvme *ctrl);
 void vfmig_nvme_watch_bells(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_wait_for_bells(struct vfmig_nvme *ctrl);
 
+/* shadow.c */
+void vfmig_nvme_shadow_set(struct vfmig_nvme *ctrl, u64 doorbells, u64 events);
+u16 vfmig_nvme_shadow_add(struct vfmig_nvme *ctrl, unsigned int index);
+u16 vfmig_nvme_doorbell_buffer(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
+void vfmig_nvme_shadow_rung(struct vfmig_nvme *ctrl, unsigned int index);
+void vfmig_nvme_shadow_wake(struct vfmig_nvme *ctrl);
+void vfmig_nvme_shadow_tails(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_shadow_rest(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_shadow_head(struct vfmig_nvme *ctrl, unsigned int cqid, bool await);
+u64 vfmig_nvme_shadow_until(const struct vfmig_nvme *ctrl);
+
+/* pace.c */
+void vfmig_nvme_pace_init(struct vfmig_nvme_pace *pace, u64 now);
+void vfmig_nvme_pace_count(struct vfmig_nvme_pace *pace, unsigned int n, unsigned int burst,
+			   u64 now);
+
 /* queue.c */
 void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl);
 struct vfmig_nvme_req *vfmig_nvme_get_req(struct vfmig_nvme *ctrl);
@@ -634,6 +714,7 @@ void vfmig_nvme_put_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 void vfmig_nvme_move_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req,
 			 enum vfmig_nvme_stage stage);
 void vfmig_nvme_complete(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u16 status);
+void vfmig_nvme_take_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value);
 void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value);
 bool vfmig_nvme_head_is_news(const struct vfmig_nvme *ctrl, unsigned int cqid, u16 head);
 void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info);
@@ -653,7 +734,7 @@ u16 vfmig_nvme_data_from_host(struct vfmig_nvme *ctrl, const struct nvme_command
 
 /* admin.c */
 u16 vfmig_nvme_execute_admin(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
-u32 vfmig_nvme_admin_effects(unsigned int opcode);
+u32 vfmig_nvme_admin_effects(const struct vfmig_nvme *ctrl, unsigned int opcode);
 
 /* admin_queue.c */
 u16 vfmig_nvme_create_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
@@ -680,7 +761,7 @@ void vfmig_nvme_ident_take(struct vfmig_nvme *ctrl, const struct vfmig_nvme_iden
 void vfmig_nvme_ident_run(struct vfmig_nvme *ctrl);
 
 /* digest.c */
-int vfmig_nvme_make_digest(unsigned int lba_size, u32 *digest);
+int vfmig_nvme_make_digests(unsigned int lba_size, u32 digests[VFMIG_NVME_LOOKS]);
 
 /* identify.c */
 u16 vfmig_nvme_fill_identify(struct vfmig_nvme *ctrl, const struct nvme_identify *cmd);
@@ -726,9 +807,26 @@ static inline u16 vfmig_nvme_next_entry(u16 entry, u32 size)
 	return entry + 1 < size ? entry + 1 : 0;
 }
 
+/* Number of entries from @from to @to */
+static inline u32 vfmig_nvme_distance(u16 from, u16 to, u32 size)
+{
+	return to >= from ? to - from : to + size - from;
+}
+
 static inline u64 vfmig_nvme_lbas(const struct vfmig_nvme *ctrl)
 {
 	return ctrl->media.size >> ctrl->lba_shift;
+}
+
+static inline bool vfmig_nvme_has_shadow(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->look != VFMIG_NVME_LOOK_PLAIN;
+}
+
+/* The medium is memory.  A controller that has a volatile cache only gets needless Flushes. */
+static inline bool vfmig_nvme_has_cache(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->look == VFMIG_NVME_LOOK_PLAIN;
 }
 
 #endif /* _VFMIG_NVME_H */

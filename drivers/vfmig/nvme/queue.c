@@ -16,8 +16,8 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_BATCH	32	/* commands before the worker reads the registers again */
-#define VFMIG_NVME_BRIEF	8	/* commands that a vCPU executes in its access at most */
-#define VFMIG_NVME_BRIEF_BYTES	SZ_16K	/* data of such a command at most */
+/* Data of a command that a vCPU executes in its access, at most */
+#define VFMIG_NVME_BRIEF_BYTES	SZ_16K
 
 /* A completion is older than this at most when its interrupt is raised, or a burst has begun */
 #define VFMIG_NVME_IRQ_DELAY_NS	(50 * NSEC_PER_USEC)
@@ -33,6 +33,11 @@ struct pass {
 	bool brief;
 	bool progress;
 };
+
+static bool must_stop(const struct vfmig_nvme *ctrl)
+{
+	return ctrl->stalled || !vfmig_nvme_ready(ctrl);
+}
 
 static struct list_head *stage_list(struct vfmig_nvme *ctrl, enum vfmig_nvme_stage stage)
 {
@@ -95,21 +100,22 @@ void vfmig_nvme_put_req(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 	WRITE_ONCE(ctrl->nr_reqs, ctrl->nr_reqs - 1);
 }
 
-/* Number of entries from @from to @to */
-static u32 distance(u16 from, u16 to, u32 size)
+static u32 free_entries(const struct vfmig_nvme_cq *cq)
 {
-	return to >= from ? to - from : to + size - from;
+	return cq->size - 1 - vfmig_nvme_distance(cq->head, cq->tail, cq->size);
 }
 
 /* Room in completion queue @cqid.  If there is none, somebody waits for it. */
 static u32 cq_room(struct vfmig_nvme *ctrl, unsigned int cqid)
 {
 	const struct vfmig_nvme_cq *cq = &ctrl->cq[cqid];
-	u32 room = cq->size - 1 - distance(cq->head, cq->tail, cq->size);
 
-	if (!room)
+	/* Once in a turn */
+	if (!free_entries(cq) && !test_bit(cqid, ctrl->full))
+		vfmig_nvme_shadow_head(ctrl, cqid, false);
+	if (!free_entries(cq))
 		__set_bit(cqid, ctrl->full);
-	return room;
+	return free_entries(cq);
 }
 
 /* Completions that are posted by one write: as many as vfmig_fn_dma_write() keeps in order */
@@ -195,6 +201,8 @@ static void post_done(struct vfmig_nvme *ctrl)
 		/* @n: this one and the following that were posted together */
 		if (!n) {
 			room = cq_room(ctrl, req->cqid);
+			if (must_stop(ctrl))
+				return;
 			if (!room)
 				continue;
 			n = post_entries(ctrl, cq, req, room);
@@ -248,10 +256,10 @@ void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int in
 static bool sq_doorbell(struct vfmig_nvme *ctrl, unsigned int sqid, u16 tail)
 {
 	struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
+	u32 submitted = vfmig_nvme_distance(sq->head, sq->tail, sq->size);
 
 	/* The new tail must not go back or pass the head */
-	if (tail >= sq->size ||
-	    distance(sq->head, tail, sq->size) < distance(sq->head, sq->tail, sq->size))
+	if (tail >= sq->size || vfmig_nvme_distance(sq->head, tail, sq->size) < submitted)
 		return false;
 	vfmig_nvme_note_arrivals(ctrl, sqid, sq->tail, tail);
 	sq->tail = tail;
@@ -265,7 +273,8 @@ static bool head_is_valid(const struct vfmig_nvme_cq *cq, u16 head)
 	u16 from = READ_ONCE(cq->head), to = READ_ONCE(cq->tail);
 	u32 size = READ_ONCE(cq->size);
 
-	return head < size && distance(from, head, size) <= distance(from, to, size);
+	return head < size &&
+	       vfmig_nvme_distance(from, head, size) <= vfmig_nvme_distance(from, to, size);
 }
 
 static bool cq_doorbell(struct vfmig_nvme_cq *cq, u16 head)
@@ -286,24 +295,28 @@ bool vfmig_nvme_head_is_news(const struct vfmig_nvme *ctrl, unsigned int cqid, u
 	return !head_is_valid(&ctrl->cq[cqid], head);
 }
 
-/* Handle a write to doorbell @index: SQ n is at 2n, CQ n at 2n + 1 */
-void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value)
+/* Take the value of doorbell @index, whose queue exists */
+void vfmig_nvme_take_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value)
 {
 	unsigned int qid = index / 2;
 	bool is_cq = index % 2, good;
 
-	if (!(is_cq ? ctrl->cq[qid].size : ctrl->sq[qid].size)) {
-		vfmig_nvme_doorbell_error(ctrl, qid, VFMIG_NVME_DOORBELL_REGISTER);
-		return;
-	}
 	good = is_cq ? cq_doorbell(&ctrl->cq[qid], value) : sq_doorbell(ctrl, qid, value);
 	if (!good)
 		vfmig_nvme_doorbell_error(ctrl, qid, VFMIG_NVME_DOORBELL_VALUE);
 }
 
-static bool must_stop(const struct vfmig_nvme *ctrl)
+/* Handle a write to the register of doorbell @index: SQ n is at 2n, CQ n at 2n + 1 */
+void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value)
 {
-	return ctrl->stalled || !vfmig_nvme_ready(ctrl);
+	unsigned int qid = index / 2;
+
+	if (!(index % 2 ? ctrl->cq[qid].size : ctrl->sq[qid].size))
+		vfmig_nvme_doorbell_error(ctrl, qid, VFMIG_NVME_DOORBELL_REGISTER);
+	else if (ctrl->shadow.on && qid)
+		vfmig_nvme_shadow_rung(ctrl, index);
+	else
+		vfmig_nvme_take_doorbell(ctrl, index, value);
 }
 
 /* Returns true if the batch is over: it is full, or another thread waits for the lock */
@@ -395,16 +408,18 @@ static bool run_due(struct vfmig_nvme *ctrl, struct pass *pass)
 }
 
 /*
- * Returns the time when the next waiting command can execute.  U64_MAX if there is none, or if
- * it needs a doorbell or a kick first, which start the worker by themselves.
+ * Returns the time when the next waiting command can execute, or a burst of commands should have
+ * come.  U64_MAX if there is none, or if it needs a doorbell or a kick first, which start the
+ * worker by themselves.
  */
 static u64 next_due(struct vfmig_nvme *ctrl)
 {
 	const struct vfmig_nvme_req *req;
-	u64 due = U64_MAX;
+	u64 due;
 
 	if (must_stop(ctrl))
 		return U64_MAX;
+	due = vfmig_nvme_shadow_until(ctrl);
 	list_for_each_entry(req, &ctrl->waiting, entry)
 		if (cq_room(ctrl, ctrl->sq[req->sqid].cqid))
 			due = min(due, req->due);
@@ -615,6 +630,8 @@ void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
 	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
 		const struct vfmig_nvme_cq *cq = &ctrl->cq[i];
 
+		if (cq->size)
+			vfmig_nvme_shadow_head(ctrl, i, false);
 		if (cq->size && cq->irq && cq->head != cq->tail)
 			__set_bit(cq->vector, ctrl->raise);
 	}
@@ -635,7 +652,7 @@ static bool batch(struct vfmig_nvme *ctrl)
 	vfmig_nvme_take_registers(ctrl);
 	more = process(ctrl, &pass);
 	vfmig_nvme_flush_irqs(ctrl);
-	if (more)
+	if (more || (!ctrl->stalled && vfmig_nvme_shadow_rest(ctrl)))
 		return true;
 
 	ctrl->next_due = next_due(ctrl);
@@ -644,30 +661,45 @@ static bool batch(struct vfmig_nvme *ctrl)
 	return vfmig_nvme_await_room(ctrl);
 }
 
+static bool has_commands(const struct vfmig_nvme *ctrl)
+{
+	unsigned int sqid;
+
+	for_each_set_bit(sqid, ctrl->busy, VFMIG_NVME_QUEUES)
+		if (ctrl->sq[sqid].head != ctrl->sq[sqid].tail)
+			return true;
+	return false;
+}
+
 /* Is nothing left that the worker has to do, or to wait for? */
 static bool is_idle(const struct vfmig_nvme *ctrl)
 {
-	return !must_stop(ctrl) && bitmap_empty(ctrl->busy, VFMIG_NVME_QUEUES) &&
+	return !must_stop(ctrl) && !has_commands(ctrl) &&
 	       bitmap_empty(ctrl->full, VFMIG_NVME_QUEUES) && list_empty(&ctrl->waiting) &&
 	       list_empty(&ctrl->done) && !READ_ONCE(ctrl->media.spares.wanted);
 }
 
 /*
- * A vCPU has rung a submission queue: execute its command here and now if that is brief and nobody
- * has the controller, which costs less than to wake the worker.  Returns false if the worker must
- * be woken in any case.
+ * A vCPU has rung a doorbell: do the worker's part here and now, if nobody has the controller.
+ * That costs less than to wake the worker.  Commands that are not brief are left to it.  Returns
+ * false if it must be woken.
  */
 bool vfmig_nvme_serve(struct vfmig_nvme *ctrl)
 {
 	struct pass pass = { .budget = VFMIG_NVME_BRIEF, .brief = true };
 	bool served = false;
+	u64 due;
 
 	if (vfmig_lock_is_wanted(&ctrl->lock) || !mutex_trylock(&ctrl->lock.mutex))
 		return false;
 	if (vfmig_is_running(&ctrl->running)) {
 		vfmig_nvme_take_registers(ctrl);
-		served = !process(ctrl, &pass) && is_idle(ctrl);
+		process(ctrl, &pass);
 		vfmig_nvme_flush_irqs(ctrl);
+		served = is_idle(ctrl) && !vfmig_nvme_shadow_rest(ctrl) && !must_stop(ctrl);
+		due = served ? next_due(ctrl) : U64_MAX;
+		if (due != U64_MAX)
+			vfmig_worker_arm(&ctrl->worker, ns_to_ktime(due));
 	}
 	mutex_unlock(&ctrl->lock.mutex);
 	return served;

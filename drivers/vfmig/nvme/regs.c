@@ -2,8 +2,9 @@
 /*
  * The registers: accesses of a vCPU, and how the worker handles them.
  *
- * A write is stored in the latch and kicks the worker, without waiting for it.  The page with
- * the doorbells can be mapped, see bells.c.
+ * A write is stored in the latch and kicks the worker, without waiting for it; or the vCPU that
+ * has rung a doorbell does what is brief itself.  The page with the doorbells can be mapped, see
+ * bells.c.
  * The worker answers in CSTS.  A doorbell write that the worker has not handled
  * stays in the latch and is part of the migration state.
  *
@@ -166,8 +167,9 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 		if (len == 8)
 			kick |= reg_write(ctrl, offset + 4, upper_32_bits(val));
 	}
-	if (kick && !vfmig_nvme_serve(ctrl))
-		vfmig_worker_kick(&ctrl->worker);
+	if (!kick || (offset >= NVME_REG_DBS && vfmig_nvme_serve(ctrl)))
+		return;
+	vfmig_worker_kick(&ctrl->worker);
 }
 
 void vfmig_nvme_set_csts(struct vfmig_nvme *ctrl, u32 clear, u32 set)
@@ -191,6 +193,7 @@ void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl)
 	vfmig_nvme_init_reqs(ctrl);
 	memset(ctrl->sq, 0, sizeof(ctrl->sq));
 	memset(ctrl->cq, 0, sizeof(ctrl->cq));
+	WRITE_ONCE(ctrl->shadow.on, false);
 	bitmap_zero(ctrl->raise, VFMIG_NVME_VECTORS);
 	bitmap_zero(ctrl->busy, VFMIG_NVME_QUEUES);
 	ctrl->next_sq = 0;
@@ -293,11 +296,12 @@ void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl)
 		vfmig_nvme_doorbell_error(ctrl, U16_MAX, VFMIG_NVME_DOORBELL_REGISTER);
 	for_each_set_bit(i, rung, 2 * VFMIG_NVME_QUEUES)
 		vfmig_nvme_doorbell(ctrl, i, doorbell[i]);
+	vfmig_nvme_shadow_tails(ctrl);
 }
 
 /*
  * The worker is about to sleep while something waits for room in the queues of @ctrl->full.
- * From now on their head doorbells kick it.  Returns true if one of them was rung meanwhile.
+ * From now on their head doorbells kick it.  Returns true if there is room in one after all.
  */
 bool vfmig_nvme_await_room(struct vfmig_nvme *ctrl)
 {
@@ -312,5 +316,7 @@ bool vfmig_nvme_await_room(struct vfmig_nvme *ctrl)
 		for_each_set_bit(cqid, latch->full, VFMIG_NVME_QUEUES)
 			rung |= test_bit(2 * cqid + 1, latch->rung);
 	}
+	for_each_set_bit(cqid, ctrl->full, VFMIG_NVME_QUEUES)
+		rung |= vfmig_nvme_shadow_head(ctrl, cqid, true);
 	return rung;
 }

@@ -18,23 +18,31 @@ static_assert(VFMIG_NVME_QUEUES - 1 == VFMIG_MAX_QUEUES);
 static_assert(VFMIG_NVME_FEATURES - 1 == NVME_FEAT_ASYNC_EVENT);
 static_assert(VFMIG_NVME_EVENT_TYPES - 1 == NVME_AER_CSS);
 static_assert(sizeof(struct vfmig_nvme_state) +
-	      VFMIG_NVME_MAX_REQS * sizeof(struct vfmig_nvme_state_req) <= VFMIG_STATE_MAX);
+	      VFMIG_NVME_MAX_REQS * sizeof(struct vfmig_nvme_state_req) +
+	      sizeof(struct vfmig_nvme_state_shadow) <= VFMIG_STATE_MAX);
+static_assert(!(VFMIG_NVME_LATCH_FLAGS & VFMIG_NVME_STATE_SHADOW));
 
-static size_t size_of_state(unsigned int nr_reqs)
+/* Size of a state without what may follow the requests */
+static size_t size_to_reqs(unsigned int nr_reqs)
 {
 	return sizeof(struct vfmig_nvme_state) + nr_reqs * sizeof(struct vfmig_nvme_state_req);
+}
+
+static size_t size_of_state(unsigned int nr_reqs, bool shadow)
+{
+	return size_to_reqs(nr_reqs) + (shadow ? sizeof(struct vfmig_nvme_state_shadow) : 0);
 }
 
 /* Any time, without the lock */
 size_t vfmig_nvme_state_size(const struct vfmig_nvme *ctrl)
 {
-	return size_of_state(READ_ONCE(ctrl->nr_reqs));
+	return size_of_state(READ_ONCE(ctrl->nr_reqs), READ_ONCE(ctrl->shadow.on));
 }
 
 /* Of any of our controllers */
 size_t vfmig_nvme_state_max(void)
 {
-	return size_of_state(VFMIG_NVME_MAX_REQS);
+	return size_of_state(VFMIG_NVME_MAX_REQS, true);
 }
 
 static void save_registers(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
@@ -152,10 +160,21 @@ static void save_reqs(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
 	}
 }
 
+static void save_shadow(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
+{
+	struct vfmig_nvme_state_shadow *shadow = (void *)&state->req[ctrl->nr_reqs];
+
+	if (!ctrl->shadow.on)
+		return;
+	state->flags |= cpu_to_le32(VFMIG_NVME_STATE_SHADOW);
+	shadow->doorbells = cpu_to_le64(ctrl->shadow.doorbells);
+	shadow->events = cpu_to_le64(ctrl->shadow.events);
+}
+
 /* With the lock held, of a frozen controller.  The bytes used, or -ENOSPC. */
 ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size)
 {
-	size_t used = size_of_state(ctrl->nr_reqs);
+	size_t used = size_of_state(ctrl->nr_reqs, ctrl->shadow.on);
 	struct vfmig_nvme_state *state = buf;
 
 	if (size < used)
@@ -167,8 +186,17 @@ ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size)
 	save_settings(ctrl, state);
 	save_queues(ctrl, state);
 	save_reqs(ctrl, state);
+	save_shadow(ctrl, state);
 	state->nr_reqs = cpu_to_le32(ctrl->nr_reqs);
 	return used;
+}
+
+/* The part of @state that says where the shadow doorbells are, or NULL if there are none */
+static const struct vfmig_nvme_state_shadow *shadow_of(const struct vfmig_nvme_state *state)
+{
+	if (!(le32_to_cpu(state->flags) & VFMIG_NVME_STATE_SHADOW))
+		return NULL;
+	return (const void *)&state->req[le32_to_cpu(state->nr_reqs)];
 }
 
 static bool registers_valid(const struct vfmig_nvme_state *state)
@@ -178,7 +206,7 @@ static bool registers_valid(const struct vfmig_nvme_state *state)
 	u32 cc_seen = le32_to_cpu(state->cc_seen), csts = le32_to_cpu(state->csts);
 	unsigned int mps = (cc_seen >> NVME_CC_MPS_SHIFT) & 0xf;
 
-	if ((le32_to_cpu(state->flags) & ~VFMIG_NVME_LATCH_FLAGS) ||
+	if ((le32_to_cpu(state->flags) & ~(VFMIG_NVME_LATCH_FLAGS | VFMIG_NVME_STATE_SHADOW)) ||
 	    (le32_to_cpu(state->cc) & ~VFMIG_NVME_CC_MASK) || (cc_seen & ~VFMIG_NVME_CC_MASK) ||
 	    (csts & ~csts_mask) || (le32_to_cpu(state->aqa) & ~VFMIG_NVME_AQA_MASK) ||
 	    (le64_to_cpu(state->asq) & low_bits) || (le64_to_cpu(state->acq) & low_bits))
@@ -236,6 +264,14 @@ static bool settings_valid(const struct vfmig_nvme_state *state)
 	       state->ns_changed <= 1 && !(state->events_masked >> VFMIG_NVME_EVENT_TYPES);
 }
 
+/* Low bits that the address of a queue or of a buffer must not have */
+static u64 low_bits_of_page(const struct vfmig_nvme_state *state)
+{
+	unsigned int mps = (le32_to_cpu(state->cc_seen) >> NVME_CC_MPS_SHIFT) & 0xf;
+
+	return (1ULL << (VFMIG_NVME_MIN_SHIFT + mps)) - 1;
+}
+
 /* There are queues if and only if the controller is ready */
 static bool queue_may_exist(const struct vfmig_nvme_state *state, unsigned int qid)
 {
@@ -247,11 +283,9 @@ static bool queue_valid(const struct vfmig_nvme_state *state, unsigned int qid, 
 			u32 size, u16 head, u16 tail)
 {
 	u32 max = qid ? VFMIG_NVME_MAX_ENTRIES : 4096;
-	unsigned int mps = (le32_to_cpu(state->cc_seen) >> NVME_CC_MPS_SHIFT) & 0xf;
-	u64 low_bits = (1ULL << (VFMIG_NVME_MIN_SHIFT + mps)) - 1;
 
 	return queue_may_exist(state, qid) && size >= 2 && size <= max && head < size &&
-	       tail < size && !(base & low_bits);
+	       tail < size && !(base & low_bits_of_page(state));
 }
 
 static bool sq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
@@ -329,13 +363,25 @@ static bool reqs_valid(const struct vfmig_nvme_state *state)
 	return events <= VFMIG_NVME_MAX_AERS;
 }
 
+/* A guest has set them up by an admin command, so there are queues */
+static bool shadow_valid(const struct vfmig_nvme_state *state, enum vfmig_nvme_look look)
+{
+	const struct vfmig_nvme_state_shadow *shadow = shadow_of(state);
+
+	if (!shadow)
+		return true;
+	return look != VFMIG_NVME_LOOK_PLAIN && queue_may_exist(state, 0) &&
+	       !((le64_to_cpu(shadow->doorbells) | le64_to_cpu(shadow->events)) &
+		 low_bits_of_page(state));
+}
+
 /* With the lock held.  NULL if @buf can be applied, or what is wrong with it. */
 const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *buf, size_t size)
 {
 	const struct vfmig_nvme_state *state = buf;
 
 	if (size < sizeof(*state) || le32_to_cpu(state->nr_reqs) > VFMIG_NVME_MAX_REQS ||
-	    size != size_of_state(le32_to_cpu(state->nr_reqs)))
+	    size != size_of_state(le32_to_cpu(state->nr_reqs), shadow_of(state)))
 		return "length of the state";
 	if (le64_to_cpu(state->media_size) != ctrl->media.size)
 		return "size of the medium";
@@ -349,6 +395,8 @@ const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *bu
 		return "queues";
 	if (!reqs_valid(state))
 		return "commands in flight";
+	if (!shadow_valid(state, ctrl->load_look))
+		return "shadow doorbells";
 	return NULL;
 }
 
@@ -362,7 +410,7 @@ static void apply_registers(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sta
 		ctrl->page_shift += (ctrl->cc >> NVME_CC_MPS_SHIFT) & 0xf;
 
 	spin_lock(&latch->lock);
-	latch->flags = le32_to_cpu(state->flags);
+	latch->flags = le32_to_cpu(state->flags) & VFMIG_NVME_LATCH_FLAGS;
 	latch->intm = le32_to_cpu(state->intm);
 	latch->cc = le32_to_cpu(state->cc);
 	latch->csts = le32_to_cpu(state->csts);
@@ -455,6 +503,15 @@ static void apply_reqs(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *s
 	}
 }
 
+static void apply_shadow(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
+{
+	const struct vfmig_nvme_state_shadow *shadow = shadow_of(state);
+
+	if (shadow)
+		vfmig_nvme_shadow_set(ctrl, le64_to_cpu(shadow->doorbells),
+				      le64_to_cpu(shadow->events));
+}
+
 /* With the lock held, of a frozen controller; vfmig_nvme_state_check() found nothing */
 void vfmig_nvme_state_apply(struct vfmig_nvme *ctrl, const void *buf)
 {
@@ -466,4 +523,5 @@ void vfmig_nvme_state_apply(struct vfmig_nvme *ctrl, const void *buf)
 	apply_settings(ctrl, state);
 	apply_queues(ctrl, state);
 	apply_reqs(ctrl, state);
+	apply_shadow(ctrl, state);
 }

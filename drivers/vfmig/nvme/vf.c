@@ -100,6 +100,7 @@ static int vfmig_nvme_resume(void *vf)
 	if (!vfmig_running_run(&ctrl->running))
 		return 0;
 	vfmig_nvme_ident_run(ctrl);
+	vfmig_nvme_shadow_wake(ctrl);
 	/* Doorbells of before and of the time in between say what the guest has consumed */
 	vfmig_nvme_take_registers(ctrl);
 	vfmig_nvme_raise_unconsumed(ctrl);

@@ -342,7 +342,7 @@ def identities_are_checked() -> None:
             (8, b"\2", "format version 2, not 1"),
             (12, b"\0\x20", "granule of 8192 bytes, not 4096"),
             (32, b"\2", "its device is of a version that is not known here: 2"),
-            (32, b"\4", "version 4 of the device model, newer than 3"),
+            (32, b"\5", "version 5 of the device model, newer than 4"),
             (36, b"\0", "0 bytes of model data in a record that has 12"),
             (40, b"\1", "67108865 bytes of device memory, which are no whole granules"),
             (48, b"\x0a", "its LBA format is one that no device has"),
@@ -431,6 +431,15 @@ def states_are_checked() -> None:
             (len(state.payload) - 5 * 88, b"\4", "commands in flight")]:
         refused(pack(closed([*front, state.patch(where, value)])), f"bad device state: {reason}")
     expect(nr_reqs > 0, nr_reqs)
+    shadowed = state.patch(1, b"\1")
+    refused(pack(closed([*front, shadowed])), "bad device state: length of the state")
+    for at, reason in ((0x1234000, None), (0x1234800, "shadow doorbells")):
+        payload = shadowed.payload + struct.pack("<QQ", 0x5678000, at)
+        stream = pack(closed([*front, replace(shadowed, payload=payload)]))
+        if reason:
+            refused(stream, f"bad device state: {reason}")
+        else:
+            accepted(stream)
     for payload in (state.payload[:-1], state.payload + b"\0", b"x"):
         refused(pack(closed([*front, replace(state, payload=payload)])),
                 "bad device state: length of the state")

@@ -330,7 +330,6 @@ static void start_slow(struct rig *rig, unsigned int n, u8 *buf)
 	must(!pf_attr_set(rig->pf, "io_latency_us", 0));
 }
 
-/* More than the device takes at a time: those that wait in the queue do not take longer */
 /* The vCPU that rings executes a brief command, unless the worker has the controller just then */
 TEST_F(io, brief_command_is_done_when_its_doorbell_was_written)
 {
@@ -348,6 +347,7 @@ TEST_F(io, brief_command_is_done_when_its_doorbell_was_written)
 	EXPECT_GE(done, commands / 2);
 }
 
+/* More than the device takes at a time: those that wait in the queue do not take longer */
 TEST_F_TIMEOUT(io, latency_counts_from_the_doorbell, 60)
 {
 	const unsigned int n = 900, slow_us = 3000000;

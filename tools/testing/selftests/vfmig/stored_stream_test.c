@@ -9,8 +9,8 @@
  *	VFMIG_STORE=FILE ./stored_stream_test -t stores
  *
  * nvme-1.1.stream is from Linux 7.3 and the last commit before version 1.2 of the format,
- * "nvme: take a chunk out of a medium in one place".  The digest in it is that of a device that
- * looks to a guest as today's does.
+ * "nvme: take a chunk out of a medium in one place".  That device had no shadow doorbells, and the
+ * one that takes its stream looks like it.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "shadow.h"
 
 #include "harness.h"
 
@@ -154,6 +155,15 @@ static void make_1_0(struct blob *blob)
 	}
 }
 
+static u32 digest_in(const struct stream_record *records)
+{
+	const struct vfmig_identity *id = records[0].payload;
+	const struct vfmig_nvme_identity *nvme = (const void *)id->model_data;
+
+	must(id->model_data_length == sizeof(*nvme));
+	return nvme->digest;
+}
+
 /* The driver of the device that was stored goes on with the one that has loaded it */
 static void goes_on(struct __test_metadata *_metadata, struct disk *disk,
 		    const struct blob *blob)
@@ -185,6 +195,35 @@ TEST_F(stored, stream_of_version_1_1_is_taken)
 	read_file(&blob);
 	goes_on(_metadata, &self->disk, &blob);
 	blob_free(&blob);
+}
+
+/* A guest that moved does not look again, so what it saw before must stay so */
+TEST_F(stored, device_looks_as_its_source_until_a_reset)
+{
+	struct rig *rig = &self->disk.rig;
+	struct blob blob = {}, again = {};
+	static struct stream_record records[STREAM_MAX_RECORDS];
+	u8 *id = self->disk.buf;
+	u32 digest;
+
+	read_file(&blob);
+	must(stream_parse(&blob, records));
+	digest = digest_in(records);
+	goes_on(_metadata, &self->disk, &blob);
+	ASSERT_EQ(nvme_identify(&rig->nvme, 0x01, 0, id), 0);
+	EXPECT_FALSE(shadow_is_offered(id));
+	EXPECT_TRUE(id[NVME_ID_VWC] & 1);
+	EXPECT_EQ(shadow_config(&rig->nvme, 0, 0), NVME_INVALID_OPCODE);
+
+	mig_save(&rig->dev[1], &again);
+	must(stream_parse(&again, records));
+	EXPECT_EQ(digest_in(records), digest);
+	ASSERT_EQ(vfio_reset(&rig->dev[1]), 0);
+	nvme_restart(&rig->nvme);
+	ASSERT_EQ(nvme_identify(&rig->nvme, 0x01, 0, id), 0);
+	EXPECT_TRUE(shadow_is_offered(id));
+	blob_free(&blob);
+	blob_free(&again);
 }
 
 TEST_F(stored, stream_of_version_1_0_is_taken)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See nvme.h; queue 1 is what the helpers for the medium use */
 #include "bells.h"
+#include "shadow.h"
 #include "nvme.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ static void queue_alloc(struct nvme *nvme, struct nvme_queue *q, u16 id, u16 dep
 	q->id = id;
 	q->depth = depth;
 	q->tail = 0;
+	q->rung = 0;
 	q->head = 0;
 	q->phase = 1;
 	q->stashed = 0;
@@ -46,6 +48,8 @@ int nvme_enable(struct nvme *nvme)
 {
 	struct vfio_dev *dev = nvme->dev;
 
+	/* A reset has ended them */
+	nvme->shadow = NULL;
 	queue_alloc(nvme, &nvme->admin, 0, ADMIN_DEPTH);
 	for (int i = 1; i <= NVME_MAX_IO; i++)
 		nvme->io[i].depth = 0;
@@ -111,8 +115,12 @@ u16 nvme_submit(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *
 
 void nvme_ring(struct nvme *nvme, struct nvme_queue *q)
 {
+	u16 old = q->rung;
+
+	q->rung = q->tail;
 	__sync_synchronize();
-	nvme_doorbell(nvme, q->id, false, q->tail);
+	if (!nvme->shadow || !q->id || shadow_store(nvme->shadow, 2 * q->id, old, q->tail))
+		nvme_doorbell(nvme, q->id, false, q->tail);
 }
 
 u16 nvme_cqe_status(struct nvme_queue *q, u16 entry)
@@ -143,7 +151,7 @@ unsigned int nvme_peek(struct nvme_queue *q)
 
 void nvme_reap(struct nvme *nvme, struct nvme_queue *q)
 {
-	bool any = false;
+	u16 old = q->head;
 
 	while (queue_has(q, q->head, q->phase)) {
 		must(q->stashed < NVME_STASH);
@@ -152,9 +160,10 @@ void nvme_reap(struct nvme *nvme, struct nvme_queue *q)
 			q->head = 0;
 			q->phase ^= 1;
 		}
-		any = true;
 	}
-	if (any)
+	if (q->head == old)
+		return;
+	if (!nvme->shadow || !q->id || shadow_store(nvme->shadow, 2 * q->id + 1, old, q->head))
 		nvme_doorbell(nvme, q->id, true, q->head);
 }
 

@@ -39,6 +39,7 @@ enum nvme_admin_opcode {
 	NVME_GET_FEATURES = 0x0a,
 	NVME_AER = 0x0c,
 	NVME_KEEP_ALIVE = 0x18,
+	NVME_DOORBELL_BUFFER = 0x7c,
 	NVME_FORMAT_NVM = 0x80,
 	NVME_SANITIZE = 0x84,
 };
@@ -77,6 +78,10 @@ enum nvme_status {
 	NVME_FEATURE_NOT_CHANGEABLE = 0x10e,
 	NVME_COMPARE_FAILURE = 0x285,
 };
+
+/* In the data of Identify Controller */
+#define NVME_ID_OACS		256	/* 16 bits */
+#define NVME_ID_VWC		525	/* bit 0: there is a volatile write cache */
 
 /* Bits of the status of a completion entry, which has the phase tag */
 #define NVME_CQE_MORE		0x4000
@@ -119,6 +124,7 @@ struct nvme_queue {
 	u16 depth;	/* 0 if it does not exist */
 	u16 room;	/* entries for which memory is allocated */
 	u16 tail;
+	u16 rung;	/* the tail that the device was told */
 	u16 head;
 	u8 phase;
 	struct nvme_cmd *sq;
@@ -129,10 +135,13 @@ struct nvme_queue {
 	unsigned int stashed;
 };
 
+struct shadow;
+
 struct nvme {
 	struct vfio_dev *dev;
 	struct arena *mem;
 	u32 *bells;	/* doorbells that are mapped, or NULL to write to the region */
+	struct shadow *shadow;	/* shadow doorbells, or NULL; see shadow.h */
 	u64 cap;
 	u32 lba_size;
 	u64 lbas;
