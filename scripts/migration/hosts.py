@@ -11,8 +11,9 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Iterator, Optional
 
 from . import Failure, patience
 
@@ -32,6 +33,36 @@ TIMEOUT = patience(60)
 BOOT_TIMEOUT = patience(240)
 # What a command that was killed is waited for, and its answer
 GRACE = 10
+
+
+class Unreachable(Failure):
+    """The host gives no answer."""
+
+
+class Clock:
+    """The time that is left for what the hosts are at.  It bounds every command, and so all that
+    waits for something on a host."""
+
+    def __init__(self) -> None:
+        self._end = float("inf")
+        self._limit = 0.0
+
+    @contextmanager
+    def limit(self, seconds: float) -> Iterator[None]:
+        """What is inside fails after so many seconds, with its next command or the one that is
+        running."""
+        self._limit, self._end = seconds, time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._end = float("inf")
+
+    def bound(self, timeout: float) -> float:
+        """A command's own time limit, or what is left."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise Failure(f"it takes more than {self._limit:.0f} s")
+        return min(timeout, left)
 
 
 def run_here(command: str, timeout: float, text: str = "") -> tuple[int, str]:
@@ -73,11 +104,12 @@ def plug_in(number: int) -> None:
 class Host:
     """One of the hosts.  It is this one if remote is False."""
 
-    def __init__(self, number: int, remote: bool):
+    def __init__(self, number: int, remote: bool, clock: Clock):
         self.name = NAMES[number]
         self.address = ADDRESSES[number]
         self.uuid = UUIDS[number]
         self._remote = remote
+        self._clock = clock
 
     def __str__(self) -> str:
         return self.name
@@ -93,22 +125,23 @@ class Host:
 
     def run(self, command: str, timeout: float = TIMEOUT, text: str = "") -> tuple[int, str]:
         """Runs a shell command, with text as its input; returns its status and output."""
+        timeout = self._clock.bound(timeout)
         if not self._remote:
             return run_here(command, timeout, text)
         request: dict[str, object] = {"command": command, "timeout": timeout, "input": text}
         try:
             answer = self._ask(request, timeout + 2 * GRACE)
         except (OSError, ValueError) as error:
-            raise Failure(f"{self.name} does not answer to '{command[:100]}': {error}") from error
+            raise Unreachable(f"{self.name} does not answer to '{command[:100]}': {error}") from error
         if answer is None:
-            raise Failure(f"{self.name} has no answer to '{command[:100]}'")
+            raise Unreachable(f"{self.name} has no answer to '{command[:100]}'")
         return int(str(answer["status"])), str(answer["output"])
 
     def run_quietly(self, command: str) -> int:
         """The status of a command; 255 if the host is out of reach."""
         try:
             return self.run(command)[0]
-        except Failure:
+        except Unreachable:
             return 255
 
     def output(self, command: str, timeout: float = TIMEOUT, text: str = "") -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 from shlex import quote
 from typing import Optional
 
-from . import patience
+from . import Failure, patience
 from .carry import MEDIA_MB
 from .combination import Emulator, Wiring
 from .domain import Domain, description, provide_files
 from .guest import Disk, Guest
 from .host import NET, NVME
-from .hosts import ADDRESSES, NAMES, TRUNK, Host, plug_in
+from .hosts import ADDRESSES, NAMES, TRUNK, Clock, Host, plug_in
 from .tour import Lab
 from .traffic import Nic
 from .wire import Wire
@@ -29,7 +29,8 @@ class Pair:
 
     def __init__(self, lab: Lab):
         self._lab = lab
-        self.hosts = [Host(0, False), Host(1, True)]
+        self.clock = Clock()
+        self.hosts = [Host(0, False, self.clock), Host(1, True, self.clock)]
         self.domains = [Domain(host, lab.logs, PREFIX) for host in self.hosts]
         self.emulator: Emulator = lab.emulators[0]
         self.wiring = Wiring("type1", "none" if lab.wiring.tracking == "none" else "device")
@@ -152,7 +153,10 @@ class Pair:
 
     def save_logs(self) -> None:
         for domain in self.domains:
-            domain.save_logs()
+            try:
+                domain.save_logs()
+            except Failure as failure:
+                self._lab.progress(f"the logs of {domain.host} are lost: {failure}")
 
     def end(self) -> None:
         """Leaves the hosts without guest and VFs, and the second one without its VM."""

@@ -9,7 +9,7 @@ import os
 import time
 from typing import Iterator, Optional
 
-from . import Failure, GuestLost, LeftOut
+from . import Failure, GuestLost, LeftOut, patience
 from . import acts
 from .acts import Act
 from .carry import MEDIA_MB, Load, Work, note_guest
@@ -20,6 +20,8 @@ from .tour import SEEDS, Lab
 from .traffic import Traffic
 
 SCENARIO = "two-hosts"
+# Seconds that an act may take, with the work of its guest; and a guest until it has booted
+LIMIT = patience(420)
 # As fast as it goes would leave libvirt and the cable little of an emulated processor
 LOAD = Load("100 writes/s", rate=100)
 
@@ -54,8 +56,7 @@ def describe(pair: Pair, name: str, expected: str, load: Load) -> Result:
     result.qemu_source = result.qemu_destination = str(pair.emulator)
     result.machine = f"pc-q35-{'.'.join(map(str, pair.emulator.version[:2]))}"
     result.iommu, result.dirty_tracking = pair.wiring.iommu, pair.wiring.tracking
-    result.disks, result.media_mb = len(pair.disks), MEDIA_MB
-    result.nics = result.queue_pairs = int(pair.nic is not None)
+    result.disks, result.media_mb = 1, MEDIA_MB
     result.qemus = [domain.name for domain in pair.domains]
     return result
 
@@ -80,23 +81,35 @@ def note_traffic(traffic: Traffic, since: float, result: Result) -> None:
     result.net_announcements = len(pings.announcements)
 
 
-def step(lab: Lab, pair: Pair, name: str, act: Act, expected: str, load: Load = LOAD) -> Step:
-    """One act, under verified I/O."""
-    result = describe(pair, name, expected, load)
-    pair.seed += SEEDS
+def under_work(lab: Lab, pair: Pair, act: Act, load: Load, result: Result) -> None:
+    """An act, under verified I/O."""
     lab.progress(f"{result.scenario}: guest on {pair.here.host} writes and verifies")
+    pair.seed += SEEDS
+    work = Work(pair.disks, load, pair.seed)
+    traffic = start_traffic(lab, pair, result, load)
+    lab.progress(result.scenario)
+    since = time.time()
+    act(pair, result)
+    lab.progress(f"guest on {pair.here.host} verifies all")
+    memory = work.memory()
+    if traffic:
+        note_traffic(traffic, since, result)
+    note_guest(pair.guest, work.end(), memory, result)
+
+
+def once(lab: Lab, pair: Pair, name: str, load: Load = LOAD) -> Step:
+    """An act, with the guest that it needs."""
+    act, expected = ACTS[name]
+    with_nic = name.startswith("net")
+    result = describe(pair, name, expected, load)
     begin = time.monotonic()
     try:
-        work = Work(pair.disks, load, pair.seed)
-        traffic = start_traffic(lab, pair, result, load)
-        lab.progress(result.scenario)
-        since = time.time()
-        act(pair, result)
-        lab.progress(f"guest on {pair.here.host} verifies all")
-        memory = work.memory()
-        if traffic:
-            note_traffic(traffic, since, result)
-        note_guest(pair.guest, work.end(), memory, result)
+        if not pair.booted or with_nic and not pair.nic:
+            with pair.clock.limit(LIMIT):
+                pair.boot(with_nic)
+        result.nics = result.queue_pairs = int(pair.nic is not None)
+        with pair.clock.limit(LIMIT):
+            under_work(lab, pair, act, load, result)
     except GuestLost:
         raise
     except Failure as failure:
@@ -107,14 +120,6 @@ def step(lab: Lab, pair: Pair, name: str, act: Act, expected: str, load: Load = 
         pair.save_logs()
     lab.progress(f"{result.scenario}: took {time.monotonic() - begin:.0f} s {result.reason}")
     return result, None
-
-
-def once(lab: Lab, pair: Pair, name: str) -> Step:
-    """An act, with the guest that it needs."""
-    with_nic = name.startswith("net")
-    if not pair.booted or with_nic and not pair.nic:
-        pair.boot(with_nic)
-    return step(lab, pair, name, *ACTS[name])
 
 
 def twice(lab: Lab, pair: Pair, name: str) -> Step:
