@@ -21,7 +21,7 @@ from .traffic import Traffic
 
 SCENARIO = "two-hosts"
 # Seconds that an act may take, with the work of its guest; and a guest until it has booted
-LIMIT = patience(420)
+LIMIT = patience(600)
 # As fast as it goes would leave libvirt and the cable little of an emulated processor
 LOAD = Load("100 writes/s", rate=100)
 
