@@ -132,7 +132,8 @@ class Host:
         try:
             answer = self._ask(request, timeout + 2 * GRACE)
         except (OSError, ValueError) as error:
-            raise Unreachable(f"{self.name} does not answer to '{command[:100]}': {error}") from error
+            raise Unreachable(f"{self.name} does not answer to '{command[:100]}': "
+                              f"{error}") from error
         if answer is None:
             raise Unreachable(f"{self.name} has no answer to '{command[:100]}'")
         return int(str(answer["status"])), str(answer["output"])
