@@ -134,7 +134,13 @@ class Domain:
         self.host = host
         self.name = f"{prefix}-{host}"
         self._logs = logs
-        self.agent: socket.socket
+        self._agent: socket.socket
+
+    @property
+    def agent(self) -> socket.socket:
+        """The port of the guest's agent, while there is time to talk to it."""
+        self.host.clock.check()
+        return self._agent
 
     def virsh(self, arguments: str, timeout: float = TIMEOUT) -> str:
         return virsh(self.host, arguments, timeout)
@@ -155,7 +161,7 @@ class Domain:
         deadline = time.monotonic() + TIMEOUT
         while True:
             try:
-                self.agent = socket.create_connection((self.host.address, AGENT_PORT), TIMEOUT)
+                self._agent = socket.create_connection((self.host.address, AGENT_PORT), TIMEOUT)
                 return
             except OSError as error:
                 if time.monotonic() > deadline:

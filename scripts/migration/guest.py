@@ -56,9 +56,10 @@ def parse_fio(text: str, status: int, expected: int) -> Verified:
 
 
 class Machine(Protocol):
-    """What runs a guest: a QEMU, or a domain of libvirt.  agent is the port of the guest's
-    agent."""
-    agent: socket.socket
+    """What runs a guest: a QEMU, or a domain of libvirt."""
+    @property
+    def agent(self) -> socket.socket:
+        """The port of the guest's agent."""
 
     def running(self) -> bool:
         """Does the guest run?  Raises GuestLost if it never will."""

@@ -40,8 +40,8 @@ class Unreachable(Failure):
 
 
 class Clock:
-    """The time that is left for what the hosts are at.  It bounds every command, and so all that
-    waits for something on a host."""
+    """The time that is left for what the hosts are at.  It bounds every command on a host or in
+    the guest, and so all that waits for something there."""
 
     def __init__(self) -> None:
         self._end = float("inf")
@@ -59,10 +59,12 @@ class Clock:
 
     def bound(self, timeout: float) -> float:
         """A command's own time limit, or what is left."""
-        left = self._end - time.monotonic()
-        if left <= 0:
+        self.check()
+        return min(timeout, self._end - time.monotonic())
+
+    def check(self) -> None:
+        if time.monotonic() >= self._end:
             raise Failure(f"it takes more than {self._limit:.0f} s")
-        return min(timeout, left)
 
 
 def run_here(command: str, timeout: float, text: str = "") -> tuple[int, str]:
@@ -109,7 +111,7 @@ class Host:
         self.address = ADDRESSES[number]
         self.uuid = UUIDS[number]
         self._remote = remote
-        self._clock = clock
+        self.clock = clock
 
     def __str__(self) -> str:
         return self.name
@@ -125,7 +127,7 @@ class Host:
 
     def run(self, command: str, timeout: float = TIMEOUT, text: str = "") -> tuple[int, str]:
         """Runs a shell command, with text as its input; returns its status and output."""
-        timeout = self._clock.bound(timeout)
+        timeout = self.clock.bound(timeout)
         if not self._remote:
             return run_here(command, timeout, text)
         request: dict[str, object] = {"command": command, "timeout": timeout, "input": text}
