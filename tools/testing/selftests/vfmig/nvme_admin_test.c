@@ -534,6 +534,38 @@ TEST_F(admin, bad_doorbells_are_events_and_no_more)
 	EXPECT_EQ(nvme_io(self->nvme, (struct nvme_cmd){ .opcode = NVME_FLUSH, .nsid = 1 }), 0);
 }
 
+/*
+ * A tail that goes back would take back commands that the device was given.  There must be some
+ * that it has not fetched: it has up to 256 in flight, and they are slow.
+ */
+TEST_F_TIMEOUT(admin, tail_that_goes_back_takes_no_command_back, 120)
+{
+	struct nvme_cmd read = nvme_rw_cmd(NVME_READ, 0, 1), aer = { .opcode = NVME_AER };
+	const unsigned int n = 300;
+	struct nvme_queue *q = &self->nvme->io[2];
+	u32 arbitration;
+	u16 event;
+
+	ASSERT_EQ(nvme_create_io(self->nvme, 2, 512, -1), 0);
+	event = nvme_submit(self->nvme, &self->nvme->admin, &aer);
+	nvme_ring(self->nvme, &self->nvme->admin);
+	ASSERT_EQ(pf_attr_set(self->rig.pf, "io_latency_us", 5000000), 0);
+	nvme_set_prps(self->nvme, q, &read, self->buf, self->lba);
+	for (unsigned int i = 0; i < n; i++)
+		nvme_submit(self->nvme, q, &read);
+	nvme_ring(self->nvme, q);
+	/* The device has seen a doorbell when it has seen a later one */
+	ASSERT_EQ(nvme_get_feature(self->nvme, 1, &arbitration), 0);
+
+	nvme_doorbell(self->nvme, q->id, false, n - 10);
+	ASSERT_EQ(nvme_get_feature(self->nvme, 1, &arbitration), 0);
+	ASSERT_EQ(nvme_peek(q), 0) TH_LOG("slower than the commands");
+	EXPECT_EQ(nvme_wait(self->nvme, &self->nvme->admin, event, NULL), 0);
+	ASSERT_EQ(pf_attr_set(self->rig.pf, "io_latency_us", 0), 0);
+	EXPECT_TRUE(wait_until((nvme_reap(self->nvme, q), q->stashed == n)))
+		TH_LOG("%u of %u completed", q->stashed, n);
+}
+
 TEST_F(admin, doorbells_at_random_do_no_harm)
 {
 	u64 random[2];
