@@ -4,8 +4,10 @@
  * unmap returns, nothing touches those pages any more.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 
+#include "kmod.h"
 #include "kmsg.h"
 #include "rig.h"
 
@@ -349,6 +351,13 @@ TEST_F(iommu, device_moves_to_another_address_space)
 	rig_start(rig);
 }
 
+static bool file_is(const char *path, const char *text)
+{
+	char buf[64];
+
+	return !file_read(path, buf, sizeof(buf)) && !strcmp(buf, text);
+}
+
 /* What the racing thread keeps the device busy with */
 struct race {
 	struct rig *rig;
@@ -426,6 +435,113 @@ TEST_F_TIMEOUT(iommu, no_dma_after_unmap_has_returned, 60)
 	EXPECT_GT(race.faults, 0);
 	EXPECT_EQ(race.other, 0);
 	munmap(mem, PAGE);
+}
+
+/*
+ * What comes too late goes to a page that belongs to another user by then.  Pages take turns, and
+ * each gets a pattern of its next owner when it is unmapped.  The device writes without a pause.
+ */
+TEST_F_TIMEOUT(iommu, page_that_was_unmapped_is_its_next_owners, 120)
+{
+	enum { PAGES = 32, ROUNDS = 3000 };
+	struct rig *rig = &self->rig;
+	u8 *mem = map_pages(PAGES * PAGE, 0);
+	struct race race;
+	pthread_t thread;
+
+	memset(mem, 0xaa, PAGES * PAGE);
+	race_start(&race, &thread, rig);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		u8 *page = mem + i % PAGES * PAGE;
+
+		ASSERT_TRUE(is_filled(page, PAGE, 0xaa)) TH_LOG("round %u", i);
+		ASSERT_EQ(iommu_map(&rig->iommu[0], IOVA, page, PAGE, MAP_RW), 0);
+		if (i % 8 == 0)
+			wait_until(is_filled(page, 1, 0));
+		ASSERT_EQ(iommu_unmap(&rig->iommu[0], IOVA, PAGE), 0);
+		memset(page, 0xaa, PAGE);
+	}
+	race_end(&race, thread);
+	EXPECT_TRUE(is_filled(mem, PAGES * PAGE, 0xaa));
+	EXPECT_GT(race.faults, 0);
+	EXPECT_EQ(race.other, 0);
+	munmap(mem, PAGES * PAGE);
+}
+
+#define HOLD_MODULE	"vfmig_test_hold"
+#define HOLD_PARAM(name) "/sys/module/" HOLD_MODULE "/parameters/" name
+
+/* Stay on one CPU; returns its number */
+static int stay_here(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	must(!sched_setaffinity(0, sizeof(set), &set));
+	return cpu;
+}
+
+static void hold_set(const char *param, u64 value)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path), HOLD_PARAM("%s"), param);
+	snprintf(text, sizeof(text), "%llu", value);
+	must(!file_write(path, text));
+}
+
+/*
+ * Read to IOVA until a copy of that is held, on another CPU than this one.  A test that slept
+ * meanwhile might wait for a timer of that CPU.  Returns the command, which is under way.
+ */
+static u16 hold_a_copy(struct rig *rig)
+{
+	struct nvme_queue *q = &rig->nvme.io[1];
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_READ, 0, 8);
+	u64 end = now_ms() + WAIT_MS;
+	u16 cid;
+
+	cmd.prp1 = IOVA;
+	hold_set("cpu", stay_here());
+	hold_set("iova", IOVA);
+	do {
+		cid = nvme_submit(&rig->nvme, q, &cmd);
+		nvme_ring(&rig->nvme, q);
+		while (now_ms() < end && !nvme_peek(q)) {
+			if (file_is(HOLD_PARAM("held"), "Y"))
+				return cid;
+		}
+		must(!nvme_wait(&rig->nvme, q, cid, NULL));
+	} while (now_ms() < end);
+	fail(__FILE__, __LINE__, "no copy was held");
+}
+
+/* The same with a copy that is held after it has looked the page up, until the unmap is over */
+TEST_F_TIMEOUT(iommu, unmap_waits_for_a_copy_under_way, 60)
+{
+	struct rig *rig = &self->rig;
+	u8 *page = map_pages(PAGE, 0);
+	const char *why;
+	u16 cid;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "a CPU is held, and there is no other one");
+	kmod_unload(HOLD_MODULE);
+	why = kmod_load_test(HOLD_MODULE, "");
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(iommu_map(&rig->iommu[0], IOVA, page, PAGE, MAP_RW), 0);
+	memset(page, 0x55, PAGE);
+	cid = hold_a_copy(rig);
+	ASSERT_EQ(iommu_unmap(&rig->iommu[0], IOVA, PAGE), 0);
+	memset(page, 0xaa, PAGE);
+	hold_set("released", 1);
+	EXPECT_EQ(nvme_wait(&rig->nvme, &rig->nvme.io[1], cid, NULL), 0);
+	EXPECT_TRUE(is_filled(page, PAGE, 0xaa));
+	EXPECT_EQ(kmod_unload(HOLD_MODULE), 0);
+	munmap(page, PAGE);
 }
 
 TEST_F_TIMEOUT(iommu, tables_survive_churn_beside_dma, 60)
