@@ -124,6 +124,39 @@ void mig_save(struct mig_device *dev, struct mig_stream *stream);
  */
 int mig_feed(struct mig_device *dev, const void *data, size_t size, size_t chunk, bool *by_write);
 
+/* --- Load: a driver of libvfio that makes the device copy memory --- */
+
+/**
+ * struct mig_load - memory that a driver and its device work with
+ * @memory: mapped in the address space of the device
+ * @moved: the same in that of another device, for libvfio's lists
+ * @size: of a copy
+ * @count: copies that are started together
+ * @src: where they come from
+ * @dst: where they go, in a region of its own that nobody else writes to
+ */
+struct mig_load {
+	struct dma_region memory[3];
+	struct dma_region moved[3];
+	u64 size;
+	u64 count;
+	u8 *src;
+	u8 *dst;
+};
+
+/* Find a driver and start it.  Returns NULL, or why the test must be skipped. */
+const char *mig_load_begin(struct mig_load *load, struct mig_device *dev);
+/*
+ * The state of @from has been loaded into @to, which is in STOP: give its driver memory, bus
+ * mastering and interrupts there, as a VMM does.  @to may be @from, after a reset.
+ */
+void mig_load_move(struct mig_load *load, struct mig_device *from, struct mig_device *to);
+void mig_load_end(struct mig_load *load, struct mig_device *dev);
+/* Write @seed's pattern to the source; start @count copies of it */
+void mig_load_start(struct mig_load *load, struct mig_device *dev, unsigned int seed, u64 count);
+/* Wait for them; returns 0 if all was copied, and that once more by a copy of another pattern */
+int mig_load_check(struct mig_load *load, struct mig_device *dev);
+
 /* 64 KiB: enough for most devices' reads, and little enough for several */
 #define MIG_CHUNK	0x10000
 
