@@ -41,6 +41,7 @@
 #include "../model/running.h"
 #include "../model/worker.h"
 #include "format.h"
+#include "pace.h"
 
 #define VFMIG_MAX_QUEUES	32
 #define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
@@ -94,8 +95,8 @@ struct vfmig_nvme_config {
 /* Of VFMIG_NVME_MAX_REQS, those that are reserved for admin commands */
 #define VFMIG_NVME_ADMIN_REQS	16
 
-/* Commands that a vCPU executes in its access at most */
-#define VFMIG_NVME_BRIEF	8U
+/* Commands that a vCPU executes in its access at most: those of a burst */
+#define VFMIG_NVME_BRIEF	VFMIG_NVME_MAX_BURST
 
 /* Commands of a queue before the next one has its turn */
 #define VFMIG_NVME_BURST	8U
@@ -260,26 +261,6 @@ enum vfmig_nvme_look {
 	VFMIG_NVME_LOOK_PLAIN,
 	VFMIG_NVME_LOOK_SHADOW,
 	VFMIG_NVME_LOOKS,
-};
-
-/**
- * struct vfmig_nvme_pace - how many commands the host may submit before it has to ring, see pace.c
- * @burst: number of commands
- * @trying: it is more than before, and it is not known whether the host keeps up with it
- * @tries: bursts between two tries
- * @left: how many of these are left
- * @gap: average time from one command to the next, in ns
- * @since: time of the last count, ktime in ns
- * @until: if the burst has not come by then it won't, ktime in ns
- */
-struct vfmig_nvme_pace {
-	unsigned int burst;
-	bool trying;
-	unsigned int tries;
-	unsigned int left;
-	u64 gap;
-	u64 since;
-	u64 until;
 };
 
 /**
@@ -701,11 +682,6 @@ void vfmig_nvme_shadow_tails(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_shadow_rest(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_shadow_head(struct vfmig_nvme *ctrl, unsigned int cqid, bool await);
 u64 vfmig_nvme_shadow_until(const struct vfmig_nvme *ctrl);
-
-/* pace.c */
-void vfmig_nvme_pace_init(struct vfmig_nvme_pace *pace, u64 now);
-void vfmig_nvme_pace_count(struct vfmig_nvme_pace *pace, unsigned int n, unsigned int burst,
-			   u64 now);
 
 /* queue.c */
 void vfmig_nvme_init_reqs(struct vfmig_nvme *ctrl);

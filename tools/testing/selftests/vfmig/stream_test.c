@@ -82,7 +82,7 @@ TEST_F(stream, records_say_what_is_there)
 	EXPECT_EQ(id->version_major, VFMIG_STREAM_VERSION_MAJOR);
 	EXPECT_EQ(id->version_minor, VFMIG_STREAM_VERSION_MINOR);
 	EXPECT_EQ(id->granule, VFMIG_GRANULE);
-	EXPECT_EQ(id->model_version, 3);
+	EXPECT_EQ(id->model_version, 4);
 	EXPECT_EQ(strncmp(id->model, "nvme", sizeof(id->model)), 0);
 	EXPECT_EQ(id->memory_size, MEDIUM);
 	ASSERT_EQ(id->model_data_length, sizeof(*nvme));

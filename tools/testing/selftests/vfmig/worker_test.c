@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who pays for what a guest has its device do: the commands are executed in a thread of the
- * process that opened the VF, and memory is charged to that process.
+ * Who pays for what a guest has its device do: the commands that a vCPU does not execute itself
+ * are executed in a thread of the process that opened the VF, and memory is charged to it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +19,9 @@
 #include "harness.h"
 
 #define MEDIA_MB	16
+
+/* More than a vCPU reads in its own access, so that the worker does it */
+#define READ_BYTES	KIB(32)
 
 /* Between two turns of the worker of a process that can't have a thread */
 #define PAUSE_MS	100
@@ -162,7 +165,7 @@ static void be_quiet(struct scene *scene, struct rig *rig)
 
 static void __noreturn be_user(struct scene *scene, struct rig *rig)
 {
-	u8 *buf = arena_alloc(&rig->mem, PAGE);
+	u8 *buf = arena_alloc(&rig->mem, READ_BYTES);
 
 	scene->user = getpid();
 	while (!is_set(&scene->stop)) {
@@ -170,7 +173,7 @@ static void __noreturn be_user(struct scene *scene, struct rig *rig)
 			be_quiet(scene, rig);
 			continue;
 		}
-		nvme_read_bytes(&rig->nvme, 0, buf, PAGE);
+		nvme_read_bytes(&rig->nvme, 0, buf, READ_BYTES);
 		__atomic_fetch_add(&scene->done, 1, __ATOMIC_RELAXED);
 	}
 	exit(0);
@@ -224,12 +227,12 @@ TEST_F(worker, thread_of_the_opener_executes_commands)
 
 	if (why)
 		SKIP(return, "%s", why);
-	buf = arena_alloc(&rig->mem, PAGE);
+	buf = arena_alloc(&rig->mem, READ_BYTES);
 	tid = thread_of(getpid());
 	ASSERT_NE(tid, 0);
 	before = sleeps(getpid(), tid);
 	for (int i = 0; i < 20; i++)
-		nvme_read_bytes(&rig->nvme, 0, buf, PAGE);
+		nvme_read_bytes(&rig->nvme, 0, buf, READ_BYTES);
 	EXPECT_GT(sleeps(getpid(), tid), before);
 }
 

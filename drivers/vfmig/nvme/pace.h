@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How many commands a host may submit before it has to ring, see pace.c.  This needs nothing of the
+ * controller, so that a test can have it by itself.
+ */
+#ifndef _VFMIG_NVME_PACE_H
+#define _VFMIG_NVME_PACE_H
+
+#include <linux/types.h>
+
+/* Commands to a ring at most */
+#define VFMIG_NVME_MAX_BURST	8U
+
+/**
+ * struct vfmig_nvme_pace - how many commands are awaited
+ * @burst: number of commands
+ * @good: the number before a try
+ * @trying: it is more than @good, and it is not known whether the host keeps up with it
+ * @tries: bursts between two tries
+ * @left: how many of these are left
+ * @gap: average time from one command to the next, in ns
+ * @since: time of the last count, ktime in ns
+ * @until: if the burst has not come by then it won't, ktime in ns
+ */
+struct vfmig_nvme_pace {
+	unsigned int burst;
+	unsigned int good;
+	bool trying;
+	unsigned int tries;
+	unsigned int left;
+	u64 gap;
+	u64 since;
+	u64 until;
+};
+
+/** vfmig_nvme_pace_init() - nothing is known of the host; @now is the time, ktime in ns */
+void vfmig_nvme_pace_init(struct vfmig_nvme_pace *pace, u64 now);
+
+/**
+ * vfmig_nvme_pace_count() - commands have come, or it is @until
+ * @pace: the pace
+ * @n: number of commands that have come since the last call
+ * @burst: number that was awaited: @pace->burst, or less if the queue is smaller
+ * @now: ktime in ns
+ *
+ * Sets @pace->burst and @pace->until for the next ones.
+ */
+void vfmig_nvme_pace_count(struct vfmig_nvme_pace *pace, unsigned int n, unsigned int burst,
+			   u64 now);
+
+#endif /* _VFMIG_NVME_PACE_H */
