@@ -533,6 +533,8 @@ TEST_F_TIMEOUT(iommu, unmap_waits_for_a_copy_under_way, 60)
 	if (why)
 		SKIP(return, "%s", why);
 	ASSERT_EQ(iommu_map(&rig->iommu[0], IOVA, page, PAGE, MAP_RW), 0);
+	/* The worker executes what is late, and not this thread, whose CPU is not held */
+	ASSERT_EQ(pf_attr_set(rig->pf, "io_latency_us", 1), 0);
 	memset(page, 0x55, PAGE);
 	cid = hold_a_copy(rig);
 	ASSERT_EQ(iommu_unmap(&rig->iommu[0], IOVA, PAGE), 0);
@@ -540,6 +542,7 @@ TEST_F_TIMEOUT(iommu, unmap_waits_for_a_copy_under_way, 60)
 	hold_set("released", 1);
 	EXPECT_EQ(nvme_wait(&rig->nvme, &rig->nvme.io[1], cid, NULL), 0);
 	EXPECT_TRUE(is_filled(page, PAGE, 0xaa));
+	EXPECT_EQ(pf_attr_set(rig->pf, "io_latency_us", 0), 0);
 	EXPECT_EQ(kmod_unload(HOLD_MODULE), 0);
 	munmap(page, PAGE);
 }
