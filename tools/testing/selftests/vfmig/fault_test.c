@@ -49,7 +49,7 @@ FIXTURE_SETUP(refused)
 	if (why)
 		SKIP(return, "%s", why);
 	self->dev = self->src.dev;
-	/* The worker executes what is late.  No memory is refused to who calls the variant driver. */
+	/* The worker executes what is late.  Nothing is refused to who calls the variant driver. */
 	ASSERT_EQ(pf_attr_set(self->src.rig.pf, "io_latency_us", 1), 0);
 	source_put(&self->src, 1, 2);
 	source_put(&self->src, 300, 1);
