@@ -113,14 +113,20 @@ u16 nvme_submit(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *
 	return slot->cid;
 }
 
+/* A doorbell of @q goes from @old to @value.  With shadow doorbells the device may not want it. */
+static void tell(struct nvme *nvme, struct nvme_queue *q, bool cq, u16 old, u16 value)
+{
+	if (!nvme->shadow || !q->id || shadow_store(nvme->shadow, 2 * q->id + cq, old, value))
+		nvme_doorbell(nvme, q->id, cq, value);
+}
+
 void nvme_ring(struct nvme *nvme, struct nvme_queue *q)
 {
 	u16 old = q->rung;
 
 	q->rung = q->tail;
 	__sync_synchronize();
-	if (!nvme->shadow || !q->id || shadow_store(nvme->shadow, 2 * q->id, old, q->tail))
-		nvme_doorbell(nvme, q->id, false, q->tail);
+	tell(nvme, q, false, old, q->tail);
 }
 
 u16 nvme_cqe_status(struct nvme_queue *q, u16 entry)
@@ -161,10 +167,8 @@ void nvme_reap(struct nvme *nvme, struct nvme_queue *q)
 			q->phase ^= 1;
 		}
 	}
-	if (q->head == old)
-		return;
-	if (!nvme->shadow || !q->id || shadow_store(nvme->shadow, 2 * q->id + 1, old, q->head))
-		nvme_doorbell(nvme, q->id, true, q->head);
+	if (q->head != old)
+		tell(nvme, q, true, old, q->head);
 }
 
 unsigned int nvme_count(struct nvme_queue *q, u16 cid)
