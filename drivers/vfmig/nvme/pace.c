@@ -86,12 +86,12 @@ void vfmig_nvme_pace_count(struct vfmig_nvme_pace *pace, unsigned int n, unsigne
 		pace->left = min(pace->left, pace->tries);
 	}
 	/* How long the wait for those that did not come was says nothing of the next ones */
-	if (n >= burst)
+	if (n >= burst) {
 		pace->gap = (3 * pace->gap + min(div_u64(took, n), VFMIG_NVME_MAX_GAP_NS)) / 4;
-	if (n >= burst)
 		came(pace);
-	else if (burst > 1)
+	} else if (burst > 1) {
 		missed(pace, n);
+	}
 	pace->since = now;
 	/* The time that they should take, and that of two more */
 	pace->until = now + clamp(pace->gap * (pace->burst + 2), VFMIG_NVME_MIN_WAIT_NS,

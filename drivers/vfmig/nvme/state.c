@@ -22,15 +22,10 @@ static_assert(sizeof(struct vfmig_nvme_state) +
 	      sizeof(struct vfmig_nvme_state_shadow) <= VFMIG_STATE_MAX);
 static_assert(!(VFMIG_NVME_LATCH_FLAGS & VFMIG_NVME_STATE_SHADOW));
 
-/* Size of a state without what may follow the requests */
-static size_t size_to_reqs(unsigned int nr_reqs)
-{
-	return sizeof(struct vfmig_nvme_state) + nr_reqs * sizeof(struct vfmig_nvme_state_req);
-}
-
 static size_t size_of_state(unsigned int nr_reqs, bool shadow)
 {
-	return size_to_reqs(nr_reqs) + (shadow ? sizeof(struct vfmig_nvme_state_shadow) : 0);
+	return sizeof(struct vfmig_nvme_state) + nr_reqs * sizeof(struct vfmig_nvme_state_req) +
+	       (shadow ? sizeof(struct vfmig_nvme_state_shadow) : 0);
 }
 
 /* Any time, without the lock */
