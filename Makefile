@@ -88,6 +88,11 @@ tools_install:
 setup run check bench deb:
 	+@scripts/$@ $(ARGS)
 
+# A long run on one kernel (scripts/migration/soak.py)
+HOURS ?= 1
+soak:
+	+@scripts/run --scenario soak --hours $(HOURS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 htmldocs:
 	@command -v sphinx-build >/dev/null || { \
 		echo "no sphinx-build: apt install python3-sphinx" >&2; exit 2; }
@@ -110,6 +115,7 @@ help:
 	@echo 'The whole (each installs through apt what is missing):'
 	@echo '  run              migrate a guest under I/O in the test VM'
 	@echo '  check            all tests, static checks included'
+	@echo '  soak             migrate for hours (HOURS=1), with QEMUs killed at random; SEED=N again'
 	@echo '  bench            how fast device memory moves, and what tracking costs'
 	@echo '  setup            only install what these two need'
 	@echo ''
@@ -128,4 +134,4 @@ help:
 	@echo '  ARGS="..."       options for run, check and bench (see scripts/run --help)'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
-	tools tools_install setup run check bench deb htmldocs help
+	tools tools_install setup run check bench soak deb htmldocs help

@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator
 
+from migration.leftover import KMEMLEAK, memory_kib, objects
+
 SIM = "vfmig_sim"
 VENDOR = "0x564d"
 
 # What the kernel's own caches may grow by over a whole test, per repetition
 SLACK_KIB = 128
-# Who has it reads there what leaked, as scripts/vm does
-KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
 
 
 def run(*command: str) -> None:
@@ -50,37 +50,6 @@ def pfs() -> list[Path]:
 def set_vfs(count: int) -> None:
     for pf in pfs():
         (pf / "sriov_numvfs").write_text(str(count))
-
-
-def entries(directory: str) -> int:
-    return sum(1 for _ in Path(directory).iterdir())
-
-
-def lines(file: str) -> int:
-    return len(Path(file).read_text(errors="replace").splitlines())
-
-
-def objects() -> dict[str, int]:
-    """What must be there as often afterwards as it was before."""
-    return {
-        "PCI devices": entries("/sys/bus/pci/devices"),
-        "PCI buses": entries("/sys/class/pci_bus"),
-        "IOMMU groups": entries("/sys/kernel/iommu_groups"),
-        "IOMMUs": entries("/sys/class/iommu"),
-        "interrupts": entries("/sys/kernel/irq"),
-        "lines of /proc/iomem": lines("/proc/iomem"),
-        "VFIO devices": entries("/dev/vfio") if Path("/dev/vfio").exists() else 0,
-        "modules of vfmig": sum(line.startswith("vfmig")
-                                for line in Path("/proc/modules").read_text().splitlines()),
-    }
-
-
-def memory_kib() -> int:
-    """Memory that only the kernel frees: slab, vmalloc, per-CPU and kernel stacks."""
-    Path("/proc/sys/vm/drop_caches").write_text("3")
-    wanted = ("SUnreclaim:", "VmallocUsed:", "Percpu:", "KernelStack:")
-    return sum(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()
-               if line.startswith(wanted))
 
 
 def repeat(times: int, begin: Callable[[], None], end: Callable[[], None]) -> Iterator[str]:

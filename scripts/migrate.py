@@ -9,6 +9,7 @@ guest.  Exit status: 0 if every migration completed with no error, else 1.
 
 import argparse
 import os
+import random
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from migration.picture import draw
 from migration.result import Result
 from migration.scenarios import BY_NAME, SCENARIOS, Step
 from migration.timeline import Timeline
-from migration.tour import Lab
+from migration.tour import Course, Lab
 from migration.two_hosts import ACTS
 
 TOP = Path(__file__).resolve().parent.parent
@@ -38,6 +39,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME",
                         help=f"only this one, may be repeated: {', '.join(SCENARIOS)}; without "
                         f"it all but these are run: {', '.join(BY_NAME)}")
+    parser.add_argument("--also", action="append", default=[], choices=BY_NAME, metavar="NAME",
+                        help="this one after the others")
     parser.add_argument("--qemu", action="append", metavar="PROGRAM",
                         help="a QEMU; of two, the first does most and the second is the "
                         "newest (default: qemu-system-x86_64)")
@@ -53,6 +56,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--act", action="append", default=[], metavar="NAME", choices=ACTS,
                         help="of the scenario two-hosts only this act, may be repeated: "
                         f"{', '.join(ACTS)}")
+    parser.add_argument("--rounds", type=int, default=Course.rounds, metavar="N",
+                        help="migrations of the scenario soak (default: %(default)s)")
+    parser.add_argument("--hours", type=float, default=0, metavar="H",
+                        help="how long the scenario soak goes on, instead of --rounds")
+    parser.add_argument("--seed", type=int, default=random.getrandbits(32), metavar="N",
+                        help="of what the scenario soak chooses (default: a random one)")
     parser.add_argument("--output", type=Path, default=TOP / "build/run", metavar="DIR",
                         help="where summary.json, report.html and the logs go (default: build/run)")
     parser.add_argument("--image", type=Path, default=TOP / "build/guest", metavar="DIR",
@@ -61,6 +70,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments.qemu = arguments.qemu or ["qemu-system-x86_64"]
     if arguments.repeat < 1:
         parser.error("--repeat must be at least 1")
+    if arguments.rounds < 1 or arguments.hours < 0:
+        parser.error("--rounds must be at least 1, and --hours not negative")
     if len(arguments.qemu) > 2:
         parser.error("--qemu can be given twice, not more often")
     return arguments
@@ -82,7 +93,7 @@ def draw_pages(steps: list[Step], output: Path) -> list[str]:
 
 def scenario_names(arguments: argparse.Namespace) -> list[str]:
     every = [name for name in SCENARIOS if name not in BY_NAME]
-    return [name for name in arguments.scenario or every
+    return [name for name in (arguments.scenario or every) + arguments.also
             for _ in range(arguments.repeat if name == "one-vf" else 1)]
 
 
@@ -106,6 +117,7 @@ class Run:
         self._faults: list[str] = arguments.fault
         self._alone: str = arguments.alone
         self._acts: list[str] = arguments.act
+        self._course = Course(arguments.rounds, arguments.hours, arguments.seed)
         self._steps: list[Step] = []
         self.summary_file = self._output / "summary.json"
         self.facts: dict[str, Any] = {
@@ -131,7 +143,8 @@ class Run:
 
     def lab(self, image: Path, run: Path) -> Lab:
         return Lab(image, self._output, run, self._emulators, self._wiring, self.progress,
-                   self._faults, self._alone, self._acts, self.facts["lost_guests"])
+                   self._faults, self._alone, self._acts, self._course,
+                   self.facts["lost_guests"])
 
     def _take(self, result: Result, timeline: Optional[Timeline] = None) -> None:
         self._steps.append((result, timeline))

@@ -17,6 +17,8 @@ fresh        a medium that is empty when the migration begins
 resets       resets of the device in PRE_COPY
 killed       QEMU processes that are killed
 place        a snapshot in place
+soak         a long run, in which QEMUs are killed at random moments
+leftover     what work leaves in the kernel: objects and memory
 cpus         four processors with a queue each
 crossing     two guests at the same time
 firmware     a machine whose BIOS polls the disk

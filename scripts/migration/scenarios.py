@@ -28,6 +28,7 @@ from .pxe import net_pxe
 from .refused import refused
 from .resets import resets
 from .result import Result
+from .soak import soak
 from .step import PRECOPY, Step, migrate, one_vf_tour
 from .tour import Lab
 from .two_hosts import two_hosts, two_hosts_short
@@ -185,6 +186,7 @@ BY_NAME: dict[str, Scenario] = {
     "net-pxe": net_pxe,
     **{f"net-{wiring.name}": net_across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "downtime": downtime,
+    "soak": soak,
     "two-hosts": two_hosts,
     "two-hosts-short": two_hosts_short,
 }

@@ -106,6 +106,15 @@ class Tour:
 
 
 @dataclass
+class Course:
+    """How long the scenario soak goes on, in rounds, or in hours if these are not 0; and the seed
+    of what it chooses."""
+    rounds: int = 12
+    hours: float = 0
+    seed: int = 0
+
+
+@dataclass
 class Lab:
     """What scenarios work with.  A tour's guest stays up for the next scenario that
     wants one with the same VFs and QEMUs: booting takes longer than migrating."""
@@ -121,6 +130,7 @@ class Lab:
     alone: str = ""
     # Only these acts of it, or all
     acts: list[str] = field(default_factory=list)
+    course: Course = field(default_factory=Course)
     # What was begun again, as an emulated processor lost its guest
     lost_guests: list[str] = field(default_factory=list)
     vfs: list[host.Vf] = field(default_factory=list)
