@@ -224,6 +224,39 @@ TEST_F(precopy, flags_are_output_with_info_v2)
 		mig_report("REINIT at the beginning of a session");
 }
 
+/*
+ * "The presence of the VFIO_PRECOPY_INFO_REINIT output flag indicates that new initial data is
+ * present on the stream.  [...] In that case initial_bytes may report a non-zero value irrespective
+ * of any previously reported values"
+ */
+TEST_F_TIMEOUT(precopy, reinit_brings_initial_data, 60)
+{
+	struct vfio_precopy_info info;
+	unsigned int reinits = 0;
+
+	if (!self->dev.info_v2)
+		SKIP(return, "no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
+	ASSERT_EQ(mig_feature(&self->dev, VFIO_DEVICE_FEATURE_SET |
+			      VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, NULL, 0), 0);
+	ASSERT_EQ(mig_precopy_info(self->fd, &info), 0);
+	while (info.initial_bytes + info.dirty_bytes) {
+		u64 left = info.initial_bytes;
+
+		ASSERT_GT(mig_stream_read(&self->stream, self->fd, MIG_CHUNK), 0);
+		ASSERT_EQ(mig_precopy_info(self->fd, &info), 0);
+		if (info.flags & VFIO_PRECOPY_INFO_REINIT) {
+			EXPECT_GT(info.initial_bytes, 0);
+			/* Initial data that is always new is never read */
+			ASSERT_LT(reinits++, 1000);
+		} else {
+			EXPECT_LE(info.initial_bytes, left)
+				TH_LOG("initial_bytes grows without REINIT");
+		}
+	}
+	if (reinits)
+		mig_report("REINIT %u times", reinits);
+}
+
 /* "The PRE_COPY arc will terminate a data transfer session."  The next begins from the start. */
 TEST_F_TIMEOUT(precopy, given_up_after_each_read, 120)
 {

@@ -75,6 +75,25 @@ TEST_F(stream, is_loaded)
 	EXPECT_EQ(mig_get_state(&self->dev), S(RUNNING));
 }
 
+/* "from a compatible device": one of another kind is none, and the destination must see that */
+TEST_F(stream, of_another_kind_is_refused)
+{
+	struct mig_stream foreign = {};
+	struct mig_device other;
+	const char *why;
+
+	if (!mig_foreign())
+		SKIP(return, "no device of another kind (VFIO_SELFTESTS_FOREIGN)");
+	why = mig_open(&other, mig_foreign(), variant->mode);
+	if (why)
+		SKIP(return, "%s: %s", mig_foreign(), why);
+	mig_save(&other, &foreign);
+	mig_close(&other);
+	EXPECT_NE(mig_feed(&self->dev, foreign.data, foreign.size, MIG_CHUNK, NULL), 0);
+	mig_stream_free(&foreign);
+	expect_recovery(_metadata, &self->dev, &self->saved);
+}
+
 /* What was loaded can be saved: it is the same device */
 TEST_F(stream, can_be_saved_again)
 {

@@ -85,6 +85,16 @@ const char *mig_destination(void)
 	return devices[1];
 }
 
+const char *mig_foreign(void)
+{
+	const char *name = getenv("VFIO_SELFTESTS_FOREIGN");
+
+	if (!name || !*name)
+		return NULL;
+	VFIO_ASSERT_TRUE(is_device(name), "Neither PCI address nor UUID: %s\n", name);
+	return name;
+}
+
 static void device_dir(const char *name, char *path)
 {
 	snprintf_assert(path, PATH_MAX, "/sys/bus/%s/devices/%s", is_uuid(name) ? "mdev" : "pci",
@@ -130,6 +140,10 @@ static int open_cdev(const char *name)
 
 static void open_by_cdev(struct mig_device *dev)
 {
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = dev->iommu->iommufd,
+	};
 	struct vfio_device_attach_iommufd_pt attach = {
 		.argsz = sizeof(attach),
 		.pt_id = dev->iommu->ioas_id,
@@ -137,7 +151,9 @@ static void open_by_cdev(struct mig_device *dev)
 
 	dev->vfio->fd = open_cdev(dev->name);
 	VFIO_ASSERT_GE(dev->vfio->fd, 0, "can't open the cdev of %s\n", dev->name);
-	VFIO_ASSERT_EQ(__vfio_device_bind_iommufd(dev->vfio->fd, dev->iommu->iommufd, NULL), 0);
+	/* libvfio's own keeps no out_devid */
+	ioctl_assert(dev->vfio->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	dev->dev_id = bind.out_devid;
 	ioctl_assert(dev->vfio->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 }
 

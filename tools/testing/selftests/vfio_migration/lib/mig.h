@@ -24,6 +24,7 @@
  * @iommu: libvfio's
  * @vfio: libvfio's; only its file descriptors are in use
  * @fd: of the device
+ * @dev_id: iommufd's, in its own mode
  * @flags: VFIO_MIGRATION_*
  * @dma_log: it can log its DMA
  * @info_v2: it has VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2
@@ -34,6 +35,7 @@ struct mig_device {
 	struct iommu *iommu;
 	struct vfio_pci_device *vfio;
 	int fd;
+	u32 dev_id;
 	u64 flags;
 	bool dma_log;
 	bool info_v2;
@@ -48,6 +50,8 @@ void mig_get_devices(int *argc, char *argv[]);
 /* The source.  The destination is the source too, if there is one device. */
 const char *mig_source(void);
 const char *mig_destination(void);
+/* A device of another kind, of VFIO_SELFTESTS_FOREIGN, or NULL */
+const char *mig_foreign(void);
 
 /*
  * Open a device in an address space of its own, in an IOMMU mode of libvfio, and reset it.

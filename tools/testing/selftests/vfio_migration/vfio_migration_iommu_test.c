@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dirty tracking by the IOMMU, for a device that does not log its DMA, or beside its own log: what
+ * the device writes while it is saved is marked.  The device copies memory by a driver of libvfio.
+ * Clauses are those of include/uapi/linux/iommufd.h, unless they name vfio.h.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <linux/iommufd.h>
+#include <linux/sizes.h>
+
+#include "mig.h"
+
+#include "kselftest_harness.h"
+
+#define S(name)	VFIO_DEVICE_STATE_##name
+
+#define PAGE	0x1000ULL
+#define PAGES	(SZ_2M / PAGE)
+
+/* A bit for each page of the region that the copies go to */
+struct marks {
+	u64 words[PAGES / 64];
+};
+
+FIXTURE(iommu) {
+	struct mig_device dev;
+	struct mig_load load;
+	struct mig_stream stream;
+	u32 hwpt_id;
+};
+
+static int alloc_tracking(struct mig_device *dev, u32 *hwpt_id)
+{
+	struct iommu_hwpt_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+		.dev_id = dev->dev_id,
+		.pt_id = dev->iommu->ioas_id,
+	};
+
+	if (ioctl(dev->iommu->iommufd, IOMMU_HWPT_ALLOC, &alloc))
+		return -errno;
+	*hwpt_id = alloc.out_hwpt_id;
+	return 0;
+}
+
+static int set_tracking(struct mig_device *dev, u32 hwpt_id, bool on)
+{
+	struct iommu_hwpt_set_dirty_tracking set = {
+		.size = sizeof(set),
+		.flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
+		.hwpt_id = hwpt_id,
+	};
+
+	return ioctl(dev->iommu->iommufd, IOMMU_HWPT_SET_DIRTY_TRACKING, &set) ? -errno : 0;
+}
+
+/* Adds to @marks */
+static int get_marks(struct mig_device *dev, u32 hwpt_id, const struct dma_region *region,
+		     u32 flags, struct marks *marks)
+{
+	struct iommu_hwpt_get_dirty_bitmap get = {
+		.size = sizeof(get),
+		.hwpt_id = hwpt_id,
+		.flags = flags,
+		.iova = region->iova,
+		.length = region->size,
+		.page_size = PAGE,
+		.data = (uintptr_t)marks->words,
+	};
+
+	return ioctl(dev->iommu->iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get) ? -errno : 0;
+}
+
+static bool is_marked(const struct marks *marks, u64 page)
+{
+	return marks->words[page / 64] >> page % 64 & 1;
+}
+
+static u64 count(const struct marks *marks)
+{
+	u64 n = 0;
+
+	for (u64 page = 0; page < PAGES; page++)
+		n += is_marked(marks, page);
+	return n;
+}
+
+FIXTURE_SETUP(iommu)
+{
+	const char *why = mig_open(&self->dev, mig_source(), MODE_IOMMUFD);
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
+	int ret;
+
+	if (why)
+		SKIP(return, "%s", why);
+	ret = alloc_tracking(&self->dev, &self->hwpt_id);
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "the IOMMU does not track what is written");
+	ASSERT_EQ(ret, 0);
+	attach.pt_id = self->hwpt_id;
+	ASSERT_EQ(ioctl(self->dev.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach), 0);
+	why = mig_load_begin(&self->load, &self->dev);
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(set_tracking(&self->dev, self->hwpt_id, true), 0);
+}
+
+FIXTURE_TEARDOWN(iommu)
+{
+	mig_load_end(&self->load, &self->dev);
+	mig_stream_free(&self->stream);
+	mig_close(&self->dev);
+}
+
+static int copy(struct mig_load *load, struct mig_device *dev, unsigned int seed)
+{
+	mig_load_start(load, dev, seed, 3);
+	return mig_load_check(load, dev);
+}
+
+/* IOMMU_HWPT_GET_DIRTY_BITMAP returns what was written, and begins anew */
+TEST_F_TIMEOUT(iommu, each_write_is_marked_once, 60)
+{
+	const struct dma_region *target = &self->load.memory[2];
+	struct marks marks = {};
+
+	ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &marks), 0);
+	EXPECT_EQ(count(&marks), 0)
+		TH_LOG("marked before anything was copied");
+	for (unsigned int round = 0; round < 4; round++) {
+		u64 pages = self->load.size / PAGE;
+
+		marks = (struct marks){};
+		ASSERT_EQ(copy(&self->load, &self->dev, round), 0);
+		ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &marks), 0);
+		for (u64 page = 0; page < pages; page++) {
+			EXPECT_TRUE(is_marked(&marks, page))
+				TH_LOG("page %lu is not marked", page);
+		}
+		if (count(&marks) > pages)
+			mig_report("%lu pages are marked of which nothing was written",
+				   count(&marks) - pages);
+		marks = (struct marks){};
+		ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &marks), 0);
+		EXPECT_EQ(count(&marks), 0);
+	}
+}
+
+/* What is only read is clean */
+TEST_F_TIMEOUT(iommu, reads_are_not_marked, 60)
+{
+	const struct dma_region *source = &self->load.memory[1];
+	struct marks marks = {};
+
+	ASSERT_EQ(copy(&self->load, &self->dev, 1), 0);
+	ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, source, 0, &marks), 0);
+	if (count(&marks))
+		mig_report("%lu pages are marked that the device has read only", count(&marks));
+}
+
+/*
+ * IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR: "Just read the PTEs without clearing any dirty bits
+ * metadata."
+ */
+TEST_F_TIMEOUT(iommu, no_clear_keeps_the_marks, 60)
+{
+	const struct dma_region *target = &self->load.memory[2];
+	struct marks first = {}, second = {};
+
+	ASSERT_EQ(copy(&self->load, &self->dev, 1), 0);
+	ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target,
+			    IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, &first), 0);
+	EXPECT_GE(count(&first), self->load.size / PAGE);
+	ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &second), 0);
+	EXPECT_EQ(memcmp(&first, &second, sizeof(first)), 0);
+}
+
+/* The marks begin where tracking does */
+TEST_F_TIMEOUT(iommu, tracking_begins_clean, 60)
+{
+	const struct dma_region *target = &self->load.memory[2];
+	struct marks marks = {};
+
+	ASSERT_EQ(set_tracking(&self->dev, self->hwpt_id, false), 0);
+	ASSERT_EQ(copy(&self->load, &self->dev, 1), 0);
+	ASSERT_EQ(set_tracking(&self->dev, self->hwpt_id, true), 0);
+	ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &marks), 0);
+	EXPECT_EQ(count(&marks), 0);
+	ASSERT_EQ(copy(&self->load, &self->dev, 2), 0);
+	ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &marks), 0);
+	EXPECT_GE(count(&marks), self->load.size / PAGE);
+}
+
+/*
+ * vfio.h, STOP: "The device must not generate interrupts, DMA, or any other change to external
+ * state."  So the marks that are taken in STOP_COPY are the last ones: with them and those before,
+ * a VMM has seen all that is in memory now.
+ */
+TEST_F_TIMEOUT(iommu, nothing_is_missed_when_the_device_stops, 60)
+{
+	const struct dma_region *target = &self->load.memory[2];
+	u8 *seen = malloc_assert(target->size), *memory = target->vaddr;
+	bool precopy = mig_has_state(&self->dev, S(PRE_COPY));
+	int fd = -1;
+
+	memcpy(seen, memory, target->size);
+	if (precopy)
+		fd = mig_go(&self->dev, S(PRE_COPY));
+	mig_load_start(&self->load, &self->dev, 7, self->load.count);
+	for (bool stopped = false;; stopped = true) {
+		struct marks marks = {};
+
+		ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &marks), 0);
+		for (u64 page = 0; page < PAGES; page++) {
+			if (is_marked(&marks, page))
+				memcpy(seen + page * PAGE, memory + page * PAGE, PAGE);
+		}
+		if (stopped)
+			break;
+		if (precopy) {
+			mig_stream_read(&self->stream, fd, MIG_CHUNK);
+			ASSERT_EQ(mig_set_state(&self->dev, S(STOP_COPY), NULL), 0);
+		} else {
+			fd = mig_go(&self->dev, S(STOP_COPY));
+		}
+	}
+	EXPECT_EQ(memcmp(seen, memory, target->size), 0);
+	close(fd);
+	ASSERT_EQ(mig_set_state(&self->dev, S(RUNNING), NULL), 0);
+	EXPECT_EQ(mig_load_check(&self->load, &self->dev), 0);
+	free(seen);
+}
+
+/* A transition, a reset and the end of a session leave the tracking alone */
+TEST_F_TIMEOUT(iommu, goes_on_over_states_and_resets, 60)
+{
+	const struct dma_region *target = &self->load.memory[2];
+	struct marks marks = {};
+
+	ASSERT_EQ(copy(&self->load, &self->dev, 3), 0);
+	for (u32 state = S(STOP); state < VFIO_DEVICE_STATE_NR; state++) {
+		int fd;
+
+		if (!mig_has_state(&self->dev, state))
+			continue;
+		fd = mig_go(&self->dev, state);
+		if (fd >= 0)
+			close(fd);
+		mig_reset(&self->dev);
+	}
+	ASSERT_EQ(get_marks(&self->dev, self->hwpt_id, target, 0, &marks), 0);
+	EXPECT_GE(count(&marks), self->load.size / PAGE);
+}
+
+int main(int argc, char *argv[])
+{
+	mig_get_devices(&argc, argv);
+	return test_harness_run(argc, argv);
+}
