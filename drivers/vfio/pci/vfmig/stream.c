@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Helpers for save.c and load.c.  The format of the stream is in
+ * Helpers for the files of a save and a load.  The format of the stream is in
  * include/uapi/linux/vfmig.h.
  */
 #include <linux/crc32c.h>
