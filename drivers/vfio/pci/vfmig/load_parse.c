@@ -476,8 +476,12 @@ int vfmig_parse_advance(struct vfmig_parser *parser)
 		ret = vfmig_parse_step(parser);
 	while (!ret && !parser->len);
 	parser->due = ret == -EAGAIN || (!ret && parser->part == VFMIG_PART_HOLE);
-	if (ret && !parser->due)
-		parser->stage = VFMIG_PARSE_FAILED;
+	if (!ret || parser->due)
+		return ret;
+	parser->stage = VFMIG_PARSE_FAILED;
+	/* Other operations of a device have no words for it */
+	if (!parser->why[0])
+		vfmig_parse_refuse(parser, "the device fails: error %d", ret);
 	return ret;
 }
 
