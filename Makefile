@@ -93,6 +93,10 @@ HOURS ?= 1
 soak:
 	+@scripts/run --scenario soak --hours $(HOURS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# Fuzzers in user space, which need clang and no kernel
+fuzz:
+	+@$(MAKE) -s -C $(TESTS)/fuzz O=$(abspath $(or $(O),build/fuzz))
+
 htmldocs:
 	@command -v sphinx-build >/dev/null || { \
 		echo "no sphinx-build: apt install python3-sphinx" >&2; exit 2; }
@@ -117,6 +121,8 @@ help:
 	@echo '  check            all tests, static checks included'
 	@echo '  soak             migrate for hours (HOURS=1), with QEMUs killed at random; SEED=N again'
 	@echo '  bench            how fast device memory moves, and what tracking costs'
+	@echo '  fuzz             RUNS=1000000 damaged streams for the parser of the driver, and some for'
+	@echo '                   that of vfmigctl, in user space (needs clang)'
 	@echo '  setup            only install what these two need'
 	@echo ''
 	@echo '  deb              Debian packages, in build/deb/'
@@ -134,4 +140,4 @@ help:
 	@echo '  ARGS="..."       options for run, check and bench (see scripts/run --help)'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
-	tools tools_install setup run check bench soak deb htmldocs help
+	tools tools_install setup run check bench soak fuzz deb htmldocs help

@@ -353,3 +353,11 @@ build_modules()
 		return 1
 	fi
 }
+
+# Has clang its fuzzer?  It is in a package of its own.
+have_fuzzer()
+{
+	local library=libclang_rt.fuzzer-x86_64.a
+
+	command -v clang >/dev/null && [ -e "$(clang -print-file-name=$library)" ]
+}

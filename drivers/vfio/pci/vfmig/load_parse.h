@@ -2,8 +2,8 @@
 /*
  * Taking a stream apart.  It arrives cut anywhere.
  *
- * This needs no file, no lock and no user memory, so that a fuzzer can have it by itself.  What
- * feeds it is load.c.
+ * This needs no file, no lock and no user memory, so that a fuzzer can have it by itself: see
+ * tools/testing/selftests/vfmig/fuzz/.  What feeds it is load.c.
  */
 #ifndef _VFMIG_LOAD_PARSE_H
 #define _VFMIG_LOAD_PARSE_H
