@@ -46,7 +46,7 @@ void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 	vfmig_nvme_dirty_end(ctrl);
 	vfmig_memory_load_destroy(&ctrl->load);
 	vfmig_memory_destroy(&ctrl->media);
-	vfmig_nvme_bells_destroy(&ctrl->bells);
+	vfmig_nvme_map_destroy(&ctrl->map);
 	free_page((unsigned long)ctrl->buf);
 	kvfree(ctrl->reqs);
 	kvfree(ctrl->arrivals);

@@ -217,15 +217,25 @@ struct vfmig_nvme_latch {
 };
 
 /**
- * struct vfmig_nvme_bells - the page with the doorbells that users map, see bells.c
+ * struct vfmig_nvme_page - a page of BAR 0 that users map
  * @page: the page of the current user or of the last one, or NULL
- * @slots: its memory.  Users write to it at any time; the holder of the latch's lock takes what
+ * @words: its memory.  Users write to it at any time; the holder of the latch's lock takes what
  *	they wrote.
- * @max_poll_ns: the setting doorbell_poll_us; 0 if the page is not to be mapped
  * @in_use: it was mapped since the VF was opened
- * @mapped: it may be mapped.  The worker clears it, a fault sets it.
- * @unused: nothing was stored since it was mapped
- * @active_at: when it was mapped, or a store was taken from it, for the last time; ktime in ns
+ */
+struct vfmig_nvme_page {
+	struct page *page;
+	u32 *words;
+	bool in_use;
+};
+
+/**
+ * struct vfmig_nvme_map - pages of BAR 0 that users map, see map.c
+ * @bells: the one with the doorbells, see bells.c
+ * @max_poll_ns: the setting doorbell_poll_us; 0 if nothing is to be mapped
+ * @mapped: one of them may be mapped.  The worker clears it, a fault sets it.
+ * @unused: nothing was stored since a fault
+ * @active_at: when one was mapped, or a store was taken from it, for the last time; ktime in ns
  * @parked_at: when the worker has taken the mappings away for the last time
  * @poll_ns: how long the worker polls after @active_at
  * @client: &vfmig_nvme.client of the worker's current turn, or NULL if the VF does not run.  Only
@@ -235,11 +245,9 @@ struct vfmig_nvme_latch {
  * No lock protects what a fault and the worker both write: these are hints for how long to poll,
  * except @mapped.
  */
-struct vfmig_nvme_bells {
-	struct page *page;
-	u32 *slots;
+struct vfmig_nvme_map {
+	struct vfmig_nvme_page bells;
 	u64 max_poll_ns;
-	bool in_use;
 	bool mapped;
 	bool unused;
 	u64 active_at;
@@ -432,7 +440,7 @@ struct vfmig_nvme_dirty {
  * @ident_untried: its identity came with a load, and it has not run since
  *
  * @latch: registers
- * @bells: doorbells that are mapped
+ * @map: pages of BAR 0 that are mapped
  * @worker: executes commands
  *
  * @client_lock: protects @client and @client_data, which change with @lock held too;
@@ -507,7 +515,7 @@ struct vfmig_nvme {
 	bool ident_untried;
 
 	struct vfmig_nvme_latch latch;
-	struct vfmig_nvme_bells bells;
+	struct vfmig_nvme_map map;
 	struct vfmig_worker worker;
 
 	struct mutex client_lock;	/* client, client_data */
@@ -660,17 +668,22 @@ void vfmig_nvme_disable(struct vfmig_nvme *ctrl);
 void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_await_room(struct vfmig_nvme *ctrl);
 
-/* bells.c */
-int vfmig_nvme_bells_open(struct vfmig_nvme *ctrl);
-void vfmig_nvme_bells_destroy(struct vfmig_nvme_bells *bells);
+/* map.c */
+int vfmig_nvme_map_open(struct vfmig_nvme *ctrl);
+void vfmig_nvme_map_destroy(struct vfmig_nvme_map *map);
 void vfmig_nvme_set_doorbell_poll(void *vf, unsigned int us);
 unsigned int vfmig_nvme_get_doorbell_poll(void *vf);
 bool vfmig_nvme_map_area(void *vf, unsigned int bar, struct range *area);
-struct page *vfmig_nvme_map(void *vf, unsigned int bar, u64 offset);
+struct page *vfmig_nvme_map_page(void *vf, unsigned int bar, u64 offset);
+void vfmig_nvme_map_is_used(struct vfmig_nvme *ctrl);
+void vfmig_nvme_map_watch(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_map_wait(struct vfmig_nvme *ctrl);
+
+/* bells.c */
 void vfmig_nvme_take_bells(struct vfmig_nvme *ctrl);
 void vfmig_nvme_drop_bells(struct vfmig_nvme *ctrl);
-void vfmig_nvme_watch_bells(struct vfmig_nvme *ctrl);
-bool vfmig_nvme_wait_for_bells(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_rung(const struct vfmig_nvme *ctrl);
+bool vfmig_nvme_check_bells(struct vfmig_nvme *ctrl);
 
 /* shadow.c */
 void vfmig_nvme_shadow_set(struct vfmig_nvme *ctrl, u64 doorbells, u64 events);

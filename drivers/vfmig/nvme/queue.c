@@ -645,7 +645,7 @@ static bool batch(struct vfmig_nvme *ctrl)
 	bool more;
 
 	guard(mutex)(&ctrl->lock.mutex);
-	vfmig_nvme_watch_bells(ctrl);
+	vfmig_nvme_map_watch(ctrl);
 	if (!vfmig_is_running(&ctrl->running))
 		return false;
 
@@ -737,5 +737,5 @@ bool vfmig_nvme_turn(void *vf)
 	more = batch(ctrl);
 	more = get_memory(ctrl) || more;
 	more = vfmig_memory_free_erased(&ctrl->media) || more;
-	return more || vfmig_nvme_wait_for_bells(ctrl);
+	return more || vfmig_nvme_map_wait(ctrl);
 }

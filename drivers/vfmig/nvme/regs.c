@@ -4,7 +4,7 @@
  *
  * A write is stored in the latch and kicks the worker, without waiting for it; or the vCPU that
  * has rung a doorbell does what is brief itself.  The page with the doorbells can be mapped, see
- * bells.c.
+ * map.c.
  * The worker answers in CSTS.  A doorbell write that the worker has not handled
  * stays in the latch and is part of the migration state.
  *

@@ -146,7 +146,7 @@ static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void 
 	guard(mutex)(&ctrl->client_lock);
 	if (ctrl->client)
 		return -EBUSY;
-	ret = vfmig_nvme_bells_open(ctrl);
+	ret = vfmig_nvme_map_open(ctrl);
 	if (!ret)
 		ret = vfmig_worker_open(&ctrl->worker);
 	if (ret)
@@ -264,7 +264,7 @@ const struct vfmig_vf_ops vfmig_nvme_vf_ops = {
 	.bar_read = vfmig_handle_bar_read,
 	.bar_write = vfmig_handle_bar_write,
 	.map_area = vfmig_nvme_map_area,
-	.map = vfmig_nvme_map,
+	.map = vfmig_nvme_map_page,
 	.quiesce = vfmig_nvme_quiesce,
 	.resume = vfmig_nvme_resume,
 	.freeze = vfmig_nvme_freeze,
