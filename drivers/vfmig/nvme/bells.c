@@ -19,15 +19,18 @@
 /* Those that are doorbells.  Beyond them there is no register. */
 #define VFMIG_NVME_BELLS	(2 * VFMIG_NVME_QUEUES)
 
-/* Take what was stored, with the latch's lock held */
-void vfmig_nvme_take_bells(struct vfmig_nvme *ctrl)
+/*
+ * Take what was stored, with the latch's lock held.  Returns true if there was anything: the
+ * worker, which may be looking at the page, does not find it there any more.
+ */
+bool vfmig_nvme_take_bells(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_latch *latch = &ctrl->latch;
 	u32 *slots = ctrl->map.bells.words;
 	bool used = false;
 
 	if (!READ_ONCE(ctrl->map.bells.in_use))
-		return;
+		return false;
 	for (unsigned int i = 0; i < VFMIG_NVME_BELLS; i++) {
 		u32 value = READ_ONCE(slots[i]);
 
@@ -42,6 +45,7 @@ void vfmig_nvme_take_bells(struct vfmig_nvme *ctrl)
 	}
 	if (used)
 		vfmig_nvme_map_is_used(ctrl);
+	return used;
 }
 
 /* Drop what was stored, if there is a page, with the latch's lock held */

@@ -680,7 +680,7 @@ void vfmig_nvme_map_watch(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_map_wait(struct vfmig_nvme *ctrl);
 
 /* bells.c */
-void vfmig_nvme_take_bells(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_take_bells(struct vfmig_nvme *ctrl);
 void vfmig_nvme_drop_bells(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_rung(const struct vfmig_nvme *ctrl);
 bool vfmig_nvme_check_bells(struct vfmig_nvme *ctrl);

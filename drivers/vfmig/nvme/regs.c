@@ -162,8 +162,8 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 	scoped_guard(spinlock, &ctrl->latch.lock) {
 		if (ctrl->latch.frozen)
 			return;
-		vfmig_nvme_take_bells(ctrl);
-		kick = reg_write(ctrl, offset, lower_32_bits(val));
+		kick = vfmig_nvme_take_bells(ctrl);
+		kick |= reg_write(ctrl, offset, lower_32_bits(val));
 		if (len == 8)
 			kick |= reg_write(ctrl, offset + 4, upper_32_bits(val));
 	}

@@ -4,8 +4,11 @@
  * it has to be told of the first one after it has stopped looking.  None may be lost, and none may
  * count that comes while the device is stopped.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -159,6 +162,37 @@ TEST_F(bells, mapped_and_written_ones_mix)
 	}
 	bells_use(self->nvme, self->bells);
 	bells_unmap(second);
+}
+
+/* Have all threads of the process on this CPU, that of the device too */
+static void share_a_cpu(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *de;
+	cpu_set_t one;
+
+	must(dir);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	while ((de = readdir(dir)))
+		if (de->d_name[0] != '.')
+			must(!sched_setaffinity(atoi(de->d_name), sizeof(one), &one));
+	closedir(dir);
+}
+
+/*
+ * A write to a register takes the doorbell from the page before the device, which polls the page,
+ * gets a CPU.  It must hear of it all the same.
+ */
+TEST_F(bells, one_that_a_write_finds_is_not_lost)
+{
+	share_a_cpu();
+	for (unsigned int i = 0; i < 300; i++) {
+		u16 cid = nvme_start_rw(self->nvme, self->q, NVME_READ, 0, self->buf);
+
+		bar_write32(self->nvme->dev, NVME_INTMS, 0);
+		ASSERT_EQ(nvme_wait(self->nvme, self->q, cid, NULL), 0) TH_LOG("read %u", i);
+	}
 }
 
 /* The device sleeps until the head is rung: nothing else can be done */

@@ -12,6 +12,8 @@
 /* Registers */
 #define NVME_CAP	0x00
 #define NVME_VS		0x08
+#define NVME_INTMS	0x0c
+#define NVME_INTMC	0x10
 #define NVME_CC		0x14
 #define NVME_CSTS	0x1c
 #define NVME_AQA	0x24
