@@ -35,6 +35,7 @@ void vfmig_nvme_power_on(struct vfmig_nvme *ctrl)
 		bitmap_zero(latch->rung, 2 * VFMIG_NVME_QUEUES);
 		bitmap_zero(latch->full, VFMIG_NVME_QUEUES);
 		vfmig_nvme_drop_bells(ctrl);
+		vfmig_nvme_drop_regs(ctrl);
 	}
 	vfmig_nvme_disable(ctrl);
 	ctrl->cc = 0;
@@ -73,6 +74,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme
 	ctrl->lba_shift = ilog2(config->lba_size);
 	ctrl->erase_on_close = config->erase_on_close;
 	vfmig_nvme_set_doorbell_poll(ctrl, config->doorbell_poll_us);
+	vfmig_nvme_set_map_registers(ctrl, config->map_registers);
 	ctrl->health.since = ktime_get_ns();
 	spin_lock_init(&ctrl->latch.lock);
 	mutex_init(&ctrl->client_lock);

@@ -79,6 +79,23 @@ static int doorbell_poll_set(void *vf, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(doorbell_poll_fops, doorbell_poll_get, doorbell_poll_set, "%llu\n");
 
+static int map_registers_get(void *vf, u64 *value)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	*value = READ_ONCE(ctrl->map.registers);
+	return 0;
+}
+
+static int map_registers_set(void *vf, u64 value)
+{
+	if (value > UINT_MAX || vfmig_nvme_check_map_registers(value))
+		return -EINVAL;
+	vfmig_nvme_set_map_registers(vf, value);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(map_registers_fops, map_registers_get, map_registers_set, "%llu\n");
+
 static int erase_set(void *vf, u64 value)
 {
 	return value == 1 ? vfmig_nvme_erase(vf) : -EINVAL;
@@ -103,6 +120,7 @@ void vfmig_nvme_debugfs(void *vf, struct dentry *dir)
 	debugfs_create_file_unsafe("erase", 0200, dir, vf, &erase_fops);
 	debugfs_create_file_unsafe("erase_on_close", 0600, dir, vf, &erase_on_close_fops);
 	debugfs_create_file_unsafe("doorbell_poll_us", 0600, dir, vf, &doorbell_poll_fops);
+	debugfs_create_file_unsafe("map_registers", 0600, dir, vf, &map_registers_fops);
 	debugfs_create_file_unsafe("media_allocated", 0400, dir, vf, &media_allocated_fops);
 	vfmig_nvme_fault_debugfs(vf, dir);
 	vfmig_nvme_dirty_debugfs(vf, dir);

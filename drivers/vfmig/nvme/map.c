@@ -8,8 +8,8 @@
  * So no store is lost, and an idle VF costs nothing.  What another device stores to a page that
  * the user has pinned does not fault: the worker finds it in its next turn.
  *
- * This file has the life of the mappings.  What is in the page, and what a store to it means, is
- * in bells.c.
+ * This file has the life of the mappings.  What is in the pages, and what a store to one means, is
+ * in bells.c and regs_page.c.
  */
 #include <linux/gfp.h>
 #include <linux/math64.h>
@@ -30,36 +30,54 @@
  */
 #define VFMIG_NVME_GRACE_NS	(500 * NSEC_PER_USEC)
 
+static bool page_alloc(struct vfmig_nvme_page *page)
+{
+	page->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	page->words = page->page ? page_address(page->page) : NULL;
+	page->in_use = false;
+	return page->page;
+}
+
+static void page_free(const struct vfmig_nvme_page *page)
+{
+	if (page->page)
+		put_page(page->page);
+}
+
 /*
- * Each user of the VF gets a page of its own: a user may have pinned the page, for DMA of another
+ * Each user of the VF gets pages of its own: a user may have pinned a page, for DMA of another
  * device for example, and a pin may last longer than the user has the VF.  Called before the
  * worker runs.
  */
 int vfmig_nvme_map_open(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_map *map = &ctrl->map;
-	struct page *bells = alloc_page(GFP_KERNEL_ACCOUNT);
+	struct vfmig_nvme_page bells, regs;
 
-	if (!bells)
+	if (!page_alloc(&bells))
 		return -ENOMEM;
+	if (!page_alloc(&regs)) {
+		page_free(&bells);
+		return -ENOMEM;
+	}
 	scoped_guard(spinlock, &ctrl->latch.lock) {
-		swap(map->bells.page, bells);
-		map->bells.words = page_address(map->bells.page);
-		map->bells.in_use = false;
+		swap(map->bells, bells);
+		swap(map->regs, regs);
 		vfmig_nvme_drop_bells(ctrl);
+		vfmig_nvme_drop_regs(ctrl);
 		map->mapped = false;
 		map->parked_at = 0;
 		map->poll_ns = 0;
 	}
-	if (bells)
-		put_page(bells);
+	page_free(&bells);
+	page_free(&regs);
 	return 0;
 }
 
 void vfmig_nvme_map_destroy(struct vfmig_nvme_map *map)
 {
-	if (map->bells.page)
-		put_page(map->bells.page);
+	page_free(&map->bells);
+	page_free(&map->regs);
 }
 
 void vfmig_nvme_set_doorbell_poll(void *vf, unsigned int us)
@@ -76,6 +94,13 @@ unsigned int vfmig_nvme_get_doorbell_poll(void *vf)
 	return div_u64(READ_ONCE(ctrl->map.max_poll_ns), NSEC_PER_USEC);
 }
 
+void vfmig_nvme_set_map_registers(void *vf, unsigned int value)
+{
+	struct vfmig_nvme *ctrl = vf;
+
+	WRITE_ONCE(ctrl->map.registers, value);
+}
+
 /* A single CPU would have to poll while the guest waits for it */
 bool vfmig_nvme_map_area(void *vf, unsigned int bar, struct range *area)
 {
@@ -84,7 +109,7 @@ bool vfmig_nvme_map_area(void *vf, unsigned int bar, struct range *area)
 	if (bar || PAGE_SIZE > NVME_REG_DBS || !READ_ONCE(ctrl->map.max_poll_ns) ||
 	    num_online_cpus() == 1)
 		return false;
-	area->start = NVME_REG_DBS;
+	area->start = READ_ONCE(ctrl->map.registers) ? 0 : NVME_REG_DBS;
 	area->end = NVME_REG_DBS + PAGE_SIZE - 1;
 	return true;
 }
@@ -105,16 +130,17 @@ struct page *vfmig_nvme_map_page(void *vf, unsigned int bar, u64 offset)
 {
 	struct vfmig_nvme *ctrl = vf;
 	struct vfmig_nvme_map *map = &ctrl->map;
+	struct vfmig_nvme_page *page = offset < NVME_REG_DBS ? &map->regs : &map->bells;
 	u64 now = ktime_get_ns();
 
 	if (!READ_ONCE(map->mapped))
 		adapt(map, now);
 	WRITE_ONCE(map->active_at, now);
 	WRITE_ONCE(map->unused, true);
-	WRITE_ONCE(map->bells.in_use, true);
+	WRITE_ONCE(page->in_use, true);
 	WRITE_ONCE(map->mapped, true);
 	vfmig_worker_kick(&ctrl->worker);
-	return map->bells.page;
+	return page->page;
 }
 
 /* A store was found: more may follow */
@@ -132,7 +158,8 @@ static bool poll(struct vfmig_nvme *ctrl)
 		    min(READ_ONCE(map->poll_ns), READ_ONCE(map->max_poll_ns));
 
 	do {
-		if (vfmig_nvme_rung(ctrl) || vfmig_worker_is_kicked(&ctrl->worker))
+		if (vfmig_nvme_rung(ctrl) || vfmig_nvme_regs_are_stored(ctrl) ||
+		    vfmig_worker_is_kicked(&ctrl->worker))
 			return true;
 		cond_resched();
 		cpu_relax();
@@ -144,12 +171,14 @@ static bool poll(struct vfmig_nvme *ctrl)
 static bool park(struct vfmig_nvme *ctrl)
 {
 	struct vfmig_nvme_map *map = &ctrl->map;
+	bool stored;
 
 	WRITE_ONCE(map->parked_at, ktime_get_ns());
 	/* First: a fault that comes before the end of unmap() sets it again, and kicks */
 	WRITE_ONCE(map->mapped, false);
 	map->client->unmap(map->client_data);
-	return vfmig_nvme_check_bells(ctrl);
+	stored = vfmig_nvme_check_bells(ctrl);
+	return vfmig_nvme_check_regs(ctrl) || stored;
 }
 
 /*

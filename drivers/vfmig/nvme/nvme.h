@@ -54,7 +54,7 @@ enum vfmig_erase_on_close {
 	VFMIG_ERASE_CLOSE,	/* on every close */
 };
 
-#define VFMIG_NVME_SETTINGS	6
+#define VFMIG_NVME_SETTINGS	7
 
 /**
  * struct vfmig_nvme_config - settings of a VF
@@ -64,6 +64,7 @@ enum vfmig_erase_on_close {
  * @io_latency_us: time from the doorbell of an I/O command to its execution
  * @erase_on_close: &enum vfmig_erase_on_close
  * @doorbell_poll_us: how long the worker polls the doorbells at most, for them to be mapped; or 0
+ * @map_registers: 1 if the registers can be mapped where the doorbells can, else 0
  */
 struct vfmig_nvme_config {
 	unsigned int media_mb;
@@ -72,7 +73,11 @@ struct vfmig_nvme_config {
 	unsigned int io_latency_us;
 	unsigned int erase_on_close;
 	unsigned int doorbell_poll_us;
+	unsigned int map_registers;
 };
+
+/* Words of 32 bits from the beginning of BAR 0 that have all registers but the doorbells */
+#define VFMIG_NVME_SHOWN	16
 
 /* The controller's capabilities */
 #define VFMIG_NVME_VERSION	NVME_VS(1, 4, 0)
@@ -232,6 +237,10 @@ struct vfmig_nvme_page {
 /**
  * struct vfmig_nvme_map - pages of BAR 0 that users map, see map.c
  * @bells: the one with the doorbells, see bells.c
+ * @regs: the one with the registers, see regs_page.c
+ * @shown: what the controller has put into @regs or has taken from there; written with the latch's
+ *	lock held
+ * @registers: the setting map_registers
  * @max_poll_ns: the setting doorbell_poll_us; 0 if nothing is to be mapped
  * @mapped: one of them may be mapped.  The worker clears it, a fault sets it.
  * @unused: nothing was stored since a fault
@@ -247,6 +256,9 @@ struct vfmig_nvme_page {
  */
 struct vfmig_nvme_map {
 	struct vfmig_nvme_page bells;
+	struct vfmig_nvme_page regs;
+	u32 shown[VFMIG_NVME_SHOWN];
+	bool registers;
 	u64 max_poll_ns;
 	bool mapped;
 	bool unused;
@@ -607,6 +619,7 @@ const char *vfmig_nvme_check_media_mb(unsigned int value);
 const char *vfmig_nvme_check_io_latency_us(unsigned int value);
 const char *vfmig_nvme_check_erase_on_close(unsigned int value);
 const char *vfmig_nvme_check_doorbell_poll_us(unsigned int value);
+const char *vfmig_nvme_check_map_registers(unsigned int value);
 void vfmig_nvme_set_erase_on_close(void *vf, unsigned int when);
 
 /* fault.c */
@@ -659,6 +672,8 @@ int vfmig_nvme_load_commit(void *vf, const char **why);
 void vfmig_nvme_load_abort(void *vf);
 
 /* regs.c */
+u32 vfmig_nvme_reg_read(const struct vfmig_nvme_latch *latch, u64 offset);
+bool vfmig_nvme_reg_write(struct vfmig_nvme *ctrl, u64 offset, u32 value);
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len);
 void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int len, u64 val);
 void vfmig_nvme_set_csts(struct vfmig_nvme *ctrl, u32 clear, u32 set);
@@ -673,11 +688,19 @@ int vfmig_nvme_map_open(struct vfmig_nvme *ctrl);
 void vfmig_nvme_map_destroy(struct vfmig_nvme_map *map);
 void vfmig_nvme_set_doorbell_poll(void *vf, unsigned int us);
 unsigned int vfmig_nvme_get_doorbell_poll(void *vf);
+void vfmig_nvme_set_map_registers(void *vf, unsigned int value);
 bool vfmig_nvme_map_area(void *vf, unsigned int bar, struct range *area);
 struct page *vfmig_nvme_map_page(void *vf, unsigned int bar, u64 offset);
 void vfmig_nvme_map_is_used(struct vfmig_nvme *ctrl);
 void vfmig_nvme_map_watch(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_map_wait(struct vfmig_nvme *ctrl);
+
+/* regs_page.c */
+void vfmig_nvme_show_regs(struct vfmig_nvme *ctrl);
+void vfmig_nvme_drop_regs(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_take_stores(struct vfmig_nvme *ctrl);
+bool vfmig_nvme_regs_are_stored(const struct vfmig_nvme *ctrl);
+bool vfmig_nvme_check_regs(struct vfmig_nvme *ctrl);
 
 /* bells.c */
 bool vfmig_nvme_take_bells(struct vfmig_nvme *ctrl);

@@ -3,8 +3,8 @@
  * The registers: accesses of a vCPU, and how the worker handles them.
  *
  * A write is stored in the latch and kicks the worker, without waiting for it; or the vCPU that
- * has rung a doorbell does what is brief itself.  The page with the doorbells can be mapped, see
- * map.c.
+ * has rung a doorbell does what is brief itself.  The pages with the registers and the doorbells
+ * can be mapped, see map.c.
  * The worker answers in CSTS.  A doorbell write that the worker has not handled
  * stays in the latch and is part of the migration state.
  *
@@ -25,7 +25,7 @@ static const u64 vfmig_nvme_cap =
 	(u64)NVME_CAP_CSS_NVM << 37 | (u64)(VFMIG_NVME_MAX_SHIFT - 12) << 52;
 
 /* The 32 bits at @offset, with the latch's lock held */
-static u32 reg_read(const struct vfmig_nvme_latch *latch, u64 offset)
+u32 vfmig_nvme_reg_read(const struct vfmig_nvme_latch *latch, u64 offset)
 {
 	switch (offset) {
 	case NVME_REG_CAP:
@@ -59,17 +59,23 @@ static u32 reg_read(const struct vfmig_nvme_latch *latch, u64 offset)
 u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len)
 {
 	struct vfmig_nvme *ctrl = vf;
+	bool kick = false;
 	u64 value;
 
 	if (bar)
 		return U64_MAX;
 
 	spin_lock(&ctrl->latch.lock);
-	value = reg_read(&ctrl->latch, offset & ~3ULL);
+	/* A vCPU that has stored to a register through a mapping may read it by a trap */
+	if (!ctrl->latch.frozen)
+		kick = vfmig_nvme_take_stores(ctrl);
+	value = vfmig_nvme_reg_read(&ctrl->latch, offset & ~3ULL);
 	if (len == 8)
-		value |= (u64)reg_read(&ctrl->latch, offset + 4) << 32;
+		value |= (u64)vfmig_nvme_reg_read(&ctrl->latch, offset + 4) << 32;
 	spin_unlock(&ctrl->latch.lock);
 
+	if (kick)
+		vfmig_worker_kick(&ctrl->worker);
 	return (value >> (8 * (offset & 3))) & GENMASK_ULL(8 * len - 1, 0);
 }
 
@@ -117,7 +123,7 @@ static void set_half(u64 *reg, bool upper, u32 value)
 }
 
 /* Returns true if the worker must be kicked; with the latch's lock held */
-static bool reg_write(struct vfmig_nvme *ctrl, u64 offset, u32 value)
+bool vfmig_nvme_reg_write(struct vfmig_nvme *ctrl, u64 offset, u32 value)
 {
 	struct vfmig_nvme_latch *latch = &ctrl->latch;
 
@@ -162,10 +168,11 @@ void vfmig_nvme_bar_write(void *vf, unsigned int bar, u64 offset, unsigned int l
 	scoped_guard(spinlock, &ctrl->latch.lock) {
 		if (ctrl->latch.frozen)
 			return;
-		kick = vfmig_nvme_take_bells(ctrl);
-		kick |= reg_write(ctrl, offset, lower_32_bits(val));
+		kick = vfmig_nvme_take_stores(ctrl);
+		kick |= vfmig_nvme_reg_write(ctrl, offset, lower_32_bits(val));
 		if (len == 8)
-			kick |= reg_write(ctrl, offset + 4, upper_32_bits(val));
+			kick |= vfmig_nvme_reg_write(ctrl, offset + 4, upper_32_bits(val));
+		vfmig_nvme_show_regs(ctrl);
 	}
 	if (!kick || (offset >= NVME_REG_DBS && vfmig_nvme_serve(ctrl)))
 		return;
@@ -176,6 +183,7 @@ void vfmig_nvme_set_csts(struct vfmig_nvme *ctrl, u32 clear, u32 set)
 {
 	spin_lock(&ctrl->latch.lock);
 	ctrl->latch.csts = (ctrl->latch.csts & ~clear) | set;
+	vfmig_nvme_show_regs(ctrl);
 	spin_unlock(&ctrl->latch.lock);
 }
 
@@ -272,7 +280,7 @@ void vfmig_nvme_take_registers(struct vfmig_nvme *ctrl)
 	u64 asq, acq;
 
 	scoped_guard(spinlock, &latch->lock) {
-		vfmig_nvme_take_bells(ctrl);
+		vfmig_nvme_take_stores(ctrl);
 		flags = latch->flags;
 		cc = latch->cc;
 		aqa = latch->aqa;

@@ -25,6 +25,7 @@ struct vfmig_nvme_config vfmig_nvme_defaults = {
 	.io_latency_us = 0,
 	.erase_on_close = VFMIG_ERASE_NEVER,
 	.doorbell_poll_us = 0,
+	.map_registers = 0,
 };
 
 module_param_named(media_mb, vfmig_nvme_defaults.media_mb, uint, 0444);
@@ -41,6 +42,9 @@ MODULE_PARM_DESC(io_latency_us, "nvme: time that an I/O command takes in microse
 module_param_named(doorbell_poll_us, vfmig_nvme_defaults.doorbell_poll_us, uint, 0444);
 MODULE_PARM_DESC(doorbell_poll_us,
 		 "nvme: longest time to poll mapped doorbells in microseconds, 0 not to map them (0)");
+module_param_named(map_registers, vfmig_nvme_defaults.map_registers, uint, 0444);
+MODULE_PARM_DESC(map_registers,
+		 "nvme: 1 if the registers can be mapped where the doorbells can, else 0 (0)");
 
 const char *vfmig_nvme_check_media_mb(unsigned int value)
 {
@@ -84,6 +88,11 @@ const char *vfmig_nvme_check_doorbell_poll_us(unsigned int value)
 	return value <= VFMIG_MAX_DOORBELL_POLL_US ? NULL : "over 10000";
 }
 
+const char *vfmig_nvme_check_map_registers(unsigned int value)
+{
+	return value <= 1 ? NULL : "neither 0 nor 1";
+}
+
 const struct vfmig_setting vfmig_nvme_settings[VFMIG_NVME_SETTINGS] = {
 	{
 		.name = "media_mb",
@@ -112,5 +121,10 @@ const struct vfmig_setting vfmig_nvme_settings[VFMIG_NVME_SETTINGS] = {
 		.offset = offsetof(struct vfmig_nvme_config, doorbell_poll_us),
 		.check = vfmig_nvme_check_doorbell_poll_us,
 		.apply = vfmig_nvme_set_doorbell_poll,
+	}, {
+		.name = "map_registers",
+		.offset = offsetof(struct vfmig_nvme_config, map_registers),
+		.check = vfmig_nvme_check_map_registers,
+		.apply = vfmig_nvme_set_map_registers,
 	},
 };

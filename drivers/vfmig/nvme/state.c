@@ -416,6 +416,7 @@ static void apply_registers(struct vfmig_nvme *ctrl, const struct vfmig_nvme_sta
 		__assign_bit(i, latch->rung, state->rung[i / 8] & BIT(i % 8));
 		latch->doorbell[i] = le16_to_cpu(state->doorbell[i]);
 	}
+	vfmig_nvme_drop_regs(ctrl);
 	spin_unlock(&latch->lock);
 }
 

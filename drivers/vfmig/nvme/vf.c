@@ -26,11 +26,13 @@ void vfmig_nvme_media_dirty(struct vfmig_memory *media)
 static void set_frozen(struct vfmig_nvme *ctrl, bool frozen)
 {
 	spin_lock(&ctrl->latch.lock);
-	/* What is rung before belongs to the state.  What is rung meanwhile counts nowhere. */
-	if (frozen)
-		vfmig_nvme_take_bells(ctrl);
-	else
+	/* What is stored before belongs to the state.  What is stored meanwhile counts nowhere. */
+	if (frozen) {
+		vfmig_nvme_take_stores(ctrl);
+	} else {
 		vfmig_nvme_drop_bells(ctrl);
+		vfmig_nvme_drop_regs(ctrl);
+	}
 	ctrl->latch.frozen = frozen;
 	spin_unlock(&ctrl->latch.lock);
 }
@@ -122,7 +124,7 @@ void vfmig_nvme_reset(void *vf)
 		/* The fabric may have let interrupts out before a quiesce() held them again */
 		vfmig_running_run(&ctrl->running);
 	}
-	/* It may have gone to sleep with its doorbells mapped, as the VF did not run */
+	/* It may have gone to sleep with its pages mapped, as the VF did not run */
 	vfmig_worker_kick(&ctrl->worker);
 
 	guard(mutex)(&ctrl->client_lock);

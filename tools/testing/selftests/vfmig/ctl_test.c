@@ -179,6 +179,7 @@ TEST_F(ctl, settings_are_changed_or_left_alone)
 	EXPECT_TRUE(strstr(tool_said(), "has no setting 'no'; it has: ")) TH_LOG("%s", tool_said());
 	EXPECT_TRUE(strstr(tool_said(), "erase_on_close")) TH_LOG("%s", tool_said());
 	EXPECT_TRUE(strstr(tool_said(), "doorbell_poll_us")) TH_LOG("%s", tool_said());
+	EXPECT_TRUE(strstr(tool_said(), "map_registers")) TH_LOG("%s", tool_said());
 
 	EXPECT_EQ(ctl("resize %s 3", self->users.vf[0]), 0) TH_LOG("%s", tool_said());
 	EXPECT_TRUE(ctl_json("d[\"media_mb\"] == 3", "show %s", self->users.vf[0]));

@@ -39,17 +39,23 @@ bool bells_area(struct vfio_dev *dev, u64 *offset, u64 *size)
 	return true;
 }
 
+/* The page at @offset, or NULL if it can't be mapped */
+static u32 *page_map(struct vfio_dev *dev, u64 offset)
+{
+	u64 first, size;
+	void *page;
+
+	if (!bells_area(dev, &first, &size) || offset < first)
+		return NULL;
+	must(first + size == NVME_DOORBELLS + PAGE);
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dev->fd, dev->bar0 + offset);
+	must(page != MAP_FAILED);
+	return page;
+}
+
 u32 *bells_map(struct vfio_dev *dev)
 {
-	u64 offset, size;
-	void *bells;
-
-	if (!bells_area(dev, &offset, &size))
-		return NULL;
-	must(offset == NVME_DOORBELLS && size == PAGE);
-	bells = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dev->fd, dev->bar0 + offset);
-	must(bells != MAP_FAILED);
-	return bells;
+	return page_map(dev, NVME_DOORBELLS);
 }
 
 void bells_unmap(u32 *bells)
@@ -65,4 +71,29 @@ void bells_store(u32 *bells, unsigned int index, u32 value)
 void bells_use(struct nvme *nvme, u32 *bells)
 {
 	nvme->bells = bells;
+}
+
+u32 *regs_map(struct vfio_dev *dev)
+{
+	return page_map(dev, 0);
+}
+
+void regs_unmap(u32 *regs)
+{
+	must(!munmap(regs, PAGE));
+}
+
+u32 regs_load(const u32 *regs, u64 offset)
+{
+	return __atomic_load_n(&regs[offset / sizeof(*regs)], __ATOMIC_ACQUIRE);
+}
+
+void regs_store(u32 *regs, u64 offset, u32 value)
+{
+	__atomic_store_n(&regs[offset / sizeof(*regs)], value, __ATOMIC_RELEASE);
+}
+
+void regs_store64(u32 *regs, u64 offset, u64 value)
+{
+	__atomic_store_n((u64 *)&regs[offset / sizeof(*regs)], value, __ATOMIC_RELEASE);
 }

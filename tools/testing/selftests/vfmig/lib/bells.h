@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Doorbells of an NVMe VF that are mapped */
+/* Doorbells and other registers of an NVMe VF that are mapped */
 #ifndef VFMIG_TEST_BELLS_H
 #define VFMIG_TEST_BELLS_H
 
@@ -8,7 +8,7 @@
 /* The part of BAR 0 that can be mapped, from its region info; false if there is none */
 bool bells_area(struct vfio_dev *dev, u64 *offset, u64 *size);
 
-/* Map that part, in the whole process; or NULL */
+/* Map the doorbells, in the whole process; or NULL */
 u32 *bells_map(struct vfio_dev *dev);
 void bells_unmap(u32 *bells);
 
@@ -17,5 +17,14 @@ void bells_store(u32 *bells, unsigned int index, u32 value);
 
 /* Have the driver ring by @bells from now on, or by write() again if NULL */
 void bells_use(struct nvme *nvme, u32 *bells);
+
+/* Map the registers before them, in the whole process; or NULL */
+u32 *regs_map(struct vfio_dev *dev);
+void regs_unmap(u32 *regs);
+
+/* Accesses of one instruction each; @offset is that in the BAR */
+u32 regs_load(const u32 *regs, u64 offset);
+void regs_store(u32 *regs, u64 offset, u32 value);
+void regs_store64(u32 *regs, u64 offset, u64 value);
 
 #endif /* VFMIG_TEST_BELLS_H */

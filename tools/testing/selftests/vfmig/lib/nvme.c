@@ -36,29 +36,46 @@ static void queue_alloc(struct nvme *nvme, struct nvme_queue *q, u16 id, u16 dep
 	q->stashed = 0;
 }
 
+static u32 reg_read32(struct nvme *nvme, u64 offset)
+{
+	return nvme->regs ? regs_load(nvme->regs, offset) : bar_read32(nvme->dev, offset);
+}
+
+static void reg_write32(struct nvme *nvme, u64 offset, u32 value)
+{
+	if (nvme->regs)
+		regs_store(nvme->regs, offset, value);
+	else
+		bar_write32(nvme->dev, offset, value);
+}
+
+static void reg_write64(struct nvme *nvme, u64 offset, u64 value)
+{
+	if (nvme->regs)
+		regs_store64(nvme->regs, offset, value);
+	else
+		bar_write64(nvme->dev, offset, value);
+}
+
 int nvme_disable(struct nvme *nvme)
 {
-	struct vfio_dev *dev = nvme->dev;
-
-	bar_write32(dev, NVME_CC, bar_read32(dev, NVME_CC) & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
-	return wait_until(!(bar_read32(dev, NVME_CSTS) & NVME_CSTS_RDY)) ? 0 : -ETIMEDOUT;
+	reg_write32(nvme, NVME_CC, reg_read32(nvme, NVME_CC) & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
+	return wait_until(!(reg_read32(nvme, NVME_CSTS) & NVME_CSTS_RDY)) ? 0 : -ETIMEDOUT;
 }
 
 int nvme_enable(struct nvme *nvme)
 {
-	struct vfio_dev *dev = nvme->dev;
-
 	/* A reset has ended them */
 	nvme->shadow = NULL;
 	queue_alloc(nvme, &nvme->admin, 0, ADMIN_DEPTH);
 	for (int i = 1; i <= NVME_MAX_IO; i++)
 		nvme->io[i].depth = 0;
-	bar_write32(dev, NVME_AQA, (ADMIN_DEPTH - 1) << 16 | (ADMIN_DEPTH - 1));
-	bar_write64(dev, NVME_ASQ, arena_iova(nvme->mem, nvme->admin.sq));
-	bar_write64(dev, NVME_ACQ, arena_iova(nvme->mem, nvme->admin.cq));
+	reg_write32(nvme, NVME_AQA, (ADMIN_DEPTH - 1) << 16 | (ADMIN_DEPTH - 1));
+	reg_write64(nvme, NVME_ASQ, arena_iova(nvme->mem, nvme->admin.sq));
+	reg_write64(nvme, NVME_ACQ, arena_iova(nvme->mem, nvme->admin.cq));
 	/* 4 KiB pages, entries of 64 and 16 bytes */
-	bar_write32(dev, NVME_CC, 4 << 20 | 6 << 16 | NVME_CC_EN);
-	return wait_until(bar_read32(dev, NVME_CSTS) & NVME_CSTS_RDY) ? 0 : -ETIMEDOUT;
+	reg_write32(nvme, NVME_CC, 4 << 20 | 6 << 16 | NVME_CC_EN);
+	return wait_until(reg_read32(nvme, NVME_CSTS) & NVME_CSTS_RDY) ? 0 : -ETIMEDOUT;
 }
 
 void nvme_restart(struct nvme *nvme)

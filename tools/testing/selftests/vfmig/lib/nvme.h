@@ -143,6 +143,7 @@ struct nvme {
 	struct vfio_dev *dev;
 	struct arena *mem;
 	u32 *bells;	/* doorbells that are mapped, or NULL to write to the region */
+	u32 *regs;	/* other registers that are mapped, or NULL */
 	struct shadow *shadow;	/* shadow doorbells, or NULL; see shadow.h */
 	u64 cap;
 	u32 lba_size;

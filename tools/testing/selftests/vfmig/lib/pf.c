@@ -409,6 +409,7 @@ const char *pf_require(const struct pf_vfs *want, char *pf)
 		must(!pf_attr_set(pf, "io_latency_us", 0));
 		must(!pf_attr_set(pf, "erase_on_close", 0));
 		must(!pf_attr_set(pf, "doorbell_poll_us", 0));
+		must(!pf_attr_set(pf, "map_registers", 0));
 	}
 	if (w.count && shared->have.count >= w.count && shared->have.count == pf_numvfs(pf) &&
 	    settings_equal(&shared->have, &w))

@@ -52,8 +52,8 @@ struct pf_vfs {
 
 /*
  * Create the VFs on the first PF, which gets the model, and set @pf to its address.  Returns
- * NULL, or why the test must be skipped.  io_latency_us, erase_on_close and
- * doorbell_poll_us of an NVMe PF are 0 afterwards.
+ * NULL, or why the test must be skipped.  io_latency_us, erase_on_close, doorbell_poll_us
+ * and map_registers of an NVMe PF are 0 afterwards.
  */
 const char *pf_require(const struct pf_vfs *want, char *pf);
 
