@@ -120,6 +120,8 @@ class Hardware:
     taps: tuple[str, ...] = ()
     # Disks that are QEMU's own: the device with its properties, and the file
     disks: tuple[tuple[str, Path], ...] = ()
+    # VFs that QEMU drives by itself, for disks of the guest that are its own
+    nvme: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         accel, cpu = ("kvm", "host") if self.kvm else ("tcg", "max")
@@ -136,6 +138,10 @@ class Hardware:
             found += ["-object", f"iothread,id=thread{number}",
                       "-blockdev", f"file,node-name=disk{number},filename={file}",
                       "-device", f"{device},drive=disk{number},addr={0x1a + number:02x}.0"]
+        for number, address in enumerate(self.nvme):
+            found += ["-blockdev", f"nvme,node-name=nvme{number},device={address},namespace=1",
+                      "-device", f"virtio-blk-pci,drive=nvme{number},addr={0x1c + number:02x}.0,"
+                      "disable-modern=on,disable-legacy=off"]
         return found
 
     def place(self, number: int) -> str:

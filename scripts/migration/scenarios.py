@@ -32,6 +32,7 @@ from .soak import soak
 from .step import PRECOPY, Step, migrate, one_vf_tour
 from .tour import Lab
 from .two_hosts import two_hosts, two_hosts_short
+from .user_space import user_space_driver
 
 # So slow that there is a half-way
 SLOW = Mode("precopy", {"return-path": True, "switchover-ack": True},
@@ -187,6 +188,7 @@ BY_NAME: dict[str, Scenario] = {
     **{f"net-{wiring.name}": net_across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "downtime": downtime,
     "soak": soak,
+    "user-space-driver": user_space_driver,
     "two-hosts": two_hosts,
     "two-hosts-short": two_hosts_short,
 }
