@@ -8,6 +8,13 @@
 KERNEL ?= distro
 export KERNEL
 
+# make stress looks for what only the debug kernel sees
+ifeq ($(origin KERNEL),file)
+stress: KERNEL = debug
+endif
+# Read by scripts/stress
+export MINUTES SEED
+
 # The kernel build directory: with KERNEL=distro the running kernel's headers if it
 # is new enough, else the newest installed ones (scripts/lib.sh decides).  Asked for
 # once, by the first recipe that wants it; empty if there is none, and it said why.
@@ -85,7 +92,7 @@ tools:
 tools_install:
 	+$(MAKE) -C tools/vfmig install
 
-setup run check bench deb:
+setup run check bench stress deb:
 	+@scripts/$@ $(ARGS)
 
 # A long run on one kernel (scripts/migration/soak.py)
@@ -119,6 +126,7 @@ help:
 	@echo 'The whole (each installs through apt what is missing):'
 	@echo '  run              migrate a guest under I/O in the test VM'
 	@echo '  check            all tests, static checks included'
+	@echo '  stress           random operations for MINUTES, on the kernel debug by default'
 	@echo '  soak             migrate for hours (HOURS=1), with QEMUs killed at random; SEED=N again'
 	@echo '  bench            how fast device memory moves, and what tracking costs'
 	@echo '  fuzz             RUNS=1000000 damaged streams for the parser of the driver, and some for'
@@ -134,10 +142,11 @@ help:
 	@echo '                   one that scripts/kernel builds (scripts/kernel --help)'
 	@echo "  GUEST_KERNEL=6.1 the guest's kernel, for run, check and bench: 6.1, 6.12, 7.x or"
 	@echo '                   another series of Debian (scripts/guest-kernel --help)'
+	@echo '  MINUTES=10 SEED=N  how long stress goes on, and its seed (scripts/stress --help)'
 	@echo '  KDIR=DIR         build for the kernel that this is the build directory of'
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
-	@echo '  ARGS="..."       options for run, check and bench (see scripts/run --help)'
+	@echo '  ARGS="..."       options for run, check, bench, stress (see scripts/run --help)'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
-	tools tools_install setup run check bench soak fuzz deb htmldocs help
+	tools tools_install setup run check bench stress soak fuzz deb htmldocs help

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Seed and end of a stress program */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "stress.h"
+
+#define DEFAULT_SECONDS	60
+
+static u64 end_ms;
+
+u64 stress_begin(const char *program)
+{
+	const char *seconds = getenv("VFMIG_STRESS_SECONDS");
+	const char *text = getenv("VFMIG_STRESS_SEED");
+	u64 seed = 0;
+
+	if (text && *text)
+		seed = strtoull(text, NULL, 0);
+	else
+		must(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
+	end_ms = now_ms() + 1000ULL * (seconds && *seconds ? strtoul(seconds, NULL, 0)
+							     : DEFAULT_SECONDS);
+	stress_say("%s: seed %llu (VFMIG_STRESS_SEED=%llu repeats it)", program, seed, seed);
+	return seed;
+}
+
+bool stress_goes_on(void)
+{
+	return now_ms() < end_ms;
+}
+
+u64 stress_seed(u64 seed, unsigned int number)
+{
+	u64 state = seed ^ number * 0x9e3779b97f4a7c15ULL;
+
+	return next_random(&state);
+}
+
+u32 random_below(u64 *state, u32 limit)
+{
+	return limit ? next_random(state) % limit : 0;
+}
+
+void stress_say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	flockfile(stdout);
+	printf("# stress: ");
+	vprintf(fmt, ap);
+	putchar('\n');
+	fflush(stdout);
+	funlockfile(stdout);
+	va_end(ap);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What stress programs have in common: a seed, which can be given again, and an end.
+ *
+ * scripts/stress sets VFMIG_STRESS_SEED and VFMIG_STRESS_SECONDS.  A program that is run by
+ * itself chooses a seed and goes on for a minute.
+ */
+#ifndef VFMIG_TEST_STRESS_H
+#define VFMIG_TEST_STRESS_H
+
+#include "util.h"
+
+/* Print the seed, and how it is given again, and let the time begin */
+u64 stress_begin(const char *program);
+
+/* Is there time left? */
+bool stress_goes_on(void);
+
+/* The state of a generator of its own for thread or device @number, for next_random() */
+u64 stress_seed(u64 seed, unsigned int number);
+
+/* A random number below @limit */
+u32 random_below(u64 *state, u32 limit);
+
+/* True once in @n times */
+static inline bool one_in(u64 *state, u32 n)
+{
+	return !random_below(state, n);
+}
+
+/* A line of the result that scripts/stress shows */
+void __printf(1, 2) stress_say(const char *fmt, ...);
+
+#endif /* VFMIG_TEST_STRESS_H */
