@@ -12,7 +12,7 @@
 
 const char *command_path(const char *bdf, const char *file)
 {
-	static char path[PATH_SIZE];
+	static _Thread_local char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), COMMAND_DIR "/%s/%s", bdf, file);
 	return path;

@@ -28,7 +28,7 @@ unsigned int command_count(const char *bdf);
 const char *command_list(const char *bdf);
 /* Why the last line was refused; valid until the next call */
 const char *command_error(const char *bdf);
-/* Path of a file of a VF; valid until the next call */
+/* Path of a file of a VF; valid until the next call in the same thread */
 const char *command_path(const char *bdf, const char *file);
 
 #endif /* VFMIG_TEST_COMMAND_H */
