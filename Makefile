@@ -65,7 +65,8 @@ clean: clean-modules
 # kernel may be
 clean-modules:
 	@find drivers \( -name '*.[oas]' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
-		-o -name '.*.cmd' -o -name '.*.d' -o -name modules.order -o -name '.tmp_*' \) -type f -delete
+		-o -name '.*.cmd' -o -name '.*.d' -o -name '*.gcno' -o -name modules.order \
+		-o -name '.tmp_*' \) -type f -delete
 	@rm -f Module.symvers modules.order .module-common.o .*.cmd
 
 # What a build or a run leaves behind in the checkout, but not the cache outside
@@ -77,11 +78,12 @@ kdir:
 		[ -z "$(KDIR)" ] || echo "no kernel headers in '$(KDIR)'" >&2; \
 		exit 2; }
 
-# What was built for another kernel goes first: kbuild compares file times, which
-# say nothing across two of them
+# What was built for another kernel, or with other instrumentation, goes first: kbuild
+# compares file times, which say nothing across two of them
 clean-stale: kdir
 	@mkdir -p build
 	@for_kernel="$(KDIR) $$(stat -c %Y $(KDIR)/include/config/auto.conf)"; \
+	for_kernel="$$for_kernel$(if $(VFMIG_GCOV), gcov)"; \
 	[ "$$for_kernel" = "$$(cat build/modules-kdir 2>/dev/null)" ] || { \
 		$(MAKE) -s clean-modules && echo "$$for_kernel" >build/modules-kdir; }
 
@@ -147,6 +149,8 @@ help:
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
 	@echo '  ARGS="..."       options for run, check, bench, stress (see scripts/run --help)'
+	@echo '  VFMIG_GCOV=1     build modules that count what is executed of them, for a kernel'
+	@echo '                   with CONFIG_GCOV_KERNEL'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
 	tools tools_install setup run check bench stress soak fuzz deb htmldocs help
