@@ -106,6 +106,10 @@ soak:
 fuzz:
 	+@$(MAKE) -s -C $(TESTS)/fuzz O=$(abspath $(or $(O),build/fuzz))
 
+# No kernel but debug counts, so it is the default here
+coverage:
+	+@KERNEL=$(if $(filter file,$(origin KERNEL)),debug,$(KERNEL)) scripts/$@ $(ARGS)
+
 htmldocs:
 	@command -v sphinx-build >/dev/null || { \
 		echo "no sphinx-build: apt install python3-sphinx" >&2; exit 2; }
@@ -135,6 +139,10 @@ help:
 	@echo '                   that of vfmigctl, in user space (needs clang)'
 	@echo '  setup            only install what these two need'
 	@echo ''
+	@echo 'The tests themselves:'
+	@echo '  coverage         which lines and branches of the modules they execute, on the'
+	@echo '                   kernel debug unless KERNEL is given; the page is in build/coverage/'
+	@echo ''
 	@echo '  deb              Debian packages, in build/deb/'
 	@echo ''
 	@echo '  htmldocs         Documentation/ as HTML (needs python3-sphinx)'
@@ -148,9 +156,10 @@ help:
 	@echo '  KDIR=DIR         build for the kernel that this is the build directory of'
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
-	@echo '  ARGS="..."       options for run, check, bench, stress (see scripts/run --help)'
+	@echo '  ARGS="..."       options for run, check, bench, stress and coverage (see'
+	@echo '                   scripts/run --help and so on)'
 	@echo '  VFMIG_GCOV=1     build modules that count what is executed of them, for a kernel'
 	@echo '                   with CONFIG_GCOV_KERNEL'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
-	tools tools_install setup run check bench stress soak fuzz deb htmldocs help
+	tools tools_install setup run check bench stress soak fuzz coverage deb htmldocs help

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Makes the report of scripts/coverage from the counts of the programs that ran.
+
+Usage: scripts/coverage_report.py DIR
+
+DIR is build/coverage (scripts/coverage --help says what is in it).  gcov reads the counts of
+each program, gcov-tool adds them up, and gcovr makes the page and the numbers of the sum.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Iterator
+
+TOP = Path(__file__).resolve().parent.parent
+
+# Lines of a file, and how often each was executed
+Lines = dict[str, dict[int, int]]
+
+
+def run(*command: str | Path, cwd: Path = TOP) -> str:
+    result = subprocess.run(command, cwd=cwd, text=True, capture_output=True, check=False)
+    if result.returncode != 0:
+        last = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+        sys.exit(f"{Path(sys.argv[0]).name}: {command[0]} failed: {last}")
+    return result.stdout
+
+
+def link_notes(objects: Path, counts: Path) -> None:
+    """gcov wants the compiler's notes beside the counts."""
+    for notes in objects.rglob("*.gcno"):
+        link = counts / notes.relative_to(objects)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(notes)
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith(("drivers/", "include/")) and (TOP / name).exists()
+
+
+def lines_of(counts: Path) -> Lines:
+    """What gcov makes of one program's counts.  A header's lines are in several objects."""
+    lines: Lines = defaultdict(lambda: defaultdict(int))
+    files = sorted(counts.rglob("*.gcda"))
+    if not files:
+        return {}
+    for text in run("gcov", "--json-format", "--stdout", *files).splitlines():
+        for entry in json.loads(text)["files"]:
+            name = entry["file"]
+            if os.path.isabs(name):
+                name = os.path.relpath(name, TOP)
+            if is_ours(name):
+                for line in entry["lines"]:
+                    lines[name][line["line_number"]] += line["count"]
+    return lines
+
+
+def unpack(tests: Path) -> None:
+    """What a program left is one file, as the VM writes that faster."""
+    for archive in tests.glob("*.gcov.tar"):
+        counts = archive.with_suffix("")
+        if not counts.exists() or counts.stat().st_mtime < archive.stat().st_mtime:
+            shutil.rmtree(counts, ignore_errors=True)
+            counts.mkdir()
+            run("tar", "-x", "-f", archive, "-C", counts)
+            counts.touch()
+
+
+def write_lines(out: Path) -> None:
+    """For scripts/mutate: what each program reaches, and how long it takes."""
+    (out / "lines").mkdir(exist_ok=True)
+    for counts in sorted((out / "tests").glob("*.gcov")):
+        target = out / "lines" / f"{counts.stem}.json"
+        if target.exists() and target.stat().st_mtime > counts.stat().st_mtime:
+            continue
+        link_notes(out / "objects", counts)
+        seconds = int((out / "tests" / f"{counts.stem}.seconds").read_text())
+        target.write_text(json.dumps({"seconds": seconds, "files": lines_of(counts)}))
+
+
+def merge(out: Path) -> Path:
+    """The sum of all programs' counts, two at a time as gcov-tool wants it."""
+    merged, before = out / "merged", out / "merged.before"
+    shutil.rmtree(merged, ignore_errors=True)
+    for counts in sorted((out / "tests").glob("*.gcov")):
+        if not any(counts.rglob("*.gcda")):
+            continue
+        if not merged.exists():
+            shutil.copytree(counts, merged, symlinks=True)
+            continue
+        shutil.rmtree(before, ignore_errors=True)
+        merged.rename(before)
+        run("gcov-tool", "merge", "-o", merged, before, counts)
+    shutil.rmtree(before, ignore_errors=True)
+    link_notes(out / "objects", merged)
+    return merged
+
+
+def make_page(out: Path, merged: Path) -> dict[str, Any]:
+    for old in (*out.glob("index*.html"), *out.glob("index*.css")):
+        old.unlink()
+    run("gcovr", "--root", TOP, "--object-directory", merged, "--filter", "drivers/",
+        "--filter", "include/", "--exclude-unreachable-branches",
+        "--html-details", out / "index.html", "--html-title", "vfmig: what the tests execute",
+        "--json-summary", out / "summary.json", "--json-summary-pretty", merged)
+    summary: dict[str, Any] = json.loads((out / "summary.json").read_text())
+    return summary
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:5.1f} %" if whole else "      -"
+
+
+def row(name: str, files: list[dict[str, Any]]) -> str:
+    def total(key: str) -> int:
+        return sum(file[key] for file in files)
+
+    covered, lines = total("line_covered"), total("line_total")
+    taken, branches = total("branch_covered"), total("branch_total")
+    return (f"{name:28} {covered:5} of {lines:5} {percent(covered, lines)}   "
+            f"{taken:5} of {branches:5} {percent(taken, branches)}")
+
+
+def table(summary: dict[str, Any]) -> Iterator[str]:
+    """A row for each directory, and the total."""
+    directories = defaultdict(list)
+    for file in summary["files"]:
+        directories[os.path.dirname(file["filename"])].append(file)
+    yield f"{'directory':28} {'lines':>22}   {'branches':>22}"
+    for name in sorted(directories):
+        yield row(name, directories[name])
+    yield row("total", summary["files"])
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("one directory, please: that of scripts/coverage")
+    out = Path(sys.argv[1]).resolve()
+    unpack(out / "tests")
+    if not (out / "objects").is_dir() or not any((out / "tests").glob("*.gcov/**/*.gcda")):
+        sys.exit(f"{Path(sys.argv[0]).name}: no counts in {out}: run scripts/coverage")
+    write_lines(out)
+    text = "\n".join(table(make_page(out, merge(out))))
+    (out / "table.txt").write_text(text + "\n")
+    print(text)
+    print(out / "index.html")
+
+
+main()
