@@ -94,7 +94,7 @@ tools:
 tools_install:
 	+$(MAKE) -C tools/vfmig install
 
-setup run check bench stress deb:
+setup run check bench stress mutate deb:
 	+@scripts/$@ $(ARGS)
 
 # A long run on one kernel (scripts/migration/soak.py)
@@ -142,6 +142,8 @@ help:
 	@echo 'The tests themselves:'
 	@echo '  coverage         which lines and branches of the modules they execute, on the'
 	@echo '                   kernel debug unless KERNEL is given; the page is in build/coverage/'
+	@echo '  mutate           put faults into a copy of the drivers, and list what no test'
+	@echo '                   finds; needs the results of coverage'
 	@echo ''
 	@echo '  deb              Debian packages, in build/deb/'
 	@echo ''
@@ -156,10 +158,10 @@ help:
 	@echo '  KDIR=DIR         build for the kernel that this is the build directory of'
 	@echo '  W=1 C=1          more compiler warnings; sparse'
 	@echo '  INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=DIR  where modules_install puts them'
-	@echo '  ARGS="..."       options for run, check, bench, stress and coverage (see'
+	@echo '  ARGS="..."       options for run, check, bench, stress, coverage and mutate (see'
 	@echo '                   scripts/run --help and so on)'
 	@echo '  VFMIG_GCOV=1     build modules that count what is executed of them, for a kernel'
 	@echo '                   with CONFIG_GCOV_KERNEL'
 
 .PHONY: all modules modules_install clean clean-modules distclean kdir clean-stale \
-	tools tools_install setup run check bench stress soak fuzz coverage deb htmldocs help
+	tools tools_install setup run check bench stress soak fuzz coverage mutate deb htmldocs help

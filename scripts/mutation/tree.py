@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A copy of the checkout, in which each fault is built by itself.
+
+The checkout is never changed.  Without debug information an object is the same if the code is.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from mutation import Failure
+from mutation.fault import Fault, apply
+
+
+class Tree:
+    def __init__(self, top: Path, directory: Path, kdir: Path) -> None:
+        self.top, self.directory, self.kdir = top, directory, kdir
+
+    def refresh(self) -> None:
+        """Brings the copy up to date, and builds it without a fault."""
+        for part in ("Kbuild", "drivers", "include"):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.copy(self.top / part, self.directory / part)
+        if not self.build():
+            raise Failure(f"the modules don't build: see {self.directory}.log")
+        self.modules_to(self.directory.parent / "mutants" / "0")
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Only what differs, or everything would be built again."""
+        if source.is_dir():
+            target.mkdir(exist_ok=True)
+            for entry in source.iterdir():
+                self.copy(entry, target / entry.name)
+        elif source.suffix in (".c", ".h", ".awk") or source.name.startswith("Kbuild"):
+            if not source.name.endswith(".mod.c") and (
+                    not target.exists() or target.read_bytes() != source.read_bytes()):
+                shutil.copyfile(source, target)
+
+    def build(self) -> bool:
+        environment = {name: value for name, value in os.environ.items()
+                       if name not in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+        with open(f"{self.directory}.log", "w", encoding="utf-8") as log:
+            return subprocess.run(
+                ["make", "-C", self.kdir, f"M={self.directory}", f"-j{os.cpu_count()}",
+                 "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"],
+                env=environment, stdout=log, stderr=log, check=False).returncode == 0
+
+    def modules_to(self, directory: Path) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        for module in self.directory.glob("drivers/**/*.ko"):
+            shutil.copyfile(module, directory / module.name)
+
+    def object_sum(self, file: str) -> str:
+        return hashlib.sha256((self.directory / file).with_suffix(".o").read_bytes()).hexdigest()
+
+    def build_with(self, fault: Fault, directory: Path) -> str:
+        """Puts the modules into @directory.  Returns why there are none, or nothing."""
+        file = self.directory / fault.file
+        source = file.read_text()
+        before = self.object_sum(fault.file)
+        try:
+            file.write_text(apply(fault, source))
+            if not self.build():
+                return "does not compile"
+            if self.object_sum(fault.file) == before:
+                return "same object code"
+            self.modules_to(directory)
+            return ""
+        finally:
+            file.write_text(source)
+            # What comes next is built from the source without this fault
+            file.with_suffix(".o").unlink(missing_ok=True)
+            self.build()
