@@ -10,7 +10,7 @@ export KERNEL
 
 # make stress looks for what only the debug kernel sees
 ifeq ($(origin KERNEL),file)
-stress: KERNEL = debug
+stress coverage: KERNEL = debug
 endif
 # Read by scripts/stress
 export MINUTES SEED
@@ -94,7 +94,7 @@ tools:
 tools_install:
 	+$(MAKE) -C tools/vfmig install
 
-setup run check bench stress mutate deb:
+setup run check bench stress coverage mutate deb:
 	+@scripts/$@ $(ARGS)
 
 # A long run on one kernel (scripts/migration/soak.py)
@@ -105,10 +105,6 @@ soak:
 # Fuzzers in user space, which need clang and no kernel
 fuzz:
 	+@$(MAKE) -s -C $(TESTS)/fuzz O=$(abspath $(or $(O),build/fuzz))
-
-# No kernel but debug counts, so it is the default here
-coverage:
-	+@KERNEL=$(if $(filter file,$(origin KERNEL)),debug,$(KERNEL)) scripts/$@ $(ARGS)
 
 htmldocs:
 	@command -v sphinx-build >/dev/null || { \
