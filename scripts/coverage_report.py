@@ -44,21 +44,36 @@ def is_ours(name: str) -> bool:
     return name.startswith(("drivers/", "include/")) and (TOP / name).exists()
 
 
-def lines_of(counts: Path) -> Lines:
-    """What gcov makes of one program's counts.  A header's lines are in several objects."""
-    lines: Lines = defaultdict(lambda: defaultdict(int))
+def gcov(counts: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Files of ours, and what gcov makes of their counts: a header is in several objects."""
     files = sorted(counts.rglob("*.gcda"))
     if not files:
-        return {}
+        return
     for text in run("gcov", "--json-format", "--stdout", *files).splitlines():
         for entry in json.loads(text)["files"]:
             name = entry["file"]
             if os.path.isabs(name):
                 name = os.path.relpath(name, TOP)
             if is_ours(name):
-                for line in entry["lines"]:
-                    lines[name][line["line_number"]] += line["count"]
+                yield name, entry
+
+
+def lines_of(counts: Path) -> Lines:
+    lines: Lines = defaultdict(lambda: defaultdict(int))
+    for name, entry in gcov(counts):
+        for line in entry["lines"]:
+            lines[name][line["line_number"]] += line["count"]
     return lines
+
+
+def write_functions(file: Path, merged: Path) -> None:
+    """Those that nothing called, and where they are."""
+    calls: dict[str, int] = defaultdict(int)
+    for name, entry in gcov(merged):
+        for function in entry["functions"]:
+            where = f"{name}:{function['start_line']}: {function['name']}"
+            calls[where] += function["execution_count"]
+    file.write_text("".join(f"{where}\n" for where in calls if not calls[where]))
 
 
 def unpack(tests: Path) -> None:
@@ -146,7 +161,9 @@ def main() -> None:
     if not (out / "objects").is_dir() or not any((out / "tests").glob("*.gcov/**/*.gcda")):
         sys.exit(f"{Path(sys.argv[0]).name}: no counts in {out}: run scripts/coverage")
     write_lines(out)
-    text = "\n".join(table(make_page(out, merge(out))))
+    merged = merge(out)
+    write_functions(out / "functions.txt", merged)
+    text = "\n".join(table(make_page(out, merged)))
     (out / "table.txt").write_text(text + "\n")
     print(text)
     print(out / "index.html")
