@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 COMPLAINTS = ("BUG: ", "WARNING: ", "Oops", "Call Trace:", "general protection fault")
 MARK = "mutate: entry"
 UNUSABLE = 3
+KILL_SECONDS = 20
 
 
 class Unusable(Exception):
@@ -64,21 +66,48 @@ def failure(output: str) -> str:
     return (output.strip().splitlines() or ["no output"])[-1]
 
 
+def session(leader: int) -> list[int]:
+    """The processes of a session: the harness puts each test into a group of its own."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue                    # it has just ended
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def kill_session(leader: int) -> None:
+    for _ in range(KILL_SECONDS):
+        left = session(leader)
+        if not left:
+            return
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(1)
+    raise Unusable("it can't be killed")
+
+
 def run(program: str, limit: int) -> str:
     """Returns what failed, or nothing."""
-    with subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", start_new_session=True) as process:
-        try:
-            output, _ = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        # Not with a pipe: what the program leaves behind would keep it open
+        with subprocess.Popen([program], stdout=output, stderr=subprocess.STDOUT,
+                              start_new_session=True) as process:
             try:
-                process.communicate(timeout=20)
-            except subprocess.TimeoutExpired as error:
-                raise Unusable("it can't be killed") from error
-            return f"time is up after {limit} s"
-    if process.returncode not in (0, 4):
-        return failure(output)
+                status = process.wait(timeout=limit)
+            except subprocess.TimeoutExpired:
+                kill_session(process.pid)
+                return f"time is up after {limit} s"
+            kill_session(process.pid)
+        output.seek(0)
+        if status not in (0, 4):
+            return failure(output.read())
     return complaint()
 
 
