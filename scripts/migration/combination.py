@@ -140,7 +140,8 @@ class Hardware:
                       "-device", f"{device},drive=disk{number},addr={0x1a + number:02x}.0"]
         for number, address in enumerate(self.nvme):
             found += ["-blockdev", f"nvme,node-name=nvme{number},device={address},namespace=1",
-                      "-device", f"virtio-blk-pci,drive=nvme{number},addr={0x1c + number:02x}.0,"
+                      "-device", f"virtio-blk-pci,id=user{number},drive=nvme{number},"
+                      f"addr={0x1c + number:02x}.0,"
                       "disable-modern=on,disable-legacy=off"]
         return found
 

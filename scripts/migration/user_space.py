@@ -19,6 +19,8 @@ NAME = "user-space-driver"
 SETTINGS = {"doorbell_poll_us": 200, "map_registers": 1}
 # The guest's own disk is the first
 DEVICE = "/dev/vdb"
+# What has the disk's backend in QEMU
+BACKEND = "/machine/peripheral/user0/virtio-backend"
 
 # QEMU reads and writes this itself, beside the guest
 OWN_MB, OWN_SIZE = 24, "512k"
@@ -27,7 +29,7 @@ OWN_PATTERN = 0xa5
 
 def by_qemu(tour: Tour, command: str) -> None:
     """Has QEMU do I/O to the disk without the guest, as qemu-io does."""
-    said = tour.guest.qemu.monitor(f'qemu-io -d nvme0 "{command}"')
+    said = tour.guest.qemu.monitor(f'qemu-io -d {BACKEND} "{command}"')
     if "ops" not in said or "Pattern verification failed" in said:
         raise Failure(f"QEMU's '{command}' says: {said.strip()[:300]}")
 

@@ -72,6 +72,17 @@ void vfmig_nvme_drop_regs(struct vfmig_nvme *ctrl)
 	}
 }
 
+/*
+ * Has CC.EN been set with registers that don't do?  CSTS.RDY is 0 then, so a host that clears CC.EN
+ * has nothing to wait for, and may set it again before the next look.  All that is seen of that is
+ * what it has changed.  If it has changed nothing, the enable would fail again.
+ */
+static bool enable_has_failed(const struct vfmig_nvme_latch *latch)
+{
+	return (latch->cc & NVME_CC_ENABLE) &&
+	       (latch->csts & (NVME_CSTS_CFS | NVME_CSTS_RDY)) == NVME_CSTS_CFS;
+}
+
 /* Take @value, which was found in word @i; returns true if it was stored by a user */
 static bool take_word(struct vfmig_nvme *ctrl, unsigned int i, u32 value)
 {
@@ -90,21 +101,28 @@ static bool take_word(struct vfmig_nvme *ctrl, unsigned int i, u32 value)
 bool vfmig_nvme_take_stores(struct vfmig_nvme *ctrl)
 {
 	const u32 *words = ctrl->map.regs.words;
-	bool taken;
+	bool taken = false, rung;
 	u32 cc;
 
 	if (!READ_ONCE(ctrl->map.regs.in_use))
 		return vfmig_nvme_take_bells(ctrl);
 	/* Before all else; pairs with the order of the user's stores */
 	cc = smp_load_acquire(&words[VFMIG_NVME_CC_WORD]);
-	taken = vfmig_nvme_take_bells(ctrl);
+	rung = vfmig_nvme_take_bells(ctrl);
 	for (unsigned int i = 0; i < VFMIG_NVME_SHOWN; i++)
 		if (i != VFMIG_NVME_CC_WORD)
 			taken |= take_word(ctrl, i, READ_ONCE(words[i]));
-	taken |= take_word(ctrl, VFMIG_NVME_CC_WORD, cc);
+	if (enable_has_failed(&ctrl->latch) && (taken || cc != ctrl->map.shown[VFMIG_NVME_CC_WORD])) {
+		vfmig_nvme_reg_write(ctrl, NVME_REG_CC, cc & ~NVME_CC_ENABLE);
+		vfmig_nvme_reg_write(ctrl, NVME_REG_CC, cc);
+		show_word(ctrl, VFMIG_NVME_CC_WORD, cc);
+		taken = true;
+	} else {
+		taken |= take_word(ctrl, VFMIG_NVME_CC_WORD, cc);
+	}
 	/* A store to INTMC shows at INTMS */
 	vfmig_nvme_show_regs(ctrl);
-	return taken;
+	return taken || rung;
 }
 
 /* Was anything stored to a register?  Called without a lock, so it may be wrong for a moment. */
