@@ -220,7 +220,7 @@ static int vfmig_virtio_save_final(void *vf)
 
 	guard(vfmig_virtio)(dev);
 	if (!dev->save.data || !vfmig_is_frozen(&dev->running))
-		return -ENODEV;
+		return -ECANCELED;
 	vfmig_virtio_state_save(dev, dev->save.data);
 	dev->save.length = vfmig_virtio_state_size(dev);
 	return 0;
