@@ -2,6 +2,7 @@
 /* A guest moves from one VF to another, or the move is given up somewhere on the way */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "walk.h"
@@ -139,6 +140,18 @@ static void abandon(struct move *m)
 	guest_revive(m->a, m->to);
 }
 
+/* Two owners may want each other's device: neither waits for long */
+static bool take_other(struct walk_dev *to)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_nsec += 300 * 1000000L;
+	end.tv_sec += end.tv_nsec / 1000000000L;
+	end.tv_nsec %= 1000000000L;
+	return !pthread_rwlock_timedwrlock(&to->gate, &end);
+}
+
 void move_guest(struct actor *a, struct walk_dev *from)
 {
 	unsigned int first = from->pf->nvme ? 0 : NVME_VFS;
@@ -146,7 +159,7 @@ void move_guest(struct actor *a, struct walk_dev *from)
 	struct move m = { .a = a, .from = from };
 
 	m.to = &a->walk->dev[first + (from->vf + other) % from->pf->vfs];
-	if (pthread_rwlock_trywrlock(&m.to->gate))
+	if (!take_other(m.to))
 		return;
 	if (m.to->dev.fd >= 0 && from->guest->alive && from->state == RUNNING) {
 		alone_begin(a, m.to);
