@@ -4,40 +4,24 @@
  * million sleeps.  Each round rings a doorbell, and some store to a register, too.  The time
  * between is chosen so that the device is about to sleep, or has just done so.
  *
- * VFMIG_STRESS_SLEEPS ends the test after so many sleeps, a million by default, if
- * VFMIG_STRESS_SECONDS don't end it before.
+ * VFMIG_STRESS_SLEEPS ends the test after so many sleeps, a million by default, if its time is not
+ * over before.
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "../lib/bells.h"
 #include "../lib/rig.h"
+#include "../lib/stress.h"
 
 #include "../lib/harness.h"
 
 #define POLL_US		20
 #define BLOCKS		8	/* of a page */
 #define WAIT_NS		150000	/* longest time between two rounds */
-#define SECONDS		60
 #define SLEEPS		1000000
-
-static u64 env(const char *name, u64 otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
-static u64 random_seed(void)
-{
-	u64 seed = 0;
-
-	must(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
-	return seed;
-}
 
 static u64 now_ns(void)
 {
@@ -102,14 +86,12 @@ FIXTURE_TEARDOWN(sleeps)
 
 TEST_F_TIMEOUT(sleeps, none_is_lost, 7200)
 {
-	const u64 seed = env("VFMIG_STRESS_SEED", random_seed());
-	const u64 end = now_ms() + env("VFMIG_STRESS_SECONDS", SECONDS) * 1000;
-	const u64 enough = env("VFMIG_STRESS_SLEEPS", SLEEPS);
+	const char *sleeps = getenv("VFMIG_STRESS_SLEEPS");
+	const u64 enough = sleeps ? strtoull(sleeps, NULL, 0) : SLEEPS;
+	u64 state = stress_seed(stress_begin("bells"), 0), first = faults(), rounds = 0;
 	struct nvme *nvme = &self->rig.nvme;
-	u64 state = seed | 1, first = faults(), rounds = 0;
 
-	note("VFMIG_STRESS_SEED=%llu", (unsigned long long)seed);
-	while (now_ms() < end && faults() - first < enough) {
+	while (stress_goes_on() && faults() - first < enough) {
 		u64 random = next_random(&state);
 
 		spin(random % WAIT_NS);
@@ -117,14 +99,12 @@ TEST_F_TIMEOUT(sleeps, none_is_lost, 7200)
 		if (!(random >> 60))
 			regs_store(self->regs, NVME_VS, random);
 		ASSERT_EQ(nvme_rw(nvme, &nvme->io[1], NVME_READ, (random >> 32) % 64 * BLOCKS,
-				  BLOCKS, self->buf), 0) {
-			TH_LOG("round %llu, seed %llu", (unsigned long long)rounds,
-			       (unsigned long long)seed);
-		}
+				  BLOCKS, self->buf), 0)
+			TH_LOG("round %llu", (unsigned long long)rounds);
 		rounds++;
 	}
-	note("%llu rounds, the device slept %llu times", (unsigned long long)rounds,
-	     (unsigned long long)(faults() - first));
+	stress_say("bells: %llu rounds, the device slept %llu times", (unsigned long long)rounds,
+		   (unsigned long long)(faults() - first));
 }
 
 TEST_HARNESS_MAIN
