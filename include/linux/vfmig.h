@@ -426,7 +426,8 @@ struct vfmig_vf_ops {
 	/**
 	 * @save_final: STOP_COPY begins, and the VF is frozen: make the final state, or begin
 	 * to.  Called once in a save, also if there was no PRE_COPY.  If it fails, the arc
-	 * fails, and a VF that the same arc has frozen is thawed again.  May be NULL.
+	 * fails, and a VF that the same arc has frozen is thawed again.  -ECANCELED if the VF was
+	 * reset.  May be NULL.
 	 */
 	int (*save_final)(void *vf);
 

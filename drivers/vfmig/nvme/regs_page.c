@@ -10,7 +10,8 @@
  *
  * A store of the value that is shown goes unnoticed.  That is right: no register here does anything
  * if it is written with the value that it has.  INTMC would, as it has the value of INTMS, so the
- * page shows 0 there, and writing that changes nothing.
+ * page shows 0 there, and writing that changes nothing.  Of two stores to INTMS or INTMC between
+ * two looks the second one counts.  They mask nothing here: MSI-X has masks of its own.
  *
  * Between two looks a user may store to several registers.  What matters is the order of those
  * before CC, which enables the controller with the admin queues that AQA, ASQ and ACQ say, and of
@@ -18,7 +19,8 @@
  * last.  A store that came before that to CC is seen, as CPUs see the stores of another one in
  * order.  It does no harm to see one that came after that to CC, too: a host waits for CSTS.RDY
  * before it goes on (NVMe 1.4, 3.1.5).  For the same reason, no value of CC.EN that counts is
- * stored between two looks: the next one comes only when CSTS has followed.
+ * stored between two looks: the next one comes only when CSTS has followed.  The exception is an
+ * enable that has failed, see enable_has_failed().
  */
 #include <linux/atomic.h>
 #include <linux/string.h>
@@ -28,6 +30,9 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_WORDS	(PAGE_SIZE / sizeof(u32))
+/* How often to look for the end of what a host stores before it enables the controller again */
+#define VFMIG_NVME_LOOKS	4
+
 #define VFMIG_NVME_CC_WORD	(NVME_REG_CC / sizeof(u32))
 
 /* The value that the page shows in word @i, with the latch's lock held */
@@ -94,32 +99,60 @@ static bool take_word(struct vfmig_nvme *ctrl, unsigned int i, u32 value)
 	return true;
 }
 
+/* Take what was stored to all registers but CC; returns true if there was anything */
+static bool take_words(struct vfmig_nvme *ctrl)
+{
+	bool taken = false;
+
+	for (unsigned int i = 0; i < VFMIG_NVME_SHOWN; i++)
+		if (i != VFMIG_NVME_CC_WORD)
+			taken |= take_word(ctrl, i, READ_ONCE(ctrl->map.regs.words[i]));
+	return taken;
+}
+
+/* To be called before take_words() */
+static u32 load_cc(const struct vfmig_nvme *ctrl)
+{
+	/* Pairs with the order of the user's stores */
+	return smp_load_acquire(&ctrl->map.regs.words[VFMIG_NVME_CC_WORD]);
+}
+
+/*
+ * Disable and enable the controller by what was stored since an enable has failed.  The host may be
+ * in the middle of its stores, and an enable with some of them would not be what it asks for.  So
+ * look until there is nothing new: CC is then no older than any register that was taken.
+ */
+static void enable_again(struct vfmig_nvme *ctrl)
+{
+	unsigned int looks = 0;
+	u32 cc;
+
+	do
+		cc = load_cc(ctrl);
+	while (take_words(ctrl) && ++looks < VFMIG_NVME_LOOKS);
+	vfmig_nvme_reg_write(ctrl, NVME_REG_CC, cc & ~NVME_CC_ENABLE);
+	vfmig_nvme_reg_write(ctrl, NVME_REG_CC, cc);
+	show_word(ctrl, VFMIG_NVME_CC_WORD, cc);
+}
+
 /*
  * Take what was stored to both pages, with the latch's lock held.  Returns true if there was
  * anything: the worker, which may be looking at the pages, does not find it there any more.
  */
 bool vfmig_nvme_take_stores(struct vfmig_nvme *ctrl)
 {
-	const u32 *words = ctrl->map.regs.words;
-	bool taken = false, rung;
+	bool taken, rung;
 	u32 cc;
 
 	if (!READ_ONCE(ctrl->map.regs.in_use))
 		return vfmig_nvme_take_bells(ctrl);
-	/* Before all else; pairs with the order of the user's stores */
-	cc = smp_load_acquire(&words[VFMIG_NVME_CC_WORD]);
+	cc = load_cc(ctrl);
 	rung = vfmig_nvme_take_bells(ctrl);
-	for (unsigned int i = 0; i < VFMIG_NVME_SHOWN; i++)
-		if (i != VFMIG_NVME_CC_WORD)
-			taken |= take_word(ctrl, i, READ_ONCE(words[i]));
-	if (enable_has_failed(&ctrl->latch) && (taken || cc != ctrl->map.shown[VFMIG_NVME_CC_WORD])) {
-		vfmig_nvme_reg_write(ctrl, NVME_REG_CC, cc & ~NVME_CC_ENABLE);
-		vfmig_nvme_reg_write(ctrl, NVME_REG_CC, cc);
-		show_word(ctrl, VFMIG_NVME_CC_WORD, cc);
-		taken = true;
-	} else {
-		taken |= take_word(ctrl, VFMIG_NVME_CC_WORD, cc);
-	}
+	taken = take_words(ctrl) || cc != ctrl->map.shown[VFMIG_NVME_CC_WORD];
+	if (taken && enable_has_failed(&ctrl->latch))
+		enable_again(ctrl);
+	else
+		take_word(ctrl, VFMIG_NVME_CC_WORD, cc);
 	/* A store to INTMC shows at INTMS */
 	vfmig_nvme_show_regs(ctrl);
 	return taken || rung;
