@@ -7,7 +7,8 @@ Usage: scripts/ktap.py [--known LIST] FILE...
 Prints a line for each file, each failed test and each reason for skipped tests.  The last
 line has three numbers, "PASSED FAILED SKIPPED".  FILE.status has the program's exit status;
 if it is missing or empty, the program did not end by itself.  A test of the plan without a
-result has failed.  So has a program with a bad exit status and no failed test.
+result has failed.  So has a program with a bad exit status and no failed test, and one that
+ran no test and gives no reason.
 
 A line of LIST has a pattern of the name of a file, without .ktap, and one of a test: that test
 is known to fail there.  It counts as passed, and as failed if it does not fail.  What follows
@@ -75,6 +76,8 @@ def parse(text: str, status: Optional[int]) -> Count:
     elif seen < planned:
         count.failed += [f"{planned - seen} tests without a result (exit status {status})"] \
             + ["and another one"] * (planned - seen - 1)
+    elif planned == 0 and not count.skipped:
+        count.failed.append("ran no test")
     elif status is None:
         count.failed.append("did not end")
     elif status not in (0, SKIPPED) and not count.failed:

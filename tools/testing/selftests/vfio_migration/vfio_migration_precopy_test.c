@@ -246,8 +246,9 @@ TEST_F_TIMEOUT(precopy, reinit_brings_initial_data, 60)
 		ASSERT_EQ(mig_precopy_info(self->fd, &info), 0);
 		if (info.flags & VFIO_PRECOPY_INFO_REINIT) {
 			EXPECT_GT(info.initial_bytes, 0);
+			reinits += info.initial_bytes > left;
 			/* Initial data that is always new is never read */
-			ASSERT_LT(reinits++, 1000);
+			ASSERT_LT(reinits, 1000);
 		} else {
 			EXPECT_LE(info.initial_bytes, left)
 				TH_LOG("initial_bytes grows without REINIT");
