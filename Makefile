@@ -24,7 +24,7 @@ KDIR = $(eval KDIR := $$(shell \
 	KERNEL=$(KERNEL) bash -c '. $(CURDIR)/scripts/lib.sh && print_kdir' make))$(KDIR)
 endif
 
-TESTS = $(CURDIR)/tools/testing/selftests/vfmig
+SELFTESTS = $(CURDIR)/tools/testing/selftests/vfmig
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
 
@@ -58,7 +58,7 @@ depmod = PATH=$$PATH:/usr/sbin:/sbin; \
 	fi
 
 clean: clean-modules
-	+@$(MAKE) -s -C $(TESTS) clean
+	+@$(MAKE) -s -C $(SELFTESTS) clean
 	+@$(MAKE) -s -C tools/vfmig clean
 
 # Not kbuild's own: that would look for objects in build/ too, where a whole
@@ -104,7 +104,7 @@ soak:
 
 # Fuzzers in user space, which need clang and no kernel
 fuzz:
-	+@$(MAKE) -s -C $(TESTS)/fuzz O=$(abspath $(or $(O),build/fuzz))
+	+@$(MAKE) -s -C $(SELFTESTS)/fuzz O=$(abspath $(or $(O),build/fuzz))
 
 htmldocs:
 	@command -v sphinx-build >/dev/null || { \

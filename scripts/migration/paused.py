@@ -17,7 +17,7 @@ from .tour import Lab, Tour
 LONG = patience(10)
 
 # While a guest is paused next to nothing is sent.  So QEMU measures next to no bandwidth.
-PAUSED = Mode("paused", PRECOPY.capabilities, {"avail-switchover-bandwidth": 1 << 30})
+PAUSED = Mode("paused", {"return-path": True}, {"avail-switchover-bandwidth": 1 << 30})
 
 
 def stays_active(source: Qemu) -> None:

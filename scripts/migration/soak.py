@@ -55,6 +55,15 @@ def without_destination(moment: float) -> Move:
     return move
 
 
+def wait_connected(source: Qemu) -> None:
+    """Waits until the source has called the destination, which would wait for a call for ever."""
+    deadline = time.monotonic() + TIMEOUT
+    while source.migration().get("status", "none") in ("none", "setup"):
+        if time.monotonic() > deadline:
+            raise Failure("the migration does not begin")
+        time.sleep(0.01)
+
+
 def survives(destination: Qemu) -> bool:
     """The source was killed.  Does the destination have all that it needs to run the guest?"""
     deadline = time.monotonic() + TIMEOUT
@@ -136,6 +145,7 @@ class Soak:
         disk.start_loop(*DURING, seed)
         timeline = Timeline(NAME)
         source, destination = begin(tour, PRECOPY, timeline)
+        wait_connected(source)
         time.sleep(moment)
         source.kill()
         if not survives(destination):
@@ -186,6 +196,9 @@ class Soak:
                 raise
             self._lab.progress(f"{NAME}: the guest was lost: {lost}")
             self._lab.lost_guests.append(NAME)
+            if self._tour:
+                self._seed = self._tour.seed
+            self._lab.end_tour()
             self._tour = None
 
 
