@@ -126,6 +126,16 @@ static void adapt(struct vfmig_nvme_map *map, u64 now)
 	WRITE_ONCE(map->poll_ns, max_t(u64, poll, VFMIG_NVME_MIN_POLL_NS));
 }
 
+/* A page that is touched for the first time since the open shows what is so now */
+static void begin_use(struct vfmig_nvme *ctrl, struct vfmig_nvme_page *page)
+{
+	spin_lock(&ctrl->latch.lock);
+	if (!page->in_use && page == &ctrl->map.regs)
+		vfmig_nvme_drop_regs(ctrl);
+	WRITE_ONCE(page->in_use, true);
+	spin_unlock(&ctrl->latch.lock);
+}
+
 struct page *vfmig_nvme_map_page(void *vf, unsigned int bar, u64 offset)
 {
 	struct vfmig_nvme *ctrl = vf;
@@ -137,7 +147,7 @@ struct page *vfmig_nvme_map_page(void *vf, unsigned int bar, u64 offset)
 		adapt(map, now);
 	WRITE_ONCE(map->active_at, now);
 	WRITE_ONCE(map->unused, true);
-	WRITE_ONCE(page->in_use, true);
+	begin_use(ctrl, page);
 	WRITE_ONCE(map->mapped, true);
 	vfmig_worker_kick(&ctrl->worker);
 	return page->page;

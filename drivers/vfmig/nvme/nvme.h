@@ -226,7 +226,7 @@ struct vfmig_nvme_latch {
  * @page: the page of the current user or of the last one, or NULL
  * @words: its memory.  Users write to it at any time; the holder of the latch's lock takes what
  *	they wrote.
- * @in_use: it was mapped since the VF was opened
+ * @in_use: it was mapped since the VF was opened; written with the latch's lock held
  */
 struct vfmig_nvme_page {
 	struct page *page;

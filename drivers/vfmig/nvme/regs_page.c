@@ -57,12 +57,14 @@ static void show_word(struct vfmig_nvme *ctrl, unsigned int i, u32 old)
 }
 
 /*
- * Registers may have changed: show them, if there is a page, with the latch's lock held.  Stores
+ * Registers may have changed: show them, if the page is in use, with the latch's lock held.  Stores
  * that were not taken stay.
  */
 void vfmig_nvme_show_regs(struct vfmig_nvme *ctrl)
 {
-	for (unsigned int i = 0; ctrl->map.regs.words && i < VFMIG_NVME_SHOWN; i++)
+	if (!ctrl->map.regs.in_use)
+		return;
+	for (unsigned int i = 0; i < VFMIG_NVME_SHOWN; i++)
 		show_word(ctrl, i, ctrl->map.shown[i]);
 }
 
