@@ -5,7 +5,6 @@
  * and has to be told of the first access after it has stopped looking.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -330,43 +329,17 @@ TEST_F_TIMEOUT(regs, none_is_lost_when_the_device_goes_to_sleep, 120)
 	note("%u cycles, %ld faults", n, faults);
 }
 
-/* A thread that stores anything to all of the page until it is stopped */
-struct hammer {
-	pthread_t thread;
-	u32 *regs;
-	bool stop;
-	u64 stores;
-};
-
-static void *hammer_thread(void *data)
+/* Anything, to all of the page */
+static void store_any(u32 *regs, u32 i)
 {
-	struct hammer *h = data;
-
-	for (u32 i = 0; !__atomic_load_n(&h->stop, __ATOMIC_RELAXED); i++) {
-		regs_store(h->regs, i * 7 % (i % 3 ? SHOWN / 4 : PAGE / 4) * 4, i * 0x01010101);
-		__atomic_store_n(&h->stores, i + 1, __ATOMIC_RELAXED);
-	}
-	return NULL;
-}
-
-static void hammer_begin(struct hammer *h, u32 *regs)
-{
-	*h = (struct hammer){ .regs = regs };
-	must(!pthread_create(&h->thread, NULL, hammer_thread, h));
-	must(wait_until(__atomic_load_n(&h->stores, __ATOMIC_RELAXED)));
-}
-
-static void hammer_end(struct hammer *h)
-{
-	__atomic_store_n(&h->stop, true, __ATOMIC_RELAXED);
-	must(!pthread_join(h->thread, NULL));
+	regs_store(regs, i * 7 % (i % 3 ? SHOWN / 4 : PAGE / 4) * 4, i * 0x01010101);
 }
 
 TEST_F_TIMEOUT(regs, resets_work_while_they_are_stored, 120)
 {
 	struct hammer h;
 
-	hammer_begin(&h, self->regs);
+	hammer_begin(&h, self->regs, store_any);
 	for (unsigned int i = 0; i < 12; i++) {
 		vfio_reset_by(&self->rig.dev[0], self->rig.pf, i % 4);
 		EXPECT_EQ(mig_get(&self->rig.dev[0]), RUNNING);
@@ -386,7 +359,7 @@ TEST_F_TIMEOUT(regs, arcs_work_while_they_are_stored, 120)
 	struct blob before = {}, after = {};
 	struct hammer h;
 
-	hammer_begin(&h, self->regs);
+	hammer_begin(&h, self->regs, store_any);
 	for (unsigned int i = 0; i < 10; i++) {
 		ASSERT_EQ(mig_set(dev, STOP, NULL), 0);
 		mig_save(dev, &before);

@@ -97,3 +97,27 @@ void regs_store64(u32 *regs, u64 offset, u64 value)
 {
 	__atomic_store_n((u64 *)&regs[offset / sizeof(*regs)], value, __ATOMIC_RELEASE);
 }
+
+static void *hammer_thread(void *data)
+{
+	struct hammer *h = data;
+
+	for (u32 i = 0; !__atomic_load_n(&h->stop, __ATOMIC_RELAXED); i++) {
+		h->store(h->page, i);
+		__atomic_store_n(&h->stores, i + 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+void hammer_begin(struct hammer *h, u32 *page, void (*store)(u32 *page, u32 i))
+{
+	*h = (struct hammer){ .page = page, .store = store };
+	must(!pthread_create(&h->thread, NULL, hammer_thread, h));
+	must(wait_until(__atomic_load_n(&h->stores, __ATOMIC_RELAXED)));
+}
+
+void hammer_end(struct hammer *h)
+{
+	__atomic_store_n(&h->stop, true, __ATOMIC_RELAXED);
+	must(!pthread_join(h->thread, NULL));
+}

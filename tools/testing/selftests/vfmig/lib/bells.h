@@ -3,6 +3,8 @@
 #ifndef VFMIG_TEST_BELLS_H
 #define VFMIG_TEST_BELLS_H
 
+#include <pthread.h>
+
 #include "nvme.h"
 
 /* The part of BAR 0 that can be mapped, from its region info; false if there is none */
@@ -26,5 +28,18 @@ void regs_unmap(u32 *regs);
 u32 regs_load(const u32 *regs, u64 offset);
 void regs_store(u32 *regs, u64 offset, u32 value);
 void regs_store64(u32 *regs, u64 offset, u64 value);
+
+/* A thread that stores to a mapped page until it is stopped, by @store the @i-th time */
+struct hammer {
+	pthread_t thread;
+	void (*store)(u32 *page, u32 i);
+	u32 *page;
+	bool stop;
+	u64 stores;
+};
+
+/* Returns when it has begun */
+void hammer_begin(struct hammer *h, u32 *page, void (*store)(u32 *page, u32 i));
+void hammer_end(struct hammer *h);
 
 #endif /* VFMIG_TEST_BELLS_H */
