@@ -184,6 +184,16 @@ struct walk {
 	bool stop;
 };
 
+/* What a thread may do to a device; @weight says how often, beside other steps */
+struct walk_step {
+	void (*step)(struct actor *a, struct walk_dev *d);
+	unsigned int weight;
+};
+
+/* Take one of @count steps */
+void random_step(struct actor *a, struct walk_dev *d, const struct walk_step *steps,
+		 unsigned int count);
+
 void dev_setup(struct walk *walk, unsigned int index, struct walk_pf *pf, unsigned int vf);
 void dev_open(struct walk_dev *d);
 void dev_close(struct walk_dev *d);

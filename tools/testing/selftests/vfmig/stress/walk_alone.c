@@ -318,30 +318,11 @@ static void step_fault(struct actor *a, struct walk_dev *d)
 	command_try(d->bdf, "clear");
 }
 
-static const struct {
-	void (*step)(struct actor *a, struct walk_dev *d);
-	unsigned int weight;
-} steps[] = {
+static const struct walk_step steps[] = {
 	{ step_set, 40 }, { step_get, 4 }, { step_read, 60 }, { step_write, 15 }, { step_info, 12 },
 	{ step_size, 10 }, { step_log, 10 }, { step_close, 3 }, { alone_reset, 1 }, { step_io, 50 },
 	{ step_medium, 4 }, { step_move, 4 }, { step_reopen, 1 }, { step_fault, 5 },
 };
-
-static void random_step(struct actor *a, struct walk_dev *d)
-{
-	unsigned int total = 0, n;
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++)
-		total += steps[i].weight;
-	n = random_below(&a->random, total);
-	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++) {
-		if (n < steps[i].weight) {
-			steps[i].step(a, d);
-			return;
-		}
-		n -= steps[i].weight;
-	}
-}
 
 bool alone_segment(struct actor *a)
 {
@@ -354,7 +335,7 @@ bool alone_segment(struct actor *a)
 	pthread_rwlock_wrlock(&d->gate);
 	alone_begin(a, d);
 	while (n-- && !__atomic_load_n(&a->walk->stop, __ATOMIC_RELAXED))
-		random_step(a, d);
+		random_step(a, d, steps, ARRAY_SIZE(steps));
 	pthread_rwlock_unlock(&d->gate);
 	pthread_rwlock_unlock(&d->pf->calm);
 	return true;

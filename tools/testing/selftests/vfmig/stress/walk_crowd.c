@@ -250,30 +250,11 @@ static void step_fault(struct actor *a, struct walk_dev *d)
 	command_try(d->bdf, "%s", faults[random_below(&a->random, ARRAY_SIZE(faults))]);
 }
 
-static const struct {
-	void (*step)(struct actor *a, struct walk_dev *d);
-	unsigned int weight;
-} steps[] = {
+static const struct walk_step steps[] = {
 	{ step_set, 40 }, { step_get, 15 }, { step_read, 40 }, { step_write, 30 },
 	{ step_info, 12 }, { step_size, 12 }, { step_log, 12 }, { step_fd_close, 3 },
 	{ step_reset, 1 }, { step_command, 4 }, { step_map, 4 }, { step_fault, 3 },
 };
-
-static void random_step(struct actor *a, struct walk_dev *d)
-{
-	unsigned int total = 0, n;
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++)
-		total += steps[i].weight;
-	n = random_below(&a->random, total);
-	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++) {
-		if (n < steps[i].weight) {
-			steps[i].step(a, d);
-			return;
-		}
-		n -= steps[i].weight;
-	}
-}
 
 bool crowd_step(struct actor *a, struct walk_dev *d)
 {
@@ -283,7 +264,7 @@ bool crowd_step(struct actor *a, struct walk_dev *d)
 		return false;
 	open = d->dev.fd >= 0;
 	if (open)
-		random_step(a, d);
+		random_step(a, d, steps, ARRAY_SIZE(steps));
 	pthread_rwlock_unlock(&d->gate);
 	return open;
 }
