@@ -16,6 +16,7 @@ from . import Failure, GuestLost, patience
 from .carry import (BEFORE, BUSY, DIRTYING, DURING, Mode, Move, arrive, begin, live, settle, wait_end,
                     wait_running)
 from .host import Vf
+from .killed import survives
 from .leftover import Growth, Snapshot
 from .qemu import Qemu
 from .result import Result
@@ -62,25 +63,6 @@ def wait_connected(source: Qemu) -> None:
         if time.monotonic() > deadline:
             raise Failure("the migration does not begin")
         time.sleep(0.01)
-
-
-def survives(destination: Qemu) -> bool:
-    """The source was killed.  Does the destination have all that it needs to run the guest?"""
-    deadline = time.monotonic() + TIMEOUT
-    while destination.process.poll() is None:
-        if time.monotonic() > deadline:
-            raise Failure(f"the destination still waits {TIMEOUT} s after the source was killed")
-        try:
-            if destination.running():
-                return True
-        except Failure:
-            # It is about to end
-            pass
-        time.sleep(0.1)
-    if destination.process.returncode <= 0:
-        raise Failure(f"the destination ended with status {destination.process.returncode}, "
-                      "which is no failure")
-    return False
 
 
 class Soak:
