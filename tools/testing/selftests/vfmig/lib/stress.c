@@ -11,7 +11,7 @@
 
 static u64 end_ms;
 
-u64 stress_begin(const char *program)
+u64 stress_begin_share(const char *program, unsigned int tests)
 {
 	const char *seconds = getenv("VFMIG_STRESS_SECONDS");
 	const char *text = getenv("VFMIG_STRESS_SEED");
@@ -22,9 +22,14 @@ u64 stress_begin(const char *program)
 	else
 		must(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
 	end_ms = now_ms() + 1000ULL * (seconds && *seconds ? strtoul(seconds, NULL, 0)
-							     : DEFAULT_SECONDS);
+							     : DEFAULT_SECONDS) / tests;
 	stress_say("%s: seed %llu (VFMIG_STRESS_SEED=%llu repeats it)", program, seed, seed);
 	return seed;
+}
+
+u64 stress_begin(const char *program)
+{
+	return stress_begin_share(program, 1);
 }
 
 bool stress_goes_on(void)
