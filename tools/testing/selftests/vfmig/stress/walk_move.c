@@ -89,6 +89,14 @@ static bool transfer(struct move *m)
 	return !m->refused;
 }
 
+/* What is on the disk of @to is what is on that of @from */
+static void same_disk(struct guest *to, const struct guest *from)
+{
+	memcpy(to->tags, from->tags, sizeof(to->tags));
+	memcpy(to->unknown, from->unknown, sizeof(to->unknown));
+	to->granules = from->granules;
+}
+
 /* The driver goes on with the other device, and its memory with it */
 static void swap_guests(struct walk_dev *from, struct walk_dev *to)
 {
@@ -103,9 +111,7 @@ static void swap_guests(struct walk_dev *from, struct walk_dev *to)
 	moved->nvme.dev = &to->dev;
 	moved->net.vio.dev = &to->dev;
 	/* The source's disk still has the same contents */
-	memcpy(left->tags, moved->tags, sizeof(left->tags));
-	memcpy(left->unknown, moved->unknown, sizeof(left->unknown));
-	left->granules = moved->granules;
+	same_disk(left, moved);
 	left->alive = false;
 }
 
@@ -130,10 +136,21 @@ static void complete(struct move *m)
 	guest_revive(m->a, from);
 }
 
-/* The guest goes on at the source, and the destination's disk is as before */
+/* The destination has all of it, up to the END that makes it what the stream says */
+static bool was_written(struct move *m)
+{
+	return m->from->state == STOP_COPY && !m->refused && !read_some(m);
+}
+
+/*
+ * The guest goes on at the source.  The destination's disk is as before, or, if the move was given
+ * up after the last byte, as the source's.
+ */
 static void abandon(struct move *m)
 {
 	m->a->ops[m->refused ? OP_REFUSE : OP_ABORT]++;
+	if (was_written(m))
+		same_disk(m->to->guest, m->from->guest);
 	alone_set(m->a, m->from, RUNNING);
 	guest_check(m->a, m->from, 8);
 	guest_io(m->a, m->from);
