@@ -19,6 +19,7 @@
 #define MAX_ADMIN	4096U
 #define MAX_LATENCY_NS	10000000000ULL
 
+#define LATCH_DISABLED	0x1U
 #define LATCH_FLAGS	0x3U
 #define CC_ENABLE	0x1U
 #define CC_MPS(cc)	((cc) >> 7 & 0xf)
@@ -114,6 +115,15 @@ static bool registers_valid(const struct vfmig_nvme_state *state)
 		if (state->rung[i / 8] & 1U << i % 8)
 			return false;
 	return true;
+}
+
+static bool seen_valid(const struct vfmig_nvme_state *state)
+{
+	u32 cc = le32toh(state->cc), seen = le32toh(state->cc_seen);
+
+	if (!(seen & CC_ENABLE) || (le32toh(state->flags) & LATCH_DISABLED))
+		return true;
+	return !((cc ^ seen) & (CC_ENABLE | VFMIG_NVME_CC_FIXED));
 }
 
 static bool ident_valid(const struct vfmig_nvme_state *state)
@@ -267,7 +277,7 @@ static const char *state_check(const struct stream_identity *id, const u8 *bytes
 	if (le64toh(state->media_size) != id->memory_size)
 		return "size of the medium";
 	*where = AT(flags);
-	if (!registers_valid(state))
+	if (!registers_valid(state) || !seen_valid(state))
 		return "registers";
 	*where = AT(serial);
 	if (!ident_valid(state))

@@ -21,6 +21,8 @@
 /* Bits of CC and AQA that are not reserved in NVMe 1.4 */
 #define VFMIG_NVME_CC_MASK	0x00fffff1
 #define VFMIG_NVME_AQA_MASK	0x0fff0fff
+/* CSS, MPS and AMS of CC: the host changes them only while the controller is disabled (3.1.5) */
+#define VFMIG_NVME_CC_FIXED	0x00003ff0
 #define VFMIG_NVME_ERRORS	16	/* entries of the error log */
 /* Number of features with one dword, indexed by Feature Identifier */
 #define VFMIG_NVME_FEATURES	12

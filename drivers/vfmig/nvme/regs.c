@@ -79,9 +79,8 @@ u64 vfmig_nvme_bar_read(void *vf, unsigned int bar, u64 offset, unsigned int len
 	return (value >> (8 * (offset & 3))) & GENMASK_ULL(8 * len - 1, 0);
 }
 
-/* Fields that the host may change only while the controller is disabled (NVMe 1.4, 3.1.5) */
-#define VFMIG_NVME_CC_FIXED	(NVME_CC_CSS_MASK | 0xf << NVME_CC_MPS_SHIFT | \
-				 7 << NVME_CC_AMS_SHIFT)
+static_assert(VFMIG_NVME_CC_FIXED == (NVME_CC_CSS_MASK | 0xf << NVME_CC_MPS_SHIFT |
+				      7 << NVME_CC_AMS_SHIFT));
 
 static void write_cc(struct vfmig_nvme_latch *latch, u32 value)
 {

@@ -215,6 +215,19 @@ static bool registers_valid(const struct vfmig_nvme_state *state)
 	return true;
 }
 
+/*
+ * Does CC as the controller saw it follow from what was written?  An enabled controller keeps some
+ * fields, and stays enabled until it hears otherwise.
+ */
+static bool seen_valid(const struct vfmig_nvme_state *state)
+{
+	u32 cc = le32_to_cpu(state->cc), cc_seen = le32_to_cpu(state->cc_seen);
+
+	if (!(cc_seen & NVME_CC_ENABLE) || (le32_to_cpu(state->flags) & VFMIG_NVME_DISABLED))
+		return true;
+	return !((cc ^ cc_seen) & (NVME_CC_ENABLE | VFMIG_NVME_CC_FIXED));
+}
+
 static bool ident_valid(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
 {
 	u16 queues = le16_to_cpu(state->queues), cntlid = le16_to_cpu(state->cntlid);
@@ -380,7 +393,7 @@ const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *bu
 		return "length of the state";
 	if (le64_to_cpu(state->media_size) != ctrl->media.size)
 		return "size of the medium";
-	if (!registers_valid(state))
+	if (!registers_valid(state) || !seen_valid(state))
 		return "registers";
 	if (!ident_valid(ctrl, state))
 		return "identity of the controller";

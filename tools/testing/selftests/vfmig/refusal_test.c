@@ -14,6 +14,7 @@
 #define MEDIUM		MIB(1)
 #define UNKNOWN_TYPE	0x7777
 #define NONSENSE	24
+#define STATE_DISABLED	1	/* flag of the state: CC.EN was cleared a moment ago */
 
 FIXTURE(refused)
 {
@@ -522,6 +523,35 @@ TEST_F_TIMEOUT(refused, nonsense_in_the_state, 90)
 	nvme_restart(&self->dst);
 	ASSERT_EQ(nvme_create_io(&self->dst, 1, 16, -1), 0);
 	nvme_read_bytes(&self->dst, 0, self->buf, PAGE);
+}
+
+/*
+ * A controller that is enabled hears of each write of CC.  With what the state says it would go on
+ * with a page size that it does not have, or without being enabled, and its own state be refused.
+ */
+TEST_F(refused, control_that_the_controller_did_not_hear_of)
+{
+	struct {
+		u32 flags, intm, cc, cc_seen;	/* the first ones of the state */
+	} *state = bad_payload(3);
+	const u32 changed[] = { NVME_CC_EN, 1 << 4, 1 << 7, 1 << 11 };
+
+	ASSERT_EQ(state->flags, 0);
+	ASSERT_EQ(state->cc, state->cc_seen);
+	ASSERT_EQ(state->cc & NVME_CC_EN, NVME_CC_EN);
+	for (unsigned int i = 0; i < ARRAY_SIZE(changed); i++) {
+		state->cc ^= changed[i];
+		stream_seal(bad_header(3));
+		REFUSED("CC that differs from the one that is used");
+		state->cc ^= changed[i];
+	}
+	UNTOUCHED();
+
+	/* The controller is about to hear of it */
+	state->flags |= STATE_DISABLED;
+	state->cc = 0;
+	stream_seal(bad_header(3));
+	ACCEPTED("CC.EN cleared just now");
 }
 
 TEST_F(refused, shortened_and_lengthened_state)
