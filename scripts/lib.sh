@@ -10,7 +10,7 @@ BUILD=$TOP/build
 export TOP BUILD
 
 # Values of KERNEL: the distribution's kernel, and those that scripts/kernel builds
-BUILT_KERNELS=(mainline debug builtin iov-lock)
+BUILT_KERNELS=(mainline debug kcsan builtin iov-lock)
 KERNELS=(distro "${BUILT_KERNELS[@]}")
 
 # The PFs of a kernel that has the drivers built in, where nobody loads them: a parameter of
@@ -105,7 +105,7 @@ results_dir()
 # directory)?  One that watches every access is that slow.
 kernel_slowness()
 {
-	if grep -qsE '^CONFIG_(KASAN|PROVE_LOCKING)=y' "$1/include/config/auto.conf"; then
+	if grep -qsE '^CONFIG_(KASAN|KCSAN|PROVE_LOCKING)=y' "$1/include/config/auto.conf"; then
 		echo 3
 	else
 		echo 1
