@@ -11,19 +11,19 @@
 
 static u64 end_ms;
 
-u64 stress_begin_share(const char *program, unsigned int tests)
+u64 stress_begin_share(const char *test, unsigned int shares)
 {
 	const char *seconds = getenv("VFMIG_STRESS_SECONDS");
 	const char *text = getenv("VFMIG_STRESS_SEED");
+	u64 all = seconds && *seconds ? strtoul(seconds, NULL, 0) : DEFAULT_SECONDS;
 	u64 seed = 0;
 
 	if (text && *text)
 		seed = strtoull(text, NULL, 0);
 	else
 		must(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
-	end_ms = now_ms() + 1000ULL * (seconds && *seconds ? strtoul(seconds, NULL, 0)
-							     : DEFAULT_SECONDS) / tests;
-	stress_say("%s: seed %llu (VFMIG_STRESS_SEED=%llu repeats it)", program, seed, seed);
+	end_ms = now_ms() + 1000 * all / shares;
+	stress_say("%s: seed %llu (VFMIG_STRESS_SEED=%llu repeats it)", test, seed, seed);
 	return seed;
 }
 

@@ -12,9 +12,9 @@
 
 /* Print the seed, and how it is given again, and let the time begin */
 u64 stress_begin(const char *program);
+/* The same for one of @shares tests of a program, which have the time together */
+u64 stress_begin_share(const char *test, unsigned int shares);
 
-/* The same for one of @tests tests of a program, which has its part of the time */
-u64 stress_begin_share(const char *program, unsigned int tests);
 
 /* Is there time left? */
 bool stress_goes_on(void);

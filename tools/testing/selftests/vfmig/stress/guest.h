@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The parts of guest_stress, whose test is the guest: it drives a VF through VFIO.
+ *
+ * In one part it is a driver that keeps to the rules and asks for things that are refused, too.
+ * What each command must give is known.  In the others it is hostile.
+ */
+#ifndef VFMIG_GUEST_H
+#define VFMIG_GUEST_H
+
+#include "rig.h"
+#include "shadow.h"
+#include "stress.h"
+
+#define GUEST_TESTS	1	/* each has the same share of the time */
+
+/* ---- guest_land.c: memory of which the device may access some, and some in one way only */
+
+/**
+ * struct land - a guest's memory
+ * @rw: for everything
+ * @ro: pages that the device may read
+ * @wo: pages that the device may write
+ *
+ * Between these parts there are holes.  They have memory, which the IOMMU does not map.
+ */
+struct land {
+	u8 *va;
+	size_t size;
+	struct arena rw;
+	u8 *ro;
+	u8 *wo;
+};
+
+void land_init(struct land *land, size_t size);
+void land_map(struct land *land, struct iommu *iommu);
+u64 land_iova(const struct land *land, const void *va);
+/* Fails the test if the device wrote where it may not */
+void land_check(struct land *land);
+/* IOVAs of pages */
+u64 land_hole(struct land *land, u64 *random);
+u64 land_readonly(struct land *land, u64 *random);
+u64 land_writeonly(struct land *land, u64 *random);
+
+/* ---- guest_media.c: what a disk may hold */
+
+#define BLOCK_TAGS	4
+#define BLOCK_SIZE_MAX	4096
+
+/* @n is 0 for a block that may hold anything.  Tag 0 is that of zeroes. */
+struct block {
+	u64 tags[BLOCK_TAGS];
+	u8 n;
+	u8 readers;
+	bool writer;
+};
+
+struct media {
+	struct block *blocks;
+	u64 count;
+	u32 size;	/* bytes of a block */
+};
+
+void media_init(struct media *m, u64 count, u32 size);
+void media_exit(struct media *m);
+/*
+ * Keep commands apart whose order would matter; false if one of them has to wait, or if a block
+ * must be read before anything else
+ */
+bool media_lock(struct media *m, u64 first, u32 count, bool write);
+void media_unlock(struct media *m, u64 first, u32 count, bool write);
+void media_set(struct media *m, u64 i, u64 tag);
+void media_set_all(struct media *m, u64 tag);
+void media_forget_all(struct media *m);
+/* It holds this, or what it held before */
+void media_may_be(struct media *m, u64 i, u64 tag);
+/* Does each block hold one thing only? */
+bool media_is_sure(struct media *m, u64 first, u32 count);
+/* The data of a block with this tag */
+void media_fill(const struct media *m, u8 *data, u64 tag);
+/* May block @i read as @data?  If so, that is what it holds. */
+bool media_reads(struct media *m, u64 i, const u8 *data);
+/* Print what it may be, if it is not */
+void media_say(const struct media *m, u64 i, const u8 *data);
+
+/* ---- guest_cmd.c: a command, its memory, and what must come of it */
+
+#define WANT_MAX	12
+#define DATA_PAGES	131	/* a prime, so that any step visits all pages */
+#define RANGES		256	/* of Dataset Management */
+
+/* The statuses that a command may have.  None: it must succeed. */
+struct want {
+	u16 status[WANT_MAX];
+	unsigned int n;
+};
+
+void want_add(struct want *want, u16 status);
+bool want_has(const struct want *want, u16 status);
+
+enum slot_stage {
+	SLOT_FREE,
+	SLOT_FLYING,
+	SLOT_GHOST,	/* its queue was deleted: it may still complete, and need not */
+};
+
+enum slot_effect { NO_EFFECT, READS, COMPARES, WRITES, ZEROES };
+
+struct dsm_range {
+	u32 attributes;
+	u32 blocks;
+	u64 first;
+};
+
+/**
+ * struct slot - a command that is under way
+ * @cmd: as it is in the queue
+ * @effect: on @count blocks from @first, which are locked
+ * @tag: of the first block that is written; the next one has the next tag
+ * @data: DATA_PAGES of memory, and two pages for PRP lists
+ * @offset: of the data in its first page
+ * @len: bytes of data
+ * @start: the data is in page start, start + step and so on
+ */
+struct slot {
+	enum slot_stage stage;
+	u16 sqid, cqid, cid;
+	struct nvme_cmd cmd;
+	struct want want;
+	enum slot_effect effect;
+	u64 first;
+	u32 count;
+	u64 tag;
+	struct dsm_range ranges[RANGES];
+	unsigned int nr_ranges;
+	u8 *data;
+	u32 offset, len;
+	u32 start, step;
+};
+
+/* Bad PRPs: how often */
+enum prp_luck { PRP_GOOD, PRP_SOMETIMES_BAD };
+
+/*
+ * Set the PRPs of a command for @len bytes, in pages in any order.  If some are bad, what that
+ * gives is added to @want.  @to_host: the device writes.
+ */
+void slot_set_prps(struct slot *slot, struct land *land, u64 *random, u32 len, bool to_host,
+		   enum prp_luck luck);
+/* The data, from byte @pos on */
+void slot_put(struct slot *slot, u32 pos, const void *from, u32 len);
+void slot_get(const struct slot *slot, u32 pos, void *to, u32 len);
+/* Fill the pages of the data, and see whether what is not data still is so */
+void slot_poison(struct slot *slot);
+bool slot_margins_are_intact(const struct slot *slot);
+/* Print the command, what was wanted, and what came; fails the test */
+void __noreturn slot_fail(const struct slot *slot, const char *what, unsigned int came);
+
+/* ---- guest_ref.c: a driver of which each step is known */
+
+#define REF_SLOTS	64
+#define REF_DEPTH	256	/* of a queue, at most */
+
+struct ref_sq {
+	bool exists;
+	u16 depth, cqid;
+	u16 tail, rung, head;
+	struct nvme_cmd *entries;
+	unsigned int flying;
+};
+
+struct ref_cq {
+	bool exists;
+	u16 depth, head;
+	u8 phase;
+	int vector;		/* -1 for none */
+	bool posted;		/* something, since the last look at interrupts */
+	struct nvme_cqe *entries;
+	unsigned int users;	/* submission queues */
+};
+
+/* What is counted; guest_ref.c has the names */
+enum ref_count {
+	REF_IO, REF_REFUSED, REF_MOVED, REF_ADMIN, REF_ADMIN_REFUSED, REF_CREATED, REF_DELETED,
+	REF_GHOSTS, REF_ABORTED, REF_ERASED, REF_ROUNDS, REF_MOVES,
+	REF_COUNTS
+};
+
+struct ref {
+	struct rig rig;
+	struct nvme *nvme;
+	struct land land;
+	struct media media;
+	u64 random;
+	unsigned int vf;	/* where the driver is */
+	bool irqs[RIG_DEVS];	/* MSI-X is enabled */
+	unsigned int flying;
+	struct ref_sq sq[NVME_MAX_IO + 1];
+	struct ref_cq cq[NVME_MAX_IO + 1];
+	struct slot slots[REF_SLOTS];
+	u32 *bells;		/* if the doorbells are mapped */
+	struct shadow shadow;
+	u64 counts[REF_COUNTS];
+};
+
+/* NULL, or why the test must be skipped */
+const char *ref_open(struct ref *ref, u64 seed);
+void ref_close(struct ref *ref);
+void ref_run(struct ref *ref);
+
+/* Take all completions that are there */
+void ref_reap(struct ref *ref);
+/* Ring for all, and wait until nothing is under way */
+void ref_drain(struct ref *ref);
+/* The driver knows of these queues, whose memory is ready for them */
+void ref_cq_begins(struct ref *ref, u16 id, u16 depth, int vector);
+void ref_sq_begins(struct ref *ref, u16 id, u16 depth, u16 cqid);
+/* They are gone, and the commands that were under way with them */
+void ref_cq_ends(struct ref *ref, u16 id);
+void ref_sq_ends(struct ref *ref, u16 id);
+
+/* ---- guest_io.c: I/O commands */
+
+/* Make a random command, or return false if it would disturb another one */
+bool io_make(struct ref *ref, struct slot *slot);
+/* Check the data, and note what the command did */
+void io_done(struct ref *ref, struct slot *slot, u16 status);
+
+#endif /* VFMIG_GUEST_H */
