@@ -40,16 +40,31 @@ static u16 read_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *pi
 	return vfmig_nvme_dma_status(ret);
 }
 
-static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
+/* Bytes for the medium, which are at @iova of the host, or in @data if that is not NULL */
+struct source {
+	u64 iova;
+	const void *data;
+};
+
+static int copy_in(struct vfmig_nvme *ctrl, void *to, const struct source *from, u32 len)
 {
-	unsigned int from = piece->offset % VFMIG_GRANULE;
-	bool whole = piece->len == VFMIG_GRANULE;
+	if (!from->data)
+		return vfmig_fn_dma_read(ctrl->fn, from->iova, to, len);
+	memcpy(to, from->data, len);
+	return 0;
+}
+
+/* Write whole blocks of one granule, all or none of them */
+static u16 write_blocks(struct vfmig_nvme *ctrl, u64 offset, u32 len, const struct source *source)
+{
+	unsigned int from = offset % VFMIG_GRANULE;
+	bool whole = len == VFMIG_GRANULE;
 	struct vfmig_memory_write write;
 	void *data;
 	int ret;
 
 	/* The medium is thin: a write may need memory */
-	ret = vfmig_memory_write_begin(&ctrl->media, piece->offset - from, whole, &write);
+	ret = vfmig_memory_write_begin(&ctrl->media, offset - from, whole, &write);
 	if (ret == -ENOMEM)
 		return VFMIG_NVME_SC_SHORT;
 	if (ret) {
@@ -58,12 +73,42 @@ static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *p
 	}
 	ctrl->sanitize.written = true;
 	data = kmap_local_page(write.page);
-	ret = vfmig_fn_dma_read(ctrl->fn, piece->iova, data + from, piece->len);
+	ret = copy_in(ctrl, data + from, source, len);
 	if (unlikely(ret && whole && write.fresh))
 		memset(data, 0, VFMIG_GRANULE);
 	kunmap_local(data);
 	vfmig_memory_write_end(&ctrl->media, &write);
 	return vfmig_nvme_dma_status(ret);
+}
+
+static u16 fetch(struct vfmig_nvme *ctrl, u64 iova, void *to, u32 len)
+{
+	return vfmig_nvme_dma_status(vfmig_fn_dma_read(ctrl->fn, iova, to, len));
+}
+
+/*
+ * A block may be in two pages of the host, and so in two pieces.  It is put together in @ctrl->buf
+ * before it is written: a fault in the second page must not leave half a block (AWUPF).
+ */
+static u16 write_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)
+{
+	u32 size = 1U << ctrl->lba_shift, begun = piece->offset & (size - 1);
+	u32 head = begun ? size - begun : 0;
+	u32 whole = round_down(piece->len - head, size), tail = piece->len - head - whole;
+	const struct source put_together = { .data = ctrl->buf };
+	const struct source blocks = { .iova = piece->iova + head };
+	u16 status = NVME_SC_SUCCESS;
+
+	if (head) {
+		status = fetch(ctrl, piece->iova, ctrl->buf + begun, head);
+		if (!status)
+			status = write_blocks(ctrl, piece->offset - begun, size, &put_together);
+	}
+	if (!status && whole)
+		status = write_blocks(ctrl, piece->offset + head, whole, &blocks);
+	if (!status && tail)
+		status = fetch(ctrl, piece->iova + head + whole, ctrl->buf, tail);
+	return status;
 }
 
 static u16 compare_piece(struct vfmig_nvme *ctrl, const struct vfmig_nvme_piece *piece, void *arg)

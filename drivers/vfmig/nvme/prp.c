@@ -121,6 +121,8 @@ u16 vfmig_nvme_transfer(struct vfmig_nvme *ctrl, const struct nvme_command *cmd,
 
 		left = min(left, len - pos);
 		left = min_t(u32, left, VFMIG_GRANULE - piece.offset % VFMIG_GRANULE);
+		/* The guest's pages may be larger than the host's */
+		left = min_t(u32, left, PAGE_SIZE - offset_in_page(piece.iova));
 		piece.len = left;
 		status = transfer(ctrl, &piece, arg);
 	}

@@ -4,6 +4,7 @@
  * input, PRPs, and commands in flight when the rug is pulled.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "rig.h"
 
@@ -299,6 +300,34 @@ TEST_F(io, bad_prps)
 	EXPECT_EQ(nvme_io(self->nvme, cmd), NVME_PRP_OFFSET_INVALID);
 	list[1] = iova + 3 * PAGE;
 	EXPECT_EQ(nvme_io(self->nvme, cmd), 0);
+}
+
+/* AWUPF is a block: an error must not leave half of one */
+TEST_F(io, block_is_written_as_a_whole_or_not_at_all)
+{
+	u64 iova = arena_iova(&self->rig.mem, self->buf);
+	const u32 n = 2 * PAGE / self->lba;
+	struct nvme_cmd cmd;
+
+	fill_pattern(self->buf, 2 * PAGE, 1);
+	nvme_write_bytes(self->nvme, 0, self->buf, 2 * PAGE);
+	fill_pattern(self->buf, 2 * PAGE, 2);
+	/* The last block that is in memory begins in the first page and ends in the second */
+	cmd = nvme_rw_cmd(NVME_WRITE, 0, PAGE / self->lba);
+	cmd.prp1 = iova + self->lba / 2;
+	cmd.prp2 = 0x6000;
+	EXPECT_EQ(nvme_io(self->nvme, cmd), NVME_DATA_TRANSFER_ERROR);
+	nvme_read_bytes(self->nvme, 0, self->buf + 2 * PAGE, 2 * PAGE);
+	fill_pattern(self->buf, 2 * PAGE, 1);
+	EXPECT_EQ(memcmp(self->buf + 3 * PAGE - self->lba, self->buf + PAGE - self->lba,
+			 self->lba + PAGE), 0);
+	/* Where both pages are there, all blocks are right */
+	fill_pattern(self->buf, 3 * PAGE, 3);
+	cmd = nvme_rw_cmd(NVME_WRITE, 0, n);
+	nvme_set_prps(self->nvme, self->q, &cmd, self->buf + 4, 2 * PAGE);
+	EXPECT_EQ(nvme_io(self->nvme, cmd), 0);
+	nvme_read_bytes(self->nvme, 0, self->buf + 4 * PAGE, 2 * PAGE);
+	EXPECT_EQ(memcmp(self->buf + 4 * PAGE, self->buf + 4, 2 * PAGE), 0);
 }
 
 TEST_F(io, queue_wraps_many_times)
