@@ -35,6 +35,12 @@ const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode 
 	return NULL;
 }
 
+const char *rig_open_best(struct rig *rig, const struct pf_vfs *vfs)
+{
+	return rig_open(rig, vfs, IOMMU_IOMMUFD, RIG_DEVS) ?
+	       rig_open(rig, vfs, IOMMU_TYPE1, RIG_DEVS) : NULL;
+}
+
 struct vfio_dev *rig_second(struct rig *rig)
 {
 	char bdf[BDF_SIZE];

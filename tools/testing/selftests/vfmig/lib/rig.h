@@ -27,6 +27,8 @@ struct rig {
 /* Returns NULL, or why the test must be skipped.  The caller sets rig->first_vf. */
 const char *rig_open(struct rig *rig, const struct pf_vfs *vfs, enum iommu_mode mode,
 		     unsigned int devs);
+/* The same with two devices, and the best mode that this kernel has */
+const char *rig_open_best(struct rig *rig, const struct pf_vfs *vfs);
 void rig_close(struct rig *rig);
 /* Returns device 1, and opens it first if rig_open() has not: each open takes a while */
 struct vfio_dev *rig_second(struct rig *rig);

@@ -186,6 +186,19 @@ enum ref_count {
 	REF_COUNTS
 };
 
+#define REF_FEATURES	12
+#define REF_AERS	4	/* event requests at a time */
+
+enum ref_event { EVENT_SMART, EVENT_SANITIZE, REF_EVENTS };
+
+/**
+ * struct ref - the driver, and what it knows
+ * @slots: the I/O commands that are under way
+ * @admin: the only admin command, but for event requests
+ * @features: dword 11, by feature
+ * @aers: CIDs of the event requests that are under way
+ * @pending: events that happened and were not reported; @masked until the log page is read
+ */
 struct ref {
 	struct rig rig;
 	struct nvme *nvme;
@@ -200,6 +213,14 @@ struct ref {
 	struct slot slots[REF_SLOTS];
 	u32 *bells;		/* if the doorbells are mapped */
 	struct shadow shadow;
+	struct slot admin;
+	u32 features[REF_FEATURES];
+	u32 temp_under;
+	u64 vectors_cd;		/* vectors that are not to be coalesced */
+	u16 aers[REF_AERS];
+	unsigned int nr_aers;
+	bool pending[REF_EVENTS], masked[REF_EVENTS];
+	u8 id_ns[PAGE], id_ctrl[PAGE], id_nvm[PAGE], effects[PAGE];
 	u64 counts[REF_COUNTS];
 };
 
@@ -225,5 +246,46 @@ void ref_sq_ends(struct ref *ref, u16 id);
 bool io_make(struct ref *ref, struct slot *slot);
 /* Check the data, and note what the command did */
 void io_done(struct ref *ref, struct slot *slot, u16 status);
+
+/* ---- guest_admin.c: admin commands */
+
+/* A new admin command, which admin_do() executes; returns its status, or fails the test */
+struct slot *admin_begin(struct ref *ref, u8 opcode);
+u16 admin_do(struct ref *ref, struct nvme_cqe *cqe);
+
+void step_create_cq(struct ref *ref);
+void step_create_sq(struct ref *ref);
+void step_delete_cq(struct ref *ref);
+void step_delete_sq(struct ref *ref);
+void step_abort(struct ref *ref);
+void step_erase(struct ref *ref);
+void step_doorbell_buffer(struct ref *ref);
+void step_unknown(struct ref *ref);
+
+/* ---- guest_events.c: asynchronous events */
+
+void events_reset(struct ref *ref);
+/* This has happened */
+void events_expect(struct ref *ref, enum ref_event event);
+/* After each step: take those that are reported, and wait for those that must be */
+void events_take(struct ref *ref);
+/* Wait for request @i, which was aborted */
+void events_take_abort(struct ref *ref, unsigned int i);
+/* The host has read this log page */
+void events_log_read(struct ref *ref, u8 lid);
+void step_event_request(struct ref *ref);
+
+/* ---- guest_features.c */
+
+void features_reset(struct ref *ref);
+void step_set_feature(struct ref *ref);
+void step_get_feature(struct ref *ref);
+
+/* ---- guest_pages.c: Identify and Get Log Page */
+
+/* Read what does not change, once */
+void pages_read(struct ref *ref);
+void step_identify(struct ref *ref);
+void step_log(struct ref *ref);
 
 #endif /* VFMIG_GUEST_H */

@@ -164,7 +164,7 @@ static u64 first_entry(struct slot *slot, struct land *land, u64 *random, bool t
 void slot_set_prps(struct slot *slot, struct land *land, u64 *random, u32 len, bool to_host,
 		   enum prp_luck luck)
 {
-	bool bad = luck == PRP_SOMETIMES_BAD && one_in(random, 12);
+	bool bad = luck == PRP_SOMETIMES_BAD && one_in(random, 16);
 	u64 pages[DATA_PAGES];
 	unsigned int n;
 	/* What is bad: an entry, or the address of a list */

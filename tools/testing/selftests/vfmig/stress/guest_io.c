@@ -12,7 +12,7 @@ static u32 some_blocks(struct ref *ref)
 {
 	u32 most = TRANSFER_MAX / ref->media.size;
 
-	switch (random_below(&ref->random, 16)) {
+	switch (random_below(&ref->random, 32)) {
 	case 0:
 		return 1 + random_below(&ref->random, most);
 	case 1:
@@ -29,7 +29,7 @@ static u64 some_block(struct ref *ref, u32 blocks)
 {
 	u64 count = ref->media.count;
 
-	switch (random_below(&ref->random, 40)) {
+	switch (random_below(&ref->random, 100)) {
 	case 0:
 		return next_random(&ref->random);
 	case 1:

@@ -56,6 +56,16 @@ static struct slot *find_slot(struct ref *ref, u16 sqid, u16 cid)
 	return NULL;
 }
 
+/* Those that were under way in a deleted queue keep a slot until all that is left of it is gone */
+static bool slots_run_out(const struct ref *ref)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < REF_SLOTS; i++)
+		n += ref->slots[i].stage == SLOT_GHOST;
+	return n > REF_SLOTS / 2;
+}
+
 static struct slot *free_slot(struct ref *ref)
 {
 	for (unsigned int i = 0; i < REF_SLOTS; i++)
@@ -312,7 +322,10 @@ static const struct {
 	unsigned int weight;
 } steps[] = {
 	{ step_submit, 1200 }, { step_ring, 400 }, { step_reap, 400 }, { step_drain, 6 },
-	{ step_move, 1 },
+	{ step_move, 1 }, { step_create_cq, 12 }, { step_create_sq, 16 }, { step_delete_sq, 6 },
+	{ step_delete_cq, 6 }, { step_abort, 12 }, { step_erase, 2 }, { step_doorbell_buffer, 1 },
+	{ step_unknown, 3 }, { step_event_request, 6 }, { step_set_feature, 12 },
+	{ step_get_feature, 12 }, { step_identify, 10 }, { step_log, 14 },
 };
 
 static void some_step(struct ref *ref)
@@ -325,6 +338,7 @@ static void some_step(struct ref *ref)
 	while (n >= steps[i].weight)
 		n -= steps[i++].weight;
 	steps[i].step(ref);
+	events_take(ref);
 }
 
 /* Random depths, and submission queues that may share a completion queue */
@@ -385,6 +399,8 @@ static void begin_round(struct ref *ref)
 	use_bells(ref, one_in(&ref->random, 3));
 	use_irqs(ref, ref->vf, true);
 	nvme_restart(ref->nvme);
+	features_reset(ref);
+	events_reset(ref);
 	if (one_in(&ref->random, 3)) {
 		must(!shadow_config(ref->nvme, land_iova(&ref->land, ref->shadow.doorbells),
 				    land_iova(&ref->land, ref->shadow.events)));
@@ -422,7 +438,7 @@ void ref_run(struct ref *ref)
 		unsigned int n = random_below(&ref->random, STEPS_MAX);
 
 		begin_round(ref);
-		while (n-- && stress_goes_on())
+		while (n-- && stress_goes_on() && !slots_run_out(ref))
 			some_step(ref);
 		step_drain(ref);
 		land_check(&ref->land);
@@ -440,6 +456,7 @@ static void allocate(struct ref *ref)
 	land_init(&ref->land, MIB(48));
 	for (unsigned int i = 0; i < REF_SLOTS; i++)
 		ref->slots[i].data = arena_alloc(mem, (DATA_PAGES + 2) * PAGE);
+	ref->admin.data = arena_alloc(mem, (DATA_PAGES + 2) * PAGE);
 	for (unsigned int i = 1; i <= NVME_MAX_IO; i++) {
 		ref->sq[i].entries = arena_alloc(mem, REF_DEPTH * sizeof(*ref->sq[i].entries));
 		ref->cq[i].entries = arena_alloc(mem, REF_DEPTH * sizeof(*ref->cq[i].entries));
@@ -455,11 +472,9 @@ const char *ref_open(struct ref *ref, u64 seed)
 
 	ref->random = stress_seed(seed, 0);
 	vfs.lba_size = one_in(&ref->random, 2) ? 512 : 4096;
-	if (rig_open(&ref->rig, &vfs, IOMMU_IOMMUFD, 2)) {
-		why = rig_open(&ref->rig, &vfs, IOMMU_TYPE1, 2);
-		if (why)
-			return why;
-	}
+	why = rig_open_best(&ref->rig, &vfs);
+	if (why)
+		return why;
 	must(!pf_attr_set(ref->rig.pf, "doorbell_poll_us", POLL_US));
 	allocate(ref);
 	for (unsigned int i = 0; i < ref->rig.devs; i++)
@@ -468,6 +483,7 @@ const char *ref_open(struct ref *ref, u64 seed)
 	nvme_init(ref->nvme, &ref->rig.dev[0], &ref->land.rw);
 	must(!nvme_create_io(ref->nvme, 1, 16, -1));
 	nvme_deallocate_all(ref->nvme);
+	pages_read(ref);
 	media_init(&ref->media, ref->nvme->lbas, ref->nvme->lba_size);
 	return NULL;
 }
