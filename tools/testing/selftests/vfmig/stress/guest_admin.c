@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "guest.h"
+#include "guest_ref.h"
 
 #define ALL_NAMESPACES	0xffffffff
 #define BAD_ID		0xfff0	/* of a queue */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "guest.h"
+#include "guest_ref.h"
 
 #define POISON		0x5a
 #define LIST_ENTRIES	(PAGE / sizeof(u64))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Asynchronous events: which must come, and which can't */
-#include "guest.h"
+#include "guest_ref.h"
 
 static const u32 events[REF_EVENTS] = {
 	/* Type, information, log page */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Get and Set Features: what each feature may be set to, and what it is then */
-#include "guest.h"
+#include "guest_ref.h"
 
 #define ALL_NAMESPACES	0xffffffff
 #define SAVE		(1U << 31)

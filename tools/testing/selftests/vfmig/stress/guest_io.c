@@ -2,7 +2,7 @@
 /* I/O commands: random ones, what each must give, and what it does to the disk */
 #include <string.h>
 
-#include "guest.h"
+#include "guest_ref.h"
 
 #define MOST_BLOCKS	65536
 #define TRANSFER_MAX	KIB(512)
@@ -99,7 +99,7 @@ static void fill_compare(struct ref *ref, struct slot *slot, u8 *data, u32 i, bo
 
 	media_fill(&ref->media, data, b->n ? b->tags[0] : slot->tag);
 	if (differs)
-		data[random_below(&ref->random, ref->media.size)] ^= 1 << random_below(&ref->random, 8);
+		data[random_below(&ref->random, ref->media.size)] ^= 0x10;
 }
 
 static void fill_data(struct ref *ref, struct slot *slot)
@@ -343,6 +343,11 @@ void io_done(struct ref *ref, struct slot *slot, u16 status)
 
 	if (slot->effect == READS && status == NVME_OK)
 		check_read(ref, slot);
+	if (status == NVME_OK) {
+		/* A Compare counts as a read */
+		ref->reads += slot->effect == READS || slot->effect == COMPARES;
+		ref->writes += slot->effect == WRITES;
+	}
 	for (u32 i = 0; slot->effect == WRITES && i < slot->count; i++)
 		note_block(ref, slot->first + i, tag_of_write(slot, i), status);
 	if (slot->effect == ZEROES)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest.h"
+#include "guest_ref.h"
 
 void media_init(struct media *m, u64 count, u32 size)
 {

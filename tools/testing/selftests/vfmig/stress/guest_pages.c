@@ -2,7 +2,7 @@
 /* Identify and Get Log Page: what they refuse, and what stays the same */
 #include <string.h>
 
-#include "guest.h"
+#include "guest_ref.h"
 
 #define ALL_NAMESPACES	0xffffffff
 #define TRANSFER_MAX	KIB(512)
@@ -283,4 +283,35 @@ void pages_read(struct ref *ref)
 	must(!nvme_get_log(nvme, 0x05, page, PAGE));
 	memcpy(ref->effects, page, PAGE);
 	check_effects(ref);
+}
+
+/* Host Read Commands and Host Write Commands */
+static void read_counters(struct ref *ref, u64 *reads, u64 *writes)
+{
+	must(!nvme_get_log(ref->nvme, 0x02, ref->admin.data, 512));
+	memcpy(reads, ref->admin.data + 32, sizeof(*reads));
+	memcpy(writes, ref->admin.data + 48, sizeof(*writes));
+}
+
+void pages_read_counters(struct ref *ref)
+{
+	read_counters(ref, &ref->reads_before, &ref->writes_before);
+	ref->reads = 0;
+	ref->writes = 0;
+	ref->unsure = 0;
+}
+
+void pages_check_counters(struct ref *ref)
+{
+	u64 reads, writes;
+
+	read_counters(ref, &reads, &writes);
+	reads -= ref->reads_before;
+	writes -= ref->writes_before;
+	if (reads - ref->reads > ref->unsure)
+		fail(__FILE__, __LINE__, "SMART log: %llu reads, not %llu (or up to %llu more)",
+		     reads, ref->reads, ref->unsure);
+	if (writes - ref->writes > ref->unsure)
+		fail(__FILE__, __LINE__, "SMART log: %llu writes, not %llu (or up to %llu more)",
+		     writes, ref->writes, ref->unsure);
 }

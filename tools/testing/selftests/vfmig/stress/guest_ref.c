@@ -4,10 +4,11 @@
  * must give.  Several submission queues may share a completion queue.  Now and then it moves to
  * another VF in the middle of everything.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "../lib/bells.h"
-#include "guest.h"
+#include "guest_ref.h"
 
 #define MEDIA_MB	2
 #define STEPS_MAX	3000	/* of a round */
@@ -200,6 +201,7 @@ void ref_sq_ends(struct ref *ref, u16 id)
 		io_done(ref, slot, NVME_ABORT_SQ_DELETED);
 		slot->stage = SLOT_GHOST;
 		ref->counts[REF_GHOSTS]++;
+		ref->unsure++;
 		ref->flying--;
 	}
 	sq->flying = 0;
@@ -399,6 +401,7 @@ static void begin_round(struct ref *ref)
 	use_bells(ref, one_in(&ref->random, 3));
 	use_irqs(ref, ref->vf, true);
 	nvme_restart(ref->nvme);
+	pages_read_counters(ref);
 	features_reset(ref);
 	events_reset(ref);
 	if (one_in(&ref->random, 3)) {
@@ -418,6 +421,7 @@ static void verify_disk(struct ref *ref)
 	must(!pf_attr_set(ref->rig.pf, "io_latency_us", 0));
 	reset(ref);
 	nvme_restart(ref->nvme);
+	pages_check_counters(ref);
 	must(!nvme_create_io(ref->nvme, 1, 16, -1));
 	for (u64 i = 0; i < ref->media.count; i += most) {
 		must(!nvme_rw(ref->nvme, &ref->nvme->io[1], NVME_READ, i, most, data));
@@ -427,12 +431,12 @@ static void verify_disk(struct ref *ref)
 			if (media_reads(&ref->media, i + k, block))
 				continue;
 			media_say(&ref->media, i + k, block);
-			fail(__FILE__, __LINE__, "block %llu is wrong at the end of a round", i + k);
+			fail(__FILE__, __LINE__, "block %llu is wrong after a round", i + k);
 		}
 	}
 }
 
-void ref_run(struct ref *ref)
+u64 ref_run(struct ref *ref)
 {
 	while (stress_goes_on()) {
 		unsigned int n = random_below(&ref->random, STEPS_MAX);
@@ -446,7 +450,8 @@ void ref_run(struct ref *ref)
 		ref->counts[REF_ROUNDS]++;
 	}
 	for (unsigned int i = 0; i < REF_COUNTS; i++)
-		stress_say("guest: %8llu %s", ref->counts[i], names[i]);
+		stress_say("guest: %10llu %s", ref->counts[i], names[i]);
+	return ref->counts[REF_IO];
 }
 
 static void allocate(struct ref *ref)
@@ -465,11 +470,14 @@ static void allocate(struct ref *ref)
 	ref->shadow.events = arena_alloc(mem, PAGE);
 }
 
-const char *ref_open(struct ref *ref, u64 seed)
+const char *ref_open(struct ref **to, u64 seed)
 {
 	struct pf_vfs vfs = { .count = 2, .media_mb = MEDIA_MB };
+	struct ref *ref = calloc(1, sizeof(*ref));
 	const char *why;
 
+	must(ref);
+	*to = ref;
 	ref->random = stress_seed(seed, 0);
 	vfs.lba_size = one_in(&ref->random, 2) ? 512 : 4096;
 	why = rig_open_best(&ref->rig, &vfs);
@@ -490,9 +498,10 @@ const char *ref_open(struct ref *ref, u64 seed)
 
 void ref_close(struct ref *ref)
 {
-	if (!ref->rig.devs)
-		return;
-	use_bells(ref, false);
-	rig_close(&ref->rig);
-	media_exit(&ref->media);
+	if (ref && ref->rig.devs) {
+		use_bells(ref, false);
+		rig_close(&ref->rig);
+		media_exit(&ref->media);
+	}
+	free(ref);
 }
