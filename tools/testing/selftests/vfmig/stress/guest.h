@@ -8,10 +8,12 @@
 #ifndef VFMIG_GUEST_H
 #define VFMIG_GUEST_H
 
+#include <pthread.h>
+
 #include "rig.h"
 #include "stress.h"
 
-#define GUEST_TESTS	1	/* each has the same share of the time */
+#define GUEST_TESTS	2	/* each has the same share of the time */
 
 /* ---- guest_land.c: memory of which the device may access some, and some in one way only */
 
@@ -20,6 +22,7 @@
  * @rw: for everything
  * @ro: pages that the device may read
  * @wo: pages that the device may write
+ * @hostile_one_in: how often a hostile guest does something bad
  *
  * Between these parts there are holes.  They have memory, which the IOMMU does not map.
  */
@@ -29,6 +32,7 @@ struct land {
 	struct arena rw;
 	u8 *ro;
 	u8 *wo;
+	u32 hostile_one_in;
 };
 
 void land_init(struct land *land, size_t size);
@@ -41,6 +45,39 @@ u64 land_hole(struct land *land, u64 *random);
 u64 land_readonly(struct land *land, u64 *random);
 u64 land_writeonly(struct land *land, u64 *random);
 
+/* ---- guest_hostile.c: what hostile guests have in common */
+
+/* From now on bad things are more or less frequent */
+void hostile_temper(struct land *land, u64 *random);
+/* Is it time for one? */
+bool hostile_now(const struct land *land, u64 *random);
+/* A number that is more likely than others to be mistaken */
+u64 hostile_number(u64 *random);
+/* An IOVA of memory for everything, or one that is bad */
+u64 hostile_address(struct land *land, u64 *random);
+/* An access to BAR 0 that may fail */
+void hostile_bar(struct vfio_dev *dev, u64 offset, u64 value, unsigned int size, bool write);
+/* Any access below @most */
+void hostile_bar_any(struct vfio_dev *dev, u64 *random, u64 most);
+
+/* Any write to config space; the caller makes memory and bus master right again */
+void hostile_config(struct vfio_dev *dev, u64 *random);
+
+/* A thread that repeats a step until it is stopped */
+struct hostile_thread {
+	pthread_t thread;
+	void (*step)(struct hostile_thread *t);
+	void *owner;
+	u64 random;
+	u64 steps;
+	bool *stop;
+};
+
+void hostile_begin(struct hostile_thread *t, void (*step)(struct hostile_thread *t), void *owner,
+		   u64 seed, bool *stop);
+/* *@stop is set */
+void hostile_end(struct hostile_thread *t);
+
 /* ---- The parts.  Each *_open() returns NULL, or why the test must be skipped. */
 
 /* guest_ref.c: a driver of an NVMe VF that knows what each of its commands must give */
@@ -50,5 +87,13 @@ const char *ref_open(struct ref **ref, u64 seed);
 void ref_close(struct ref *ref);
 /* Returns the number of I/O commands */
 u64 ref_run(struct ref *ref);
+
+/* guest_nvme.c: a hostile guest of an NVMe VF */
+struct hostile_nvme;
+
+const char *hostile_nvme_open(struct hostile_nvme **h, u64 seed);
+void hostile_nvme_close(struct hostile_nvme *h);
+/* Returns the number of commands that the VF executed for the hostile guest */
+u64 hostile_nvme_run(struct hostile_nvme *h);
 
 #endif /* VFMIG_GUEST_H */

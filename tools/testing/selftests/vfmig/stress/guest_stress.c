@@ -17,6 +17,7 @@
 FIXTURE(guest)
 {
 	struct ref *ref;
+	struct hostile_nvme *nvme;
 };
 
 FIXTURE_SETUP(guest)
@@ -28,6 +29,7 @@ FIXTURE_SETUP(guest)
 FIXTURE_TEARDOWN(guest)
 {
 	ref_close(self->ref);
+	hostile_nvme_close(self->nvme);
 }
 
 TEST_F_TIMEOUT(guest, each_command_gives_what_it_must, LIMIT)
@@ -37,6 +39,15 @@ TEST_F_TIMEOUT(guest, each_command_gives_what_it_must, LIMIT)
 	if (why)
 		SKIP(return, "%s", why);
 	EXPECT_GT(ref_run(self->ref), 0);
+}
+
+TEST_F_TIMEOUT(guest, hostile_one_leaves_nvme_as_new, LIMIT)
+{
+	const char *why = hostile_nvme_open(&self->nvme, SHARE("hostile to nvme"));
+
+	if (why)
+		SKIP(return, "%s", why);
+	EXPECT_GT(hostile_nvme_run(self->nvme), 0);
 }
 
 TEST_HARNESS_MAIN
