@@ -15,7 +15,6 @@ u64 stress_begin(const char *program);
 /* The same for one of @shares tests of a program, which have the time together */
 u64 stress_begin_share(const char *test, unsigned int shares);
 
-
 /* Is there time left? */
 bool stress_goes_on(void);
 

@@ -13,7 +13,7 @@
 #include "rig.h"
 #include "stress.h"
 
-#define GUEST_TESTS	2	/* each has the same share of the time */
+#define GUEST_TESTS	3	/* each has the same share of the time */
 
 /* ---- guest_land.c: memory of which the device may access some, and some in one way only */
 
@@ -95,5 +95,13 @@ const char *hostile_nvme_open(struct hostile_nvme **h, u64 seed);
 void hostile_nvme_close(struct hostile_nvme *h);
 /* Returns the number of commands that the VF executed for the hostile guest */
 u64 hostile_nvme_run(struct hostile_nvme *h);
+
+/* guest_net.c: a hostile guest of a virtio-net VF */
+struct hostile_net;
+
+const char *hostile_net_open(struct hostile_net **h, u64 seed);
+void hostile_net_close(struct hostile_net *h);
+/* Returns the number of buffers that the VF used for the hostile guest */
+u64 hostile_net_run(struct hostile_net *h);
 
 #endif /* VFMIG_GUEST_H */

@@ -18,6 +18,7 @@ FIXTURE(guest)
 {
 	struct ref *ref;
 	struct hostile_nvme *nvme;
+	struct hostile_net *net;
 };
 
 FIXTURE_SETUP(guest)
@@ -30,6 +31,7 @@ FIXTURE_TEARDOWN(guest)
 {
 	ref_close(self->ref);
 	hostile_nvme_close(self->nvme);
+	hostile_net_close(self->net);
 }
 
 TEST_F_TIMEOUT(guest, each_command_gives_what_it_must, LIMIT)
@@ -48,6 +50,15 @@ TEST_F_TIMEOUT(guest, hostile_one_leaves_nvme_as_new, LIMIT)
 	if (why)
 		SKIP(return, "%s", why);
 	EXPECT_GT(hostile_nvme_run(self->nvme), 0);
+}
+
+TEST_F_TIMEOUT(guest, hostile_one_leaves_virtio_net_as_new, LIMIT)
+{
+	const char *why = hostile_net_open(&self->net, SHARE("hostile to virtio-net"));
+
+	if (why)
+		SKIP(return, "%s", why);
+	EXPECT_GT(hostile_net_run(self->net), 0);
 }
 
 TEST_HARNESS_MAIN
