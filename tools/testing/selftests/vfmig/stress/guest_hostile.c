@@ -10,7 +10,7 @@
 /* The first bad thing may end all that follows: some guests are worse than others */
 void hostile_temper(struct land *land, u64 *random)
 {
-	land->hostile_one_in = 1 << random_below(random, 10);
+	land->hostile_one_in = 2 << random_below(random, 13);
 }
 
 bool hostile_now(const struct land *land, u64 *random)
@@ -45,9 +45,11 @@ u64 hostile_address(struct land *land, u64 *random)
 {
 	u64 any = next_random(random), page;
 
+	/* Memory that nothing else is in */
 	if (!hostile_now(land, random))
-		return land->rw.iova + random_below(random, land->rw.size / PAGE) * PAGE;
-	switch (any & 3) {
+		return land->rw.iova + land->rw.used +
+		       random_below(random, (land->rw.size - land->rw.used) / PAGE) * PAGE;
+	switch (any % 5) {
 	case 0:
 		page = land_hole(land, random);
 		break;
@@ -56,6 +58,10 @@ u64 hostile_address(struct land *land, u64 *random)
 		break;
 	case 2:
 		page = land_writeonly(land, random);
+		break;
+	case 3:
+		/* Queues, lists and tables */
+		page = land->rw.iova + random_below(random, land->rw.used / PAGE) * PAGE;
 		break;
 	default:
 		return hostile_number(random);

@@ -141,7 +141,8 @@ static void set_up(struct hostile_net *h, u64 offered)
 
 	if (one_in(&h->random, 2))
 		features &= ~FEATURE(VIRTIO_F_RING_PACKED);
-	if (one_in(&h->random, 2))
+	/* Some need others, and then the VF does not take them */
+	if (one_in(&h->random, 6))
 		features &= next_random(&h->random) | VIRTIO_BASIC;
 	if (hostile_now(&h->land, &h->random))
 		features = hostile_number(&h->random);
@@ -345,7 +346,7 @@ const char *hostile_net_open(struct hostile_net **to, u64 seed)
 		net_rig_irqs(&h->rig, i);
 	}
 	h->queues = arena_alloc(&h->land.rw, QUEUES_BYTES);
-	h->scratch = arena_alloc(&h->land.rw, SCRATCH_PAGES * PAGE);
+	h->scratch = arena_alloc(&h->land.rw, QUEUES * QUEUE_SIZE * PLACE);
 	/* The driver can do all this before */
 	for (unsigned int i = 0; i < NET_DEVS; i++)
 		check_as_new(h, i);

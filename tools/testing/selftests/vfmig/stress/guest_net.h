@@ -13,7 +13,7 @@
 #define QUEUE_PAGES	6	/* two for each area */
 #define QUEUES_BYTES	(QUEUES * QUEUE_PAGES * PAGE)
 #define QUEUE_SIZE	256
-#define SCRATCH_PAGES	32	/* of data and indirect tables */
+#define PLACE		256UL	/* bytes that an entry of a queue has for a table or a command */
 
 enum { REGISTERS, KICKS, RINGS, CONTROLS, FRAMES, THREADS };
 
@@ -37,7 +37,7 @@ struct hostile_net {
 	bool packed;		/* the layout that was negotiated last */
 	struct ring_place places[QUEUES];
 	u8 *queues;		/* QUEUE_PAGES for each */
-	u8 *scratch;
+	u8 *scratch;		/* PLACE for each entry of each queue */
 	u32 seq;
 	bool stop;
 	struct hostile_thread threads[THREADS];
@@ -60,9 +60,9 @@ static inline u8 *area(struct hostile_net *h, unsigned int queue, unsigned int w
 	return h->queues + (queue * QUEUE_PAGES + 2 * which) * PAGE;
 }
 
-static inline u8 *scratch_page(struct hostile_net *h, u64 *random)
+static inline u8 *place_of(struct hostile_net *h, unsigned int queue, unsigned int entry)
 {
-	return h->scratch + random_below(random, SCRATCH_PAGES) * PAGE;
+	return h->scratch + (queue * QUEUE_SIZE + entry) * PLACE;
 }
 
 #endif /* VFMIG_GUEST_NET_H */

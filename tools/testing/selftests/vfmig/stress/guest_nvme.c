@@ -92,10 +92,17 @@ static void step_doorbells(struct hostile_thread *t)
 		hostile_bar(&h->rig.dev[vf], NVME_DOORBELLS + 4 * index, value, 4, true);
 }
 
+static u64 scratch_page(struct hostile_nvme *h, u64 *random)
+{
+	return land_iova(&h->land, h->scratch) + random_below(random, SCRATCH_PAGES) * PAGE;
+}
+
 static void some_data(struct hostile_nvme *h, u64 *random, struct nvme_cmd *cmd)
 {
 	cmd->prp1 = hostile_address(&h->land, random);
-	cmd->prp2 = hostile_address(&h->land, random);
+	/* A list, or a page */
+	cmd->prp2 = one_in(random, 2) ? scratch_page(h, random)
+				      : hostile_address(&h->land, random);
 }
 
 static struct nvme_cmd some_io(struct hostile_nvme *h, u64 *random)
@@ -132,7 +139,8 @@ static struct nvme_cmd some_admin(struct hostile_nvme *h, u64 *random)
 	cmd.cdw10 = random_below(random, 256);
 	cmd.cdw11 = random_below(random, 256);
 	if (cmd.opcode == NVME_CREATE_SQ || cmd.opcode == NVME_CREATE_CQ) {
-		cmd.prp1 &= ~(PAGE - 1);
+		if (!hostile_now(&h->land, random))
+			cmd.prp1 = scratch_page(h, random);
 		cmd.cdw10 = random_below(random, QUEUE_DEPTH) << 16 | id;
 		cmd.cdw11 = random_below(random, NVME_MAX_IO) << 16 | 3;
 	} else if (cmd.opcode == NVME_DOORBELL_BUFFER) {
@@ -166,8 +174,7 @@ static void store_list(struct hostile_nvme *h, u64 *random, u8 *page)
 	for (unsigned int i = random_below(random, 16); i < 512; i += 1 + random_below(random, 8))
 		list[i] = hostile_address(&h->land, random) & ~(PAGE - 1);
 	if (one_in(random, 2))
-		list[511] = land_iova(&h->land, h->scratch) +
-			    random_below(random, SCRATCH_PAGES) * PAGE;
+		list[511] = scratch_page(h, random);
 }
 
 static void step_queues(struct hostile_thread *t)
@@ -362,7 +369,7 @@ static void check_data(struct hostile_nvme *h)
 /* Commands by the SMART log, which counts those that succeed, and its errors */
 static u64 executed(struct hostile_nvme *h)
 {
-	static const unsigned int counters[] = { 32, 48, 176 };
+	static const unsigned int counters[] = { 64, 80, 176 };
 	u64 sum = 0, n;
 
 	must(!nvme_get_log(&h->nvme, SMART_LOG, h->scratch, 512));

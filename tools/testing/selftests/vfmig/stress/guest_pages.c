@@ -289,8 +289,8 @@ void pages_read(struct ref *ref)
 static void read_counters(struct ref *ref, u64 *reads, u64 *writes)
 {
 	must(!nvme_get_log(ref->nvme, 0x02, ref->admin.data, 512));
-	memcpy(reads, ref->admin.data + 32, sizeof(*reads));
-	memcpy(writes, ref->admin.data + 48, sizeof(*writes));
+	memcpy(reads, ref->admin.data + 64, sizeof(*reads));
+	memcpy(writes, ref->admin.data + 80, sizeof(*writes));
 }
 
 void pages_read_counters(struct ref *ref)

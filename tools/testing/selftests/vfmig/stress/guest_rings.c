@@ -5,6 +5,7 @@
 #include "guest_net.h"
 
 #define CHAIN_MAX	4	/* in a queue; a table may have more */
+#define TABLE_MAX	(PLACE / sizeof(struct vring_desc))
 #define AVAIL_USED	(1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED)
 
 static u32 some_len(struct hostile_net *h, u64 *random)
@@ -64,18 +65,41 @@ static void store_chain(struct hostile_net *h, u64 *random, unsigned int queue,
 	}
 }
 
-/* A descriptor of a table of descriptors */
-static struct vring_desc some_table(struct hostile_net *h, u64 *random, unsigned int queue)
+/* Descriptors of the packed layout have the ID before the flags, and follow one another */
+static void make_packed(struct vring_desc *table, unsigned int n)
 {
-	u8 *page = scratch_page(h, random);
-	unsigned int n = 1 + random_below(random, 16);
+	struct vring_packed_desc *packed = (void *)table;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct vring_desc desc = table[i];
+
+		packed[i].id = desc.next;
+		packed[i].flags = desc.flags & ~VRING_DESC_F_NEXT;
+	}
+}
+
+/* At least that many: a command has something to read and something to write */
+static unsigned int chain_min(unsigned int queue)
+{
+	return queue == CTRL ? 2 : 1;
+}
+
+/* A descriptor of a table of descriptors */
+static struct vring_desc some_table(struct hostile_net *h, u64 *random, unsigned int queue,
+				    unsigned int entry)
+{
+	u8 *table = place_of(h, queue, entry);
+	u32 most = (one_in(random, 4) ? TABLE_MAX : CHAIN_MAX) - chain_min(queue) + 1;
+	unsigned int n = chain_min(queue) + random_below(random, most);
 	struct vring_desc desc = {
-		.addr = land_iova(&h->land, page),
+		.addr = land_iova(&h->land, table),
 		.len = n * sizeof(desc),
 		.flags = VRING_DESC_F_INDIRECT,
 	};
 
-	store_chain(h, random, queue, (void *)page, 0, n);
+	store_chain(h, random, queue, (void *)table, 0, n);
+	if (__atomic_load_n(&h->packed, __ATOMIC_RELAXED))
+		make_packed((void *)table, n);
 	if (hostile_now(&h->land, random))
 		mutate(h, random, &desc);
 	return desc;
@@ -97,10 +121,10 @@ void store_split(struct hostile_net *h, u64 *random, unsigned int queue)
 		return;
 	head = idx % (QUEUE_SIZE / CHAIN_MAX) * CHAIN_MAX;
 	if (one_in(random, 3))
-		desc[head] = some_table(h, random, queue);
+		desc[head] = some_table(h, random, queue, head);
 	else
 		store_chain(h, random, queue, desc + head, head,
-			    1 + random_below(random, CHAIN_MAX));
+			    chain_min(queue) + random_below(random, CHAIN_MAX - 1));
 	if (hostile_now(&h->land, random))
 		avail->ring[idx % QUEUE_SIZE] = hostile_number(random);
 	else
@@ -118,8 +142,8 @@ void store_packed(struct hostile_net *h, u64 *random, unsigned int queue)
 	/* Available and not used: the device has it */
 	if (flags && flags != AVAIL_USED && !hostile_now(&h->land, random))
 		return;
-	if (one_in(random, 3))
-		desc = some_table(h, random, queue);
+	if (queue == CTRL || one_in(random, 3))
+		desc = some_table(h, random, queue, place->next);
 	else
 		store_chain(h, random, queue, &desc, 0, 1);
 	slot->addr = desc.addr;
@@ -143,20 +167,20 @@ void store_command(struct hostile_net *h, u64 *random)
 	struct vring_avail *avail = (void *)area(h, CTRL, 1);
 	struct vring_used *used = (void *)area(h, CTRL, 2);
 	struct vring_desc *desc = (void *)area(h, CTRL, 0);
-	u8 *page = scratch_page(h, random);
 	u32 lens[3] = { 2, 1 + random_below(random, 64), 1 };
-	u16 idx = avail->idx, at = idx % 64 * CHAIN_MAX;
+	u16 idx = avail->idx, at = idx % (QUEUE_SIZE / CHAIN_MAX) * CHAIN_MAX;
+	u8 *place = place_of(h, CTRL, at);
 
-	if ((u16)(idx - used->idx) >= 64)
+	if ((u16)(idx - used->idx) >= QUEUE_SIZE / CHAIN_MAX)
 		return;
 	if (hostile_now(&h->land, random))
 		lens[random_below(random, 3)] = some_len(h, random);
-	page[0] = random_below(random, 8);
-	page[1] = random_below(random, 6);
-	fill_pattern(page + 2, 256, next_random(random));
+	place[0] = random_below(random, 8);
+	place[1] = random_below(random, 6);
+	fill_pattern(place + 2, 64, next_random(random));
 	for (unsigned int i = 0; i < 3; i++)
 		desc[at + i] = (struct vring_desc){
-			.addr = land_iova(&h->land, page) + (i < 2 ? 2 * i : PAGE / 2),
+			.addr = land_iova(&h->land, place) + (i < 2 ? 2 * i : PLACE / 2),
 			.len = lens[i],
 			.flags = i < 2 ? VRING_DESC_F_NEXT : VRING_DESC_F_WRITE,
 			.next = at + i + 1,
