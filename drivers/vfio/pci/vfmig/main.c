@@ -120,6 +120,9 @@ static long vfmig_ioeventfd(struct vfmig_device *vfdev, unsigned long arg)
 
 	if (copy_from_user(&ioeventfd, (void __user *)arg, size))
 		return -EFAULT;
+	/* The core takes an offset with bit 63 for a BAR with a negative number, and looks it up */
+	if (ioeventfd.offset >= VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_ROM_REGION_INDEX))
+		return -EINVAL;
 	if (vfmig_region_is_trapped(vfdev, ioeventfd.offset))
 		return -ENOTTY;
 	return vfio_pci_core_ioctl(&vfdev->core.vdev, VFIO_DEVICE_IOEVENTFD, arg);
