@@ -55,6 +55,10 @@ struct vfio_device_attach_iommufd_pt {
 };
 #endif
 
+#ifndef VFIO_DEVICE_DETACH_IOMMUFD_PT
+#define VFIO_DEVICE_DETACH_IOMMUFD_PT		_IO(VFIO_TYPE, VFIO_BASE + 20)
+#endif
+
 #if __has_include("linux/iommufd.h")
 #include <linux/iommufd.h>
 #else
@@ -102,6 +106,14 @@ struct iommu_ioas_unmap {
 	__aligned_u64 iova;
 	__aligned_u64 length;
 };
+#endif
+
+#ifndef IOMMU_DESTROY
+#define IOMMU_DESTROY			_IO(';', 0x80)
+#define IOMMU_IOAS_ALLOW_IOVAS		_IO(';', 0x82)
+#define IOMMU_IOAS_COPY			_IO(';', 0x83)
+#define IOMMU_OPTION			_IO(';', 0x87)
+#define IOMMU_VFIO_IOAS			_IO(';', 0x88)
 #endif
 
 #ifndef IOMMU_HWPT_SET_DIRTY_TRACKING

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Random ioctls, and all else that a fd takes, from several threads at all fds of VFIO, iommufd
+ * and the migration at once.  ioctl.h says how.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "ioctl.h"
+#include "rig.h"
+
+#include "harness.h"
+
+/* The time that it goes on is the user's to say */
+#define LIMIT		100000
+/* What a single call may take, on a kernel and a machine that are not slow */
+#define CALL_MS		60000
+#define MEDIUM_MB	1
+
+FIXTURE(ioctl)
+{
+	struct fuzz *fuzz;
+};
+
+static void find_cdev(struct fuzz *fuzz, unsigned int vf)
+{
+	DIR *dir = opendir(pci_path(fuzz->vf[vf], "vfio-dev"));
+	struct dirent *de;
+
+	while (dir && (de = readdir(dir)))
+		if (!strncmp(de->d_name, "vfio", 4))
+			snprintf(fuzz->cdev[vf], sizeof(fuzz->cdev[vf]), "/dev/vfio/devices/%.10s",
+				 de->d_name);
+	if (dir)
+		closedir(dir);
+}
+
+static void find_vf(struct fuzz *fuzz, unsigned int vf)
+{
+	char name[16];
+
+	must(pf_vf(fuzz->pf, vf, fuzz->vf[vf]));
+	must(wait_until(pci_has_driver(fuzz->vf[vf], VF_DRIVER)));
+	must(link_name(pci_path(fuzz->vf[vf], "iommu_group"), name, sizeof(name)));
+	snprintf(fuzz->group[vf], sizeof(fuzz->group[vf]), "/dev/vfio/%s", name);
+	must(wait_until(file_exists(fuzz->group[vf])));
+	find_cdev(fuzz, vf);
+}
+
+FIXTURE_SETUP(ioctl)
+{
+	struct pf_vfs vfs = { .count = IOCTL_VFS, .media_mb = MEDIUM_MB };
+	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
+	struct iommu iommu;
+	const char *why;
+
+	must(fuzz);
+	why = pf_require(&vfs, fuzz->pf);
+	if (!why)
+		why = iommu_init(&iommu, IOMMU_TYPE1);
+	if (why)
+		SKIP(return, "%s", why);
+	iommu_exit(&iommu);
+	/* Pages that can be mapped */
+	must(!pf_attr_set(fuzz->pf, "doorbell_poll_us", 50));
+	must(!pf_attr_set(fuzz->pf, "map_registers", 1));
+	for (unsigned int vf = 0; vf < IOCTL_VFS; vf++)
+		find_vf(fuzz, vf);
+	fuzz->iommufd = fuzz->cdev[0][0] && file_exists("/dev/iommu");
+	fuzz->dma = mmap(NULL, DMA_MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			 -1, 0);
+	must(fuzz->dma != MAP_FAILED);
+	fds_init(fuzz);
+	self->fuzz = fuzz;
+}
+
+FIXTURE_TEARDOWN(ioctl)
+{
+}
+
+void call_begins(struct fuzz_actor *a, const char *what)
+{
+	a->doing = what;
+	__atomic_store_n(&a->since, now_ms(), __ATOMIC_RELEASE);
+}
+
+void call_ends(struct fuzz_actor *a)
+{
+	__atomic_store_n(&a->since, 0, __ATOMIC_RELEASE);
+}
+
+/* An ioctl that this kind of fd has, mostly, else any */
+static const struct call *some_call(struct fuzz_actor *a, enum kind kind)
+{
+	bool any = one_in(&a->random, 20) || !kind_has_calls(kind);
+	const struct call *call;
+
+	do
+		call = &calls[random_below(&a->random, calls_count)];
+	while (!any && !(call->kinds >> kind & 1));
+	return call;
+}
+
+static void ioctl_step(struct fuzz_actor *a, struct shared_fd *s)
+{
+	const struct call *call = some_call(a, s->kind);
+	long ret;
+
+	argument_make(a, call, s->vf);
+	call_begins(a, call->name);
+	ret = ioctl(s->fd, call->request, a->arg.value);
+	call_ends(a);
+	check_call(a, call, s, ret, errno);
+	argument_end(&a->arg);
+	if (!(call->kinds >> s->kind & 1))
+		a->wrong++;
+	a->calls[call - calls]++;
+	a->good[call - calls] += ret >= 0;
+}
+
+/* Of a request that nothing has.  Numbers of other types may mean something to any file. */
+static void unknown_step(struct fuzz_actor *a, struct shared_fd *s)
+{
+	unsigned long request = _IO(VFIO_TYPE, 200 + random_below(&a->random, 56));
+	int ret;
+
+	call_begins(a, "unknown ioctl");
+	ret = ioctl(s->fd, request, bad_pointer(a));
+	call_ends(a);
+	must(ret < 0);
+	if (!errno_of_unknown(s->kind, errno))
+		fail(__FILE__, __LINE__, "unknown ioctl of kind %u", s->kind);
+	a->wrong++;
+}
+
+/* Devices and containers have many ioctls, a data fd has one at most */
+static bool takes_file_step(struct fuzz_actor *a, enum kind kind)
+{
+	return (OF(SAVE) | OF(LOAD)) >> kind & 1 ? !one_in(&a->random, 4) : one_in(&a->random, 4);
+}
+
+static void step(struct fuzz_actor *a)
+{
+	/* Devices and data fds have most to lose */
+	u32 kinds = one_in(&a->random, 2) ? ANY_KIND : ANY_DEVICE | OF(SAVE) | OF(LOAD);
+	struct shared_fd *s = fds_take(a, kinds);
+
+	if (!s || one_in(&a->random, 30)) {
+		call_begins(a, "open");
+		fds_open_some(a);
+		call_ends(a);
+	}
+	if (!s)
+		return;
+	if (one_in(&a->random, 60))
+		fds_close(a->fuzz, s);
+	else if (one_in(&a->random, 50))
+		unknown_step(a, s);
+	else if (takes_file_step(a, s->kind))
+		file_step(a, s);
+	else
+		ioctl_step(a, s);
+	call_begins(a, "close");
+	fds_put(a->fuzz, s);
+	call_ends(a);
+}
+
+static void *fuzz_thread(void *arg)
+{
+	struct fuzz_actor *a = arg;
+
+	while (!__atomic_load_n(&a->fuzz->stop, __ATOMIC_RELAXED))
+		step(a);
+	return NULL;
+}
+
+static void watch(struct fuzz *fuzz)
+{
+	const char *slowness = getenv("VFMIG_SLOWNESS");
+	u64 limit = CALL_MS * (slowness ? atoi(slowness) : 1), now = now_ms();
+
+	for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
+		struct fuzz_actor *a = &fuzz->actor[i];
+		u64 since = __atomic_load_n(&a->since, __ATOMIC_ACQUIRE);
+
+		if (since && now > since + limit)
+			fail(__FILE__, __LINE__, "thread %u is in %s for %llu s", i, a->doing,
+			     (now - since) / 1000);
+	}
+}
+
+static void run_threads(struct fuzz *fuzz, u64 seed)
+{
+	for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
+		struct fuzz_actor *a = &fuzz->actor[i];
+
+		a->index = i;
+		a->random = stress_seed(seed, i);
+		a->fuzz = fuzz;
+		argument_init(&a->arg, seed + i);
+		must(!pthread_create(&a->thread, NULL, fuzz_thread, a));
+	}
+	while (stress_goes_on()) {
+		sleep_ms(100);
+		watch(fuzz);
+	}
+	__atomic_store_n(&fuzz->stop, true, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
+		while (pthread_tryjoin_np(fuzz->actor[i].thread, NULL)) {
+			sleep_ms(10);
+			watch(fuzz);
+		}
+		argument_exit(&fuzz->actor[i].arg);
+	}
+}
+
+static void say_counts(struct fuzz *fuzz, u64 ms)
+{
+	u64 all = 0, all_good = 0, wrong = 0, files = 0, opened = 0;
+
+	for (unsigned int n = 0; n < calls_count; n++) {
+		u64 count = 0, good = 0;
+
+		for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
+			count += fuzz->actor[i].calls[n];
+			good += fuzz->actor[i].good[n];
+		}
+		all += count;
+		all_good += good;
+		if (count)
+			stress_say("ioctl: %8llu %s, %llu of them succeeded", count, calls[n].name,
+				   good);
+	}
+	for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
+		wrong += fuzz->actor[i].wrong;
+		files += fuzz->actor[i].files;
+		opened += fuzz->actor[i].opened;
+	}
+	stress_say("ioctl: %llu ioctls, %llu of them succeeded, %llu on a fd that has no such",
+		   all, all_good, wrong);
+	stress_say("ioctl: %llu reads, writes and so on, %llu opens, in %llu s", files, opened,
+		   ms / 1000);
+}
+
+/* What a VF is good for: I/O that is verified, here and on another VF, in either direction */
+static void check_vf(struct __test_metadata *_metadata, unsigned int first)
+{
+	struct rig rig = { .first_vf = first };
+	struct pf_vfs vfs = { .count = IOCTL_VFS, .media_mb = MEDIUM_MB };
+	u8 *buf;
+
+	ASSERT_EQ(rig_open(&rig, &vfs, IOMMU_TYPE1, 2), NULL);
+	ASSERT_EQ(vfio_reset(&rig.dev[0]), 0);
+	ASSERT_EQ(vfio_reset(&rig.dev[1]), 0);
+	rig_start(&rig);
+	buf = arena_alloc(&rig.mem, 16 * PAGE);
+	fill_pattern(buf, 16 * PAGE, first);
+	nvme_write_bytes(&rig.nvme, 0, buf, 16 * PAGE);
+	memset(buf, 0, 16 * PAGE);
+	nvme_read_bytes(&rig.nvme, 0, buf, 16 * PAGE);
+	EXPECT_TRUE(is_pattern(buf, 16 * PAGE, first));
+	rig_move(&rig, RUNNING);
+	memset(buf, 0, 16 * PAGE);
+	nvme_read_bytes(&rig.nvme, 0, buf, 16 * PAGE);
+	EXPECT_TRUE(is_pattern(buf, 16 * PAGE, first));
+	rig_close(&rig);
+}
+
+TEST_F_TIMEOUT(ioctl, random_ioctls, LIMIT)
+{
+	unsigned int fds = fds_of_process();
+	u64 seed = stress_begin("ioctl"), begin = now_ms();
+	struct fuzz *fuzz = self->fuzz;
+
+	run_threads(fuzz, seed);
+	say_counts(fuzz, now_ms() - begin);
+	fds_close_all(fuzz);
+	EXPECT_EQ(fds_of_process(), fds);
+	for (unsigned int vf = 0; vf < IOCTL_VFS; vf++)
+		command_clear(fuzz->vf[vf]);
+	for (unsigned int vf = 0; vf < IOCTL_VFS; vf += 2)
+		check_vf(_metadata, vf);
+}
+
+TEST_HARNESS_MAIN
