@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What an administrator of the host does meanwhile: to PFs, drivers and modules */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "kmod.h"
+#include "sim.h"
 #include "walk.h"
 
 #define PAUSE_MS	200
-
-static const char * const modules[] = { SIM_MODULE, VF_DRIVER, "vfmig_fabric", "vfmig_registry" };
 
 static void create_vfs(struct walk_pf *pf)
 {
@@ -18,20 +15,12 @@ static void create_vfs(struct walk_pf *pf)
 
 void admin_load(struct walk *walk)
 {
-	char pfs[MAX_PFS][BDF_SIZE], model[32];
-	char path[PATH_SIZE];
+	char pfs[2][BDF_SIZE];
 
-	must(!system("modprobe -r " SIM_MODULE " && modprobe " SIM_MODULE
-		     " models=nvme,virtio-net media_mb=1"));
-	must(pf_find(pfs, MAX_PFS) == PFS);
+	sim_load("media_mb=1", pfs);
 	for (unsigned int i = 0; i < PFS; i++) {
-		struct walk_pf *pf;
-
-		snprintf(path, sizeof(path), "%s", pci_path(pfs[i], "vfmig/model"));
-		must(!file_read(path, model, sizeof(model)));
-		pf = &walk->pf[model[0] == 'n' ? 0 : 1];
-		bdf_copy(pf->bdf, pfs[i]);
-		create_vfs(pf);
+		bdf_copy(walk->pf[i].bdf, pfs[i]);
+		create_vfs(&walk->pf[i]);
 	}
 }
 
@@ -39,7 +28,7 @@ void admin_unload(struct walk *walk)
 {
 	for (unsigned int i = 0; i < PFS; i++)
 		must(!pf_set_numvfs(walk->pf[i].bdf, 0));
-	must(!system("modprobe -r " SIM_MODULE));
+	sim_unload();
 }
 
 static struct walk_dev *some_dev(struct actor *a)
@@ -170,7 +159,7 @@ static void reload(struct actor *a)
 static void try_unload(struct actor *a)
 {
 	struct walk_dev *d = some_dev(a);
-	const char *name = modules[random_below(&a->random, ARRAY_SIZE(modules))];
+	const char *name = sim_modules[random_below(&a->random, SIM_MODULES)];
 	int err;
 
 	a->ops[OP_UNLOAD]++;
