@@ -8,6 +8,8 @@
 #include "stress.h"
 
 #define DEFAULT_SECONDS	60
+/* What a single call may take, on a kernel that is not slow */
+#define CALL_MS		60000
 
 static u64 end_ms;
 
@@ -47,6 +49,28 @@ u64 stress_seed(u64 seed, unsigned int number)
 u32 random_below(u64 *state, u32 limit)
 {
 	return limit ? next_random(state) % limit : 0;
+}
+
+void stress_call_begins(struct stress_watch *watch, const char *what)
+{
+	__atomic_store_n(&watch->doing, what, __ATOMIC_RELAXED);
+	__atomic_store_n(&watch->since, now_ms(), __ATOMIC_RELEASE);
+}
+
+void stress_call_ends(struct stress_watch *watch)
+{
+	__atomic_store_n(&watch->since, 0, __ATOMIC_RELEASE);
+}
+
+void stress_check(const struct stress_watch *watch)
+{
+	const char *slowness = getenv("VFMIG_SLOWNESS");
+	u64 limit = CALL_MS * (slowness ? atoi(slowness) : 1);
+	u64 since = __atomic_load_n(&watch->since, __ATOMIC_ACQUIRE), now = now_ms();
+
+	if (since && now > since + limit)
+		fail(__FILE__, __LINE__, "%s has not ended for %llu s",
+		     __atomic_load_n(&watch->doing, __ATOMIC_RELAXED), (now - since) / 1000);
 }
 
 void stress_say(const char *fmt, ...)

@@ -30,6 +30,18 @@ static inline bool one_in(u64 *state, u32 n)
 	return !random_below(state, n);
 }
 
+/* What a thread does now, for the watchdog */
+struct stress_watch {
+	const char *doing;
+	u64 since;	/* 0 between two calls */
+};
+
+/* A call that must end is between these */
+void stress_call_begins(struct stress_watch *watch, const char *what);
+void stress_call_ends(struct stress_watch *watch);
+/* Fails the test if the call has gone on for too long */
+void stress_check(const struct stress_watch *watch);
+
 /* A line of the result that scripts/stress shows */
 void __printf(1, 2) stress_say(const char *fmt, ...);
 

@@ -196,8 +196,6 @@ void check_call(struct fuzz_actor *a, const struct call *made, const struct shar
 /* ---- ioctl_file.c: all else that can be done with a fd */
 void file_step(struct fuzz_actor *a, struct shared_fd *s);
 
-/* ---- ioctl_stress.c */
-
 #define COUNTS_MAX	96
 
 /* A thread */
@@ -207,9 +205,7 @@ struct fuzz_actor {
 	u64 random;
 	struct fuzz *fuzz;
 	struct argument arg;
-	/* What it does now, for the watchdog; @since is 0 between calls */
-	const char *doing;
-	u64 since;
+	struct stress_watch watch;
 	u64 calls[COUNTS_MAX], good[COUNTS_MAX];
 	u64 wrong, files, opened;
 };
@@ -226,9 +222,5 @@ struct fuzz {
 	struct fuzz_actor actor[IOCTL_ACTORS];
 	bool stop;
 };
-
-/* The watchdog looks at what is between these */
-void call_begins(struct fuzz_actor *a, const char *what);
-void call_ends(struct fuzz_actor *a);
 
 #endif /* VFMIG_IOCTL_H */

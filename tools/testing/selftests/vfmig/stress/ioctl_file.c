@@ -261,9 +261,9 @@ void file_step(struct fuzz_actor *a, struct shared_fd *s)
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++) {
 		if (n < steps[i].weight) {
-			call_begins(a, steps[i].name);
+			stress_call_begins(&a->watch, steps[i].name);
 			steps[i].step(a, s);
-			call_ends(a);
+			stress_call_ends(&a->watch);
 			a->files++;
 			return;
 		}

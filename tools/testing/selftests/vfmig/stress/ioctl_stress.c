@@ -20,8 +20,6 @@
 
 /* The time that it goes on is the user's to say */
 #define LIMIT		100000
-/* What a single call may take, on a kernel and a machine that are not slow */
-#define CALL_MS		60000
 #define MEDIUM_MB	1
 
 FIXTURE(ioctl)
@@ -85,17 +83,6 @@ FIXTURE_TEARDOWN(ioctl)
 {
 }
 
-void call_begins(struct fuzz_actor *a, const char *what)
-{
-	a->doing = what;
-	__atomic_store_n(&a->since, now_ms(), __ATOMIC_RELEASE);
-}
-
-void call_ends(struct fuzz_actor *a)
-{
-	__atomic_store_n(&a->since, 0, __ATOMIC_RELEASE);
-}
-
 /* An ioctl that this kind of fd has, mostly, else any */
 static const struct call *some_call(struct fuzz_actor *a, enum kind kind)
 {
@@ -114,9 +101,9 @@ static void ioctl_step(struct fuzz_actor *a, struct shared_fd *s)
 	long ret;
 
 	argument_make(a, call, s->vf);
-	call_begins(a, call->name);
+	stress_call_begins(&a->watch, call->name);
 	ret = ioctl(s->fd, call->request, a->arg.value);
-	call_ends(a);
+	stress_call_ends(&a->watch);
 	check_call(a, call, s, ret, errno);
 	argument_end(&a->arg);
 	if (!(call->kinds >> s->kind & 1))
@@ -131,9 +118,9 @@ static void unknown_step(struct fuzz_actor *a, struct shared_fd *s)
 	unsigned long request = _IO(VFIO_TYPE, 200 + random_below(&a->random, 56));
 	int ret;
 
-	call_begins(a, "unknown ioctl");
+	stress_call_begins(&a->watch, "unknown ioctl");
 	ret = ioctl(s->fd, request, bad_pointer(a));
-	call_ends(a);
+	stress_call_ends(&a->watch);
 	must(ret < 0);
 	if (!errno_of_unknown(s->kind, errno))
 		fail(__FILE__, __LINE__, "unknown ioctl of kind %u", s->kind);
@@ -153,9 +140,9 @@ static void step(struct fuzz_actor *a)
 	struct shared_fd *s = fds_take(a, kinds);
 
 	if (!s || one_in(&a->random, 30)) {
-		call_begins(a, "open");
+		stress_call_begins(&a->watch, "open");
 		fds_open_some(a);
-		call_ends(a);
+		stress_call_ends(&a->watch);
 	}
 	if (!s)
 		return;
@@ -167,9 +154,9 @@ static void step(struct fuzz_actor *a)
 		file_step(a, s);
 	else
 		ioctl_step(a, s);
-	call_begins(a, "close");
+	stress_call_begins(&a->watch, "close");
 	fds_put(a->fuzz, s);
-	call_ends(a);
+	stress_call_ends(&a->watch);
 }
 
 static void *fuzz_thread(void *arg)
@@ -183,17 +170,8 @@ static void *fuzz_thread(void *arg)
 
 static void watch(struct fuzz *fuzz)
 {
-	const char *slowness = getenv("VFMIG_SLOWNESS");
-	u64 limit = CALL_MS * (slowness ? atoi(slowness) : 1), now = now_ms();
-
-	for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
-		struct fuzz_actor *a = &fuzz->actor[i];
-		u64 since = __atomic_load_n(&a->since, __ATOMIC_ACQUIRE);
-
-		if (since && now > since + limit)
-			fail(__FILE__, __LINE__, "thread %u is in %s for %llu s", i, a->doing,
-			     (now - since) / 1000);
-	}
+	for (unsigned int i = 0; i < IOCTL_ACTORS; i++)
+		stress_check(&fuzz->actor[i].watch);
 }
 
 static void run_threads(struct fuzz *fuzz, u64 seed)
