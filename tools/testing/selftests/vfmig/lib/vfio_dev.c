@@ -11,20 +11,52 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static int open_group(struct vfio_dev *dev)
+static bool find_group(const char *bdf, char *path, size_t size)
+{
+	char name[32];
+
+	if (!link_name(pci_path(bdf, "iommu_group"), name, sizeof(name)))
+		return false;
+	snprintf(path, size, "/dev/vfio/%s", name);
+	return file_exists(path);
+}
+
+static bool find_cdev(const char *bdf, char *path, size_t size)
+{
+	DIR *dir = opendir(pci_path(bdf, "vfio-dev"));
+	struct dirent *de;
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while ((de = readdir(dir))) {
+		if (strncmp(de->d_name, "vfio", 4))
+			continue;
+		snprintf(path, size, "/dev/vfio/devices/%s", de->d_name);
+		found = file_exists(path);
+	}
+	closedir(dir);
+	return found;
+}
+
+static bool find_file(struct vfio_dev *dev, char *path, size_t size)
+{
+	if (dev->iommu->mode == IOMMU_TYPE1)
+		return find_group(dev->bdf, path, size);
+	return find_cdev(dev->bdf, path, size);
+}
+
+static int open_group(struct vfio_dev *dev, const char *path)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char name[32], path[64];
 
-	must(link_name(pci_path(dev->bdf, "iommu_group"), name, sizeof(name)));
-	snprintf(path, sizeof(path), "/dev/vfio/%s", name);
-	/* udev may still be at it */
-	must(wait_until(file_exists(path)));
 	dev->group = open(path, O_RDWR | O_CLOEXEC);
 	if (dev->group < 0)
 		return -errno;
-	must(!ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status));
-	must(status.flags & VFIO_GROUP_FLAGS_VIABLE);
+	if (ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status))
+		return -errno;
+	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
+		return -EPERM;
 	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->iommu->fd))
 		return -errno;
 	/* Fails with EBUSY for the second group of a container: it is set */
@@ -35,7 +67,7 @@ static int open_group(struct vfio_dev *dev)
 	return dev->fd < 0 ? -errno : 0;
 }
 
-static int open_cdev(struct vfio_dev *dev)
+static int open_cdev(struct vfio_dev *dev, const char *path)
 {
 	struct vfio_device_bind_iommufd bind = {
 		.argsz = sizeof(bind),
@@ -45,19 +77,8 @@ static int open_cdev(struct vfio_dev *dev)
 		.argsz = sizeof(attach),
 		.pt_id = dev->iommu->ioas_id,
 	};
-	struct dirent *de;
-	char path[300] = "";
 	int err = 0;
-	DIR *dir;
 
-	dir = opendir(pci_path(dev->bdf, "vfio-dev"));
-	must(dir);
-	while ((de = readdir(dir)))
-		if (!strncmp(de->d_name, "vfio", 4))
-			snprintf(path, sizeof(path), "/dev/vfio/devices/%s", de->d_name);
-	closedir(dir);
-	must(path[0]);
-	must(wait_until(file_exists(path)));
 	dev->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (dev->fd < 0)
 		return -errno;
@@ -76,16 +97,20 @@ static int open_cdev(struct vfio_dev *dev)
 	return ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? -errno : 0;
 }
 
-int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
+static void closed_dev(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
 {
-	struct vfio_region_info info;
-	int err;
-
 	dev->iommu = iommu;
 	dev->group = -1;
 	dev->fd = -1;
 	bdf_copy(dev->bdf, bdf);
-	err = iommu->mode == IOMMU_TYPE1 ? open_group(dev) : open_cdev(dev);
+}
+
+static int open_file(struct vfio_dev *dev, const char *path)
+{
+	struct vfio_region_info info;
+	int err;
+
+	err = dev->iommu->mode == IOMMU_TYPE1 ? open_group(dev, path) : open_cdev(dev, path);
 	if (err) {
 		vfio_close(dev);
 		return err;
@@ -96,6 +121,24 @@ int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
 	vfio_region_info(dev, VFIO_PCI_CONFIG_REGION_INDEX, &info);
 	dev->config = info.offset;
 	return 0;
+}
+
+int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
+{
+	char path[300];
+
+	closed_dev(dev, iommu, bdf);
+	/* udev may still be at it */
+	must(wait_until(find_file(dev, path, sizeof(path))));
+	return open_file(dev, path);
+}
+
+int vfio_try_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
+{
+	char path[300];
+
+	closed_dev(dev, iommu, bdf);
+	return find_file(dev, path, sizeof(path)) ? open_file(dev, path) : -ENODEV;
 }
 
 void vfio_close(struct vfio_dev *dev)

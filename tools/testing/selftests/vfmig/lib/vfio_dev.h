@@ -20,6 +20,8 @@ struct vfio_dev {
 
 /* 0 or -errno of opening the group, cdev or device, or of attaching it */
 int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf);
+/* The same for a device that may be going, or not be there: -ENODEV without its file */
+int vfio_try_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf);
 void vfio_close(struct vfio_dev *dev);
 
 /* 0 or -errno */
