@@ -57,6 +57,11 @@ static void reg_write64(struct nvme *nvme, u64 offset, u64 value)
 		bar_write64(nvme->dev, offset, value);
 }
 
+static bool is_lost(struct nvme *nvme)
+{
+	return nvme->lost && nvme->lost(nvme);
+}
+
 int nvme_disable(struct nvme *nvme)
 {
 	reg_write32(nvme, NVME_CC, reg_read32(nvme, NVME_CC) & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
@@ -75,7 +80,9 @@ int nvme_enable(struct nvme *nvme)
 	reg_write64(nvme, NVME_ACQ, arena_iova(nvme->mem, nvme->admin.cq));
 	/* 4 KiB pages, entries of 64 and 16 bytes */
 	reg_write32(nvme, NVME_CC, 4 << 20 | 6 << 16 | NVME_CC_EN);
-	return wait_until(reg_read32(nvme, NVME_CSTS) & NVME_CSTS_RDY) ? 0 : -ETIMEDOUT;
+	if (!wait_until((reg_read32(nvme, NVME_CSTS) & NVME_CSTS_RDY) || is_lost(nvme)))
+		return -ETIMEDOUT;
+	return is_lost(nvme) ? -ECANCELED : 0;
 }
 
 void nvme_restart(struct nvme *nvme)
@@ -213,11 +220,18 @@ bool nvme_take(struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe)
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe)
 {
 	struct nvme_cqe local;
+	bool done = false;
 
 	if (!cqe)
 		cqe = &local;
-	if (!wait_until((nvme_reap(nvme, q), nvme_take(q, cid, cqe))))
+	if (!wait_until(({
+		nvme_reap(nvme, q);
+		done = nvme_take(q, cid, cqe);
+		done || is_lost(nvme);
+	})))
 		return -ETIMEDOUT;
+	if (!done)
+		return -ECANCELED;
 	return cqe->status >> 1 & 0x7ff;
 }
 

@@ -148,6 +148,8 @@ struct nvme {
 	u32 *bells;	/* doorbells that are mapped, or NULL to write to the region */
 	u32 *regs;	/* other registers that are mapped, or NULL */
 	struct shadow *shadow;	/* shadow doorbells, or NULL; see shadow.h */
+	/* Says that a reset has come, so that nothing waits for the device; NULL if none can */
+	bool (*lost)(struct nvme *nvme);
 	u64 cap;
 	u32 lba_size;
 	u64 lbas;
@@ -157,7 +159,7 @@ struct nvme {
 	struct nvme_queue io[NVME_MAX_IO + 1];	/* from 1 */
 };
 
-/* Reset the queues in memory, then set CC.EN; 0 or -ETIMEDOUT */
+/* Reset the queues in memory, then set CC.EN; 0, -ETIMEDOUT or, if @lost says so, -ECANCELED */
 int nvme_enable(struct nvme *nvme);
 /* Clear CC.EN and wait until it has taken effect; 0 or -ETIMEDOUT */
 int nvme_disable(struct nvme *nvme);
@@ -181,7 +183,10 @@ unsigned int nvme_peek(struct nvme_queue *q);
 bool nvme_take(struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe);
 /* Number of completions of @cid in the stash; more than one is a bug of the device */
 unsigned int nvme_count(struct nvme_queue *q, u16 cid);
-/* Wait for the completion of @cid; returns its status or -ETIMEDOUT.  @cqe may be NULL. */
+/*
+ * Wait for the completion of @cid; returns its status, -ETIMEDOUT or, if @lost says so,
+ * -ECANCELED.  @cqe may be NULL.
+ */
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe);
 /* Submit, ring, wait */
 int nvme_sync(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *cmd,
