@@ -141,13 +141,18 @@ int vfio_try_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
 	return find_file(dev, path, sizeof(path)) ? open_file(dev, path) : -ENODEV;
 }
 
-void vfio_close(struct vfio_dev *dev)
+void vfio_close_device(struct vfio_dev *dev)
 {
 	if (dev->fd >= 0)
 		close(dev->fd);
+	dev->fd = -1;
+}
+
+void vfio_close(struct vfio_dev *dev)
+{
+	vfio_close_device(dev);
 	if (dev->group >= 0)
 		close(dev->group);
-	dev->fd = -1;
 	dev->group = -1;
 }
 

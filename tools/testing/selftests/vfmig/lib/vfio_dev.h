@@ -23,6 +23,8 @@ int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf);
 /* The same for a device that may be going, or not be there: -ENODEV without its file */
 int vfio_try_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf);
 void vfio_close(struct vfio_dev *dev);
+/* Close the device alone: its group stays open, and in the container */
+void vfio_close_device(struct vfio_dev *dev);
 
 /* 0 or -errno */
 int vfio_reset(struct vfio_dev *dev);
