@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The administrators of fabric_stress.  They do not know of each other, so that a VF, a PF or a
+ * driver may be gone, or be somebody else's at the moment, when one of them gets there.
+ *
+ * No VF is removed by its "remove" in sysfs: the PCI core then leaves the link from the PF to the
+ * VF behind, and complains of it when VFs are created again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fabric.h"
+#include "kmod.h"
+#include "sim.h"
+
+#define PAUSE_MS	60
+
+static const char *some_pf(struct worker *w, unsigned int *index)
+{
+	*index = random_below(&w->random, FABRIC_PFS);
+	return w->fabric->pf[*index];
+}
+
+/* Address of a VF that is there; false if there is none */
+static bool some_vf(struct worker *w, char *bdf)
+{
+	unsigned int pf = random_below(&w->random, FABRIC_PFS);
+
+	return pf_vf(w->fabric->pf[pf], random_below(&w->random, pf ? NET_USERS : NVME_USERS), bdf);
+}
+
+static void check(const char *what, const char *bdf, int err, const int *may, unsigned int n)
+{
+	if (!err)
+		return;
+	for (unsigned int i = 0; i < n; i++)
+		if (err == -may[i])
+			return;
+	fail(__FILE__, __LINE__, "%s: %s: errno %d", bdf, what, -err);
+}
+
+#define CHECK(what, bdf, err, ...) do { \
+	static const int _may[] = { __VA_ARGS__ }; \
+	check(what, bdf, err, _may, ARRAY_SIZE(_may)); \
+} while (0)
+
+/*
+ * The PCI core takes the lock of the PF and then that of rescans and removals for sriov_numvfs,
+ * and the other way round to remove the PF.  The two must not come together.
+ */
+static pthread_mutex_t core_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* ENOENT: there is no PF, or it has no driver; EBUSY: it has VFs */
+static void set_numvfs(struct worker *w)
+{
+	unsigned int index, count;
+	const char *pf = some_pf(w, &index);
+
+	pthread_mutex_lock(&core_lock);
+	if (one_in(&w->random, 3)) {
+		w->ops[OP_NUMVFS_OFF]++;
+		CHECK("VFs off", pf, pf_set_numvfs(pf, 0), ENOENT, ENODEV);
+	}
+	count = 1 + random_below(&w->random, index ? NET_USERS : NVME_USERS);
+	w->ops[OP_NUMVFS_ON]++;
+	CHECK("VFs on", pf, pf_set_numvfs(pf, count), ENOENT, ENODEV, EBUSY);
+	pthread_mutex_unlock(&core_lock);
+}
+
+static void reset_pf(struct worker *w)
+{
+	unsigned int index;
+	const char *pf = some_pf(w, &index);
+
+	w->ops[OP_RESET_PF]++;
+	CHECK("reset", pf, file_write(pci_path(pf, "reset"), "1"), ENOENT, ENODEV);
+}
+
+/* How long the device takes for a command, so that more of them are under way */
+static void set_latency(struct worker *w)
+{
+	u64 us = one_in(&w->random, 2) ? 0 : random_below(&w->random, 500);
+	const char *pf = w->fabric->pf[0];
+
+	w->ops[OP_LATENCY]++;
+	CHECK("io_latency_us", pf, pf_attr_set(pf, "io_latency_us", us), ENOENT, ENODEV);
+}
+
+static void reset_vf(struct worker *w)
+{
+	char bdf[BDF_SIZE];
+
+	if (!some_vf(w, bdf))
+		return;
+	w->ops[OP_RESET_VF]++;
+	CHECK("reset", bdf, file_write(pci_path(bdf, "reset"), "1"), ENOENT, ENODEV);
+}
+
+static void rebind_vf(struct worker *w)
+{
+	char bdf[BDF_SIZE];
+
+	if (!some_vf(w, bdf))
+		return;
+	w->ops[OP_REBIND]++;
+	CHECK("unbind and bind", bdf, pci_rebind(bdf, VF_DRIVER), ENOENT, ENODEV, EINVAL, EBUSY);
+}
+
+static void find_again(const char *pf)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "/sys/class/pci_bus/%.7s/rescan", pf);
+	must(!file_write(path, "1"));
+}
+
+static void remove_pf(struct worker *w)
+{
+	unsigned int index;
+	const char *pf = some_pf(w, &index);
+
+	if (!w->fabric->pf_can_go)
+		return;
+	w->ops[OP_REMOVE_PF]++;
+	pthread_mutex_lock(&core_lock);
+	CHECK("remove", pf, file_write(pci_path(pf, "remove"), "1"), ENOENT, ENODEV);
+	find_again(pf);
+	pthread_mutex_unlock(&core_lock);
+}
+
+static void unbind_pf(struct worker *w)
+{
+	unsigned int index;
+	const char *pf = some_pf(w, &index);
+	char path[PATH_SIZE];
+
+	if (!w->fabric->pf_can_be_unbound)
+		return;
+	w->ops[OP_UNBIND_PF]++;
+	CHECK("unbind", pf, file_write(pci_path(pf, "driver/unbind"), pf), ENOENT, ENODEV);
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", w->fabric->driver);
+	CHECK("bind", pf, file_write(path, pf), ENOENT, ENODEV, EBUSY, EINVAL);
+}
+
+/* In use by a VF, or by the module above it */
+static void try_unload(struct worker *w)
+{
+	const char *name = sim_modules[2 + random_below(&w->random, SIM_MODULES - 2)];
+
+	w->ops[OP_UNLOAD]++;
+	must(kmod_unload(name) == -EWOULDBLOCK);
+}
+
+/* It goes when no VF is open, and a VF that comes meanwhile has no driver */
+static void reload_driver(struct worker *w)
+{
+	int err = kmod_unload(VF_DRIVER);
+
+	w->ops[OP_UNLOAD_DRIVER] += !err;
+	CHECK("unload", VF_DRIVER, err, EWOULDBLOCK, ENOENT);
+	pthread_rwlock_wrlock(&w->fabric->children);
+	must(!system("modprobe " VF_DRIVER));
+	pthread_rwlock_unlock(&w->fabric->children);
+}
+
+static const struct {
+	void (*act)(struct worker *w);
+	unsigned int weight;
+} acts[] = {
+	{ set_latency, 10 }, { set_numvfs, 20 }, { reset_pf, 20 }, { reset_vf, 15 },
+	{ rebind_vf, 12 }, { remove_pf, 6 }, { unbind_pf, 5 }, { try_unload, 6 },
+	{ reload_driver, 6 },
+};
+
+void *admin_thread(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!__atomic_load_n(&w->fabric->admins_stop, __ATOMIC_ACQUIRE)) {
+		unsigned int n = random_below(&w->random, 100), i = 0;
+
+		while (n >= acts[i].weight)
+			n -= acts[i++].weight;
+		stress_call_begins(&w->watch, "an administrator's call");
+		acts[i].act(w);
+		stress_call_ends(&w->watch);
+		sleep_ms(random_below(&w->random, PAUSE_MS));
+	}
+	return NULL;
+}

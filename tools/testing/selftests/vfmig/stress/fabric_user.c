@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The users of fabric_stress: each opens its VF when it is there, and uses it until it is asked */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fabric.h"
+
+#define STEPS_MAX	60
+#define PAUSE_MS	20
+
+void user_init(struct fabric *fabric, unsigned int index)
+{
+	struct user *u = &fabric->user[index];
+
+	u->pf = index >= NVME_USERS;
+	u->vf = u->pf ? index - NVME_USERS : index;
+	u->mode = fabric->iommufd && index % 2 ? IOMMU_IOMMUFD : IOMMU_TYPE1;
+	u->request = event_new();
+	u->dev.fd = -1;
+	arena_init(&u->mem);
+	u->buf = arena_alloc(&u->mem, PAGE);
+}
+
+bool user_is_asked(struct user *u)
+{
+	u->asked |= event_count(u->request) > 0;
+	return u->asked;
+}
+
+static bool stopped(struct worker *w)
+{
+	return __atomic_load_n(&w->fabric->users_stop, __ATOMIC_ACQUIRE);
+}
+
+/* What a VF that is going, or coming, may answer to an open */
+static void check_open(struct user *u, int err)
+{
+	static const int may[] = { ENODEV, ENOENT, EBUSY, EINVAL, EPERM, EAGAIN, ENXIO };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(may); i++)
+		if (err == -may[i])
+			return;
+	fail(__FILE__, __LINE__, "%s: open: errno %d", u->bdf, -err);
+}
+
+static bool open_vf(struct worker *w)
+{
+	struct user *u = w->user;
+	int err;
+
+	if (!pf_vf(w->fabric->pf[u->pf], u->vf, u->bdf))
+		return false;
+	must(!iommu_init(&u->iommu, u->mode));
+	err = vfio_try_open(&u->dev, &u->iommu, u->bdf);
+	if (err) {
+		check_open(u, err);
+		iommu_exit(&u->iommu);
+		w->ops[OP_OPEN_FAILED]++;
+		return false;
+	}
+	w->ops[OP_OPEN]++;
+	event_count(u->request);
+	u->asked = false;
+	vfio_request_irq_set(&u->dev, u->request);
+	arena_map(&u->mem, &u->iommu);
+	/* It may be another disk than before */
+	memset(u->tags, 0, sizeof(u->tags));
+	u->started = false;
+	return true;
+}
+
+static void close_vf(struct worker *w)
+{
+	struct user *u = w->user;
+
+	if (u->started && one_in(&w->random, 2) && dma_close(w))
+		return;
+	vfio_close(&u->dev);
+	iommu_exit(&u->iommu);
+	u->started = false;
+}
+
+/* A NIC without a driver: what VFIO itself does with it */
+static void net_step(struct worker *w)
+{
+	struct user *u = w->user;
+	u8 *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int err;
+
+	must(mem != MAP_FAILED);
+	must(!iommu_map(&u->iommu, RACE_IOVA, mem, PAGE, MAP_RW));
+	err = vfio_reset(&u->dev);
+	must(!err || err == -EAGAIN);
+	w->ops[OP_VF_RESET_VFIO] += !err;
+	must(cfg_read(&u->dev, 0, 4) != 0xffffffff);
+	must(!iommu_unmap(&u->iommu, RACE_IOVA, PAGE));
+	munmap(mem, PAGE);
+	sleep_ms(5);
+}
+
+static void nvme_step(struct worker *w)
+{
+	if (!w->user->started && !dma_start(w)) {
+		sleep_ms(1);
+		return;
+	}
+	switch (random_below(&w->random, 8)) {
+	case 0:
+	case 1:
+	case 2:
+		dma_race(w);
+		break;
+	case 3:
+		dma_detach(w);
+		break;
+	default:
+		dma_verify(w);
+	}
+}
+
+static void session(struct worker *w)
+{
+	unsigned int steps = 1 + random_below(&w->random, STEPS_MAX);
+
+	while (steps-- && !stopped(w) && !user_is_asked(w->user)) {
+		stress_call_begins(&w->watch, "a step of a user");
+		if (w->user->pf)
+			net_step(w);
+		else
+			nvme_step(w);
+		stress_call_ends(&w->watch);
+	}
+	/* A user may take its time */
+	if (user_is_asked(w->user)) {
+		w->ops[OP_ASKED]++;
+		sleep_ms(random_below(&w->random, PAUSE_MS));
+	}
+}
+
+void *user_thread(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!stopped(w)) {
+		stress_call_begins(&w->watch, "open");
+		if (!open_vf(w)) {
+			stress_call_ends(&w->watch);
+			sleep_ms(2);
+			continue;
+		}
+		session(w);
+		stress_call_begins(&w->watch, "close");
+		close_vf(w);
+		stress_call_ends(&w->watch);
+	}
+	return NULL;
+}
