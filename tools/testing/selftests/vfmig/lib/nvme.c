@@ -217,22 +217,25 @@ bool nvme_take(struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe)
 	return false;
 }
 
+/* Has it come, or is it not to come any more? */
+static bool is_over(struct nvme *nvme, struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe,
+		    bool *done)
+{
+	nvme_reap(nvme, q);
+	*done = nvme_take(q, cid, cqe);
+	return *done || is_lost(nvme);
+}
+
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, u16 cid, struct nvme_cqe *cqe)
 {
 	struct nvme_cqe local;
-	bool done = false;
+	bool done;
 
 	if (!cqe)
 		cqe = &local;
-	if (!wait_until(({
-		nvme_reap(nvme, q);
-		done = nvme_take(q, cid, cqe);
-		done || is_lost(nvme);
-	})))
+	if (!wait_until(is_over(nvme, q, cid, cqe, &done)))
 		return -ETIMEDOUT;
-	if (!done)
-		return -ECANCELED;
-	return cqe->status >> 1 & 0x7ff;
+	return done ? cqe->status >> 1 & 0x7ff : -ECANCELED;
 }
 
 int nvme_sync(struct nvme *nvme, struct nvme_queue *q, const struct nvme_cmd *cmd,
