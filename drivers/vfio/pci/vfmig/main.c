@@ -112,22 +112,6 @@ static void vfmig_close_device(struct vfio_device *vdev)
 	module_put(vfdev->ops->owner);
 }
 
-/* The core would write to the address of a trapped BAR, which has no hardware behind it */
-static long vfmig_ioeventfd(struct vfmig_device *vfdev, unsigned long arg)
-{
-	const size_t size = offsetofend(struct vfio_device_ioeventfd, fd);
-	struct vfio_device_ioeventfd ioeventfd;
-
-	if (copy_from_user(&ioeventfd, (void __user *)arg, size))
-		return -EFAULT;
-	/* The core takes an offset with bit 63 for a BAR with a negative number, and looks it up */
-	if (ioeventfd.offset >= VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_ROM_REGION_INDEX))
-		return -EINVAL;
-	if (vfmig_region_is_trapped(vfdev, ioeventfd.offset))
-		return -ENOTTY;
-	return vfio_pci_core_ioctl(&vfdev->core.vdev, VFIO_DEVICE_IOEVENTFD, arg);
-}
-
 /* As VFIO's own reset: no access to a BAR is under way */
 static long vfmig_own_reset(struct vfmig_device *vfdev)
 {
@@ -140,8 +124,13 @@ static long vfmig_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned lon
 {
 	struct vfmig_device *vfdev = vfmig_device_of(vdev);
 
+	/*
+	 * The core would write to the address of a trapped BAR, which has no hardware behind
+	 * it, and takes an offset with bit 63 for a BAR with a negative number.  To look at the
+	 * argument here is no help, as the core reads it again.
+	 */
 	if (cmd == VFIO_DEVICE_IOEVENTFD)
-		return vfmig_ioeventfd(vfdev, arg);
+		return -ENOTTY;
 	if (cmd == VFIO_DEVICE_RESET && vfdev->own_reset)
 		return vfmig_own_reset(vfdev);
 #ifndef VFMIG_HAS_REGION_INFO_CAPS
