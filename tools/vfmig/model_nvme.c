@@ -23,8 +23,10 @@
 #define LATCH_FLAGS	0x3U
 #define CC_ENABLE	0x1U
 #define CC_MPS(cc)	((cc) >> 7 & 0xf)
+#define CC_MPS_MASK	0x780U
 #define MAX_MPS		4U
 #define CSTS_READY	0x1U
+#define CSTS_FATAL	0x2U
 #define CSTS_MASK	0xfU
 #define PAGE_BITS	0xfffULL
 
@@ -109,7 +111,10 @@ static bool registers_valid(const struct vfmig_nvme_state *state)
 	    (le32toh(state->aqa) & ~VFMIG_NVME_AQA_MASK) || (le64toh(state->asq) & PAGE_BITS) ||
 	    (le64toh(state->acq) & PAGE_BITS))
 		return false;
-	if (is_ready(state) && (!(seen & CC_ENABLE) || CC_MPS(seen) > MAX_MPS))
+	if ((seen & CC_ENABLE) && !(le32toh(state->csts) & (CSTS_READY | CSTS_FATAL)))
+		return false;
+	if (is_ready(state) && (!(seen & CC_ENABLE) || CC_MPS(seen) > MAX_MPS ||
+				(seen & VFMIG_NVME_CC_FIXED & ~CC_MPS_MASK)))
 		return false;
 	for (unsigned int i = 2 * VFMIG_NVME_QUEUES; i < 8 * sizeof(state->rung); i++)
 		if (state->rung[i / 8] & 1U << i % 8)

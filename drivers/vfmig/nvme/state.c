@@ -197,6 +197,8 @@ static const struct vfmig_nvme_state_shadow *shadow_of(const struct vfmig_nvme_s
 static bool registers_valid(const struct vfmig_nvme_state *state)
 {
 	const u32 csts_mask = NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST_MASK;
+	/* A command set and an arbitration that it does not have */
+	const u32 not_chosen = VFMIG_NVME_CC_FIXED & ~(0xf << NVME_CC_MPS_SHIFT);
 	u64 low_bits = (1U << VFMIG_NVME_MIN_SHIFT) - 1;
 	u32 cc_seen = le32_to_cpu(state->cc_seen), csts = le32_to_cpu(state->csts);
 	unsigned int mps = (cc_seen >> NVME_CC_MPS_SHIFT) & 0xf;
@@ -206,8 +208,12 @@ static bool registers_valid(const struct vfmig_nvme_state *state)
 	    (csts & ~csts_mask) || (le32_to_cpu(state->aqa) & ~VFMIG_NVME_AQA_MASK) ||
 	    (le64_to_cpu(state->asq) & low_bits) || (le64_to_cpu(state->acq) & low_bits))
 		return false;
+	/* An enabled controller is ready, or has failed because its CC can't be */
+	if ((cc_seen & NVME_CC_ENABLE) && !(csts & (NVME_CSTS_RDY | NVME_CSTS_CFS)))
+		return false;
 	if ((csts & NVME_CSTS_RDY) &&
-	    (!(cc_seen & NVME_CC_ENABLE) || mps > VFMIG_NVME_MAX_SHIFT - VFMIG_NVME_MIN_SHIFT))
+	    (!(cc_seen & NVME_CC_ENABLE) || (cc_seen & not_chosen) ||
+	     mps > VFMIG_NVME_MAX_SHIFT - VFMIG_NVME_MIN_SHIFT))
 		return false;
 	for (unsigned int i = 2 * VFMIG_NVME_QUEUES; i < 16 * 8; i++)
 		if (state->rung[i / 8] & BIT(i % 8))

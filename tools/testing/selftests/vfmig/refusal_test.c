@@ -535,6 +535,7 @@ TEST_F(refused, control_that_the_controller_did_not_hear_of)
 		u32 flags, intm, cc, cc_seen;	/* the first ones of the state */
 	} *state = bad_payload(3);
 	const u32 changed[] = { NVME_CC_EN, 1 << 4, 1 << 7, 1 << 11 };
+	const u32 unused[] = { 1 << 4, 1 << 11 };	/* command set, arbitration */
 
 	ASSERT_EQ(state->flags, 0);
 	ASSERT_EQ(state->cc, state->cc_seen);
@@ -544,6 +545,14 @@ TEST_F(refused, control_that_the_controller_did_not_hear_of)
 		stream_seal(bad_header(3));
 		REFUSED("CC that differs from the one that is used");
 		state->cc ^= changed[i];
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(unused); i++) {
+		state->cc ^= unused[i];
+		state->cc_seen ^= unused[i];
+		stream_seal(bad_header(3));
+		REFUSED("ready with a CC that can't be");
+		state->cc ^= unused[i];
+		state->cc_seen ^= unused[i];
 	}
 	UNTOUCHED();
 
