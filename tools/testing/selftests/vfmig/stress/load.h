@@ -4,7 +4,7 @@
  *
  * A stream that a device has saved is changed, and written into a VF in RESUMING.  The drivers
  * refuse it, or the VF must be as if a source had been so.  What a stream makes the drivers do for
- * the first time, as the kernel's KCOV sees it, makes that stream worth to be changed further.
+ * the first time, as the kernel's KCOV sees it, makes that stream worth changing further.
  */
 #ifndef VFMIG_LOAD_H
 #define VFMIG_LOAD_H
@@ -35,7 +35,7 @@ bool cover_end(struct cover *cover);
 /* Pairs of places that were executed one after the other, by all threads */
 unsigned int cover_pairs(void);
 
-/* ---- load_corpus.c: streams that are worth to be changed */
+/* ---- load_corpus.c: streams that are worth changing */
 
 #define CORPUS_MAX	256
 #define INPUT_MAX	KIB(256)	/* bytes of a stream */

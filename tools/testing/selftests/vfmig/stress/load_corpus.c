@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Streams that are worth to be changed */
+/* Streams that are worth changing */
 #include "load.h"
 
 void corpus_init(struct corpus *corpus)

@@ -44,7 +44,7 @@ struct loader {
 FIXTURE(load)
 {
 	struct loader loaders[SUBJECTS];
-	unsigned int open;
+	bool open;
 	struct corpus *corpus;
 };
 
@@ -64,22 +64,23 @@ FIXTURE_SETUP(load)
 	self->corpus = calloc(1, sizeof(*self->corpus));
 	must(self->corpus);
 	corpus_init(self->corpus);
-	while (self->open < SUBJECTS) {
-		struct loader *l = &self->loaders[SUBJECTS - 1 - self->open];
+	/* What is open when one can't be is closed when the process ends */
+	for (unsigned int i = SUBJECTS; i; i--) {
+		struct loader *l = &self->loaders[i - 1];
 
 		l->subject.ops = variant->ops;
 		l->corpus = self->corpus;
-		why = variant->ops->open(&l->subject, SUBJECTS - 1 - self->open);
+		why = variant->ops->open(&l->subject, i - 1);
 		if (why)
 			SKIP(return, "%s", why);
-		self->open++;
 	}
+	self->open = true;
 	variant->ops->seeds(&self->loaders[0].subject, self->corpus);
 }
 
 FIXTURE_TEARDOWN(load)
 {
-	for (unsigned int i = SUBJECTS - self->open; i < SUBJECTS; i++)
+	for (unsigned int i = 0; self->open && i < SUBJECTS; i++)
 		variant->ops->close(&self->loaders[i].subject);
 	corpus_free(self->corpus);
 	free(self->corpus);
