@@ -11,32 +11,41 @@
 /* What a single call may take, on a kernel that is not slow */
 #define CALL_MS		60000
 
+/* A test that has done nothing in so many rounds has a fault */
+#define ROUNDS_MOST	20
+
 static u64 end_ms;
 
-u64 stress_begin_share(const char *test, unsigned int shares)
+void stress_begin_share(unsigned int shares)
 {
 	const char *seconds = getenv("VFMIG_STRESS_SECONDS");
-	const char *text = getenv("VFMIG_STRESS_SEED");
 	u64 all = seconds && *seconds ? strtoul(seconds, NULL, 0) : DEFAULT_SECONDS;
+
+	end_ms = now_ms() + 1000 * all / shares;
+}
+
+u64 stress_begin(const char *test)
+{
+	const char *text = getenv("VFMIG_STRESS_SEED");
 	u64 seed = 0;
 
 	if (text && *text)
 		seed = strtoull(text, NULL, 0);
 	else
 		must(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
-	end_ms = now_ms() + 1000 * all / shares;
+	stress_begin_share(1);
 	stress_say("%s: seed %llu (VFMIG_STRESS_SEED=%llu repeats it)", test, seed, seed);
 	return seed;
-}
-
-u64 stress_begin(const char *program)
-{
-	return stress_begin_share(program, 1);
 }
 
 bool stress_goes_on(void)
 {
 	return now_ms() < end_ms;
+}
+
+bool stress_goes_on_until(u64 done, u64 rounds)
+{
+	return stress_goes_on() || !rounds || (!done && rounds < ROUNDS_MOST);
 }
 
 u64 stress_seed(u64 seed, unsigned int number)

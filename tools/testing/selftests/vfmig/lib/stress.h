@@ -11,12 +11,18 @@
 #include "util.h"
 
 /* Print the seed, and how it is given again, and let the time begin */
-u64 stress_begin(const char *program);
-/* The same for one of @shares tests of a program, which have the time together */
-u64 stress_begin_share(const char *test, unsigned int shares);
+u64 stress_begin(const char *test);
+/* Let the time begin again, after the set-up, for one of @shares tests that have it together */
+void stress_begin_share(unsigned int shares);
 
 /* Is there time left? */
 bool stress_goes_on(void);
+/*
+ * The same for a test that must have @done something.  On a slow machine the time may be over
+ * before that.  The first of the test's @rounds is whole.  Until something is done there are more
+ * rounds, up to a limit.
+ */
+bool stress_goes_on_until(u64 done, u64 rounds);
 
 /* The state of a generator of its own for thread or device @number, for next_random() */
 u64 stress_seed(u64 seed, unsigned int number);

@@ -295,13 +295,19 @@ static void check_as_new(struct hostile_net *h, unsigned int vf)
 	land_check(&h->land);
 }
 
+/* At least one episode, and a buffer that the VF used for the hostile guest */
+static bool goes_on(const struct hostile_net *h)
+{
+	return stress_goes_on_until(h->counts[N_USED], h->counts[N_EPISODES]);
+}
+
 static void episode(struct hostile_net *h, u64 offered)
 {
 	unsigned int n = 4 + random_below(&h->random, EPISODE_STEPS);
 
 	hostile_temper(&h->land, &h->random);
 	begin_threads(h);
-	while (n-- && stress_goes_on()) {
+	while (n-- && goes_on(h)) {
 		set_up(h, offered);
 		live(h);
 		if (one_in(&h->random, 6))
@@ -320,7 +326,7 @@ u64 hostile_net_run(struct hostile_net *h)
 {
 	u64 offered = virtio_offered(&h->net.vio);
 
-	while (stress_goes_on())
+	while (goes_on(h))
 		episode(h, offered);
 	for (unsigned int i = 0; i < N_COUNTS; i++)
 		stress_say("guest: %10llu %s", h->counts[i], names[i]);

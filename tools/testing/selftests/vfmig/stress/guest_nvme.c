@@ -410,6 +410,12 @@ static void check_as_new(struct hostile_nvme *h, unsigned int vf)
 	land_check(&h->land);
 }
 
+/* At least one episode, and a command that the VF executed for the hostile guest */
+static bool goes_on(const struct hostile_nvme *h)
+{
+	return stress_goes_on_until(h->counts[N_EXECUTED], h->counts[N_EPISODES]);
+}
+
 static void episode(struct hostile_nvme *h)
 {
 	static const unsigned int latencies[] = { 0, 0, 500, 10000 };
@@ -419,7 +425,7 @@ static void episode(struct hostile_nvme *h)
 			  latencies[random_below(&h->random, ARRAY_SIZE(latencies))]));
 	hostile_temper(&h->land, &h->random);
 	begin_threads(h);
-	while (n-- && stress_goes_on()) {
+	while (n-- && goes_on(h)) {
 		live(h);
 		if (one_in(&h->random, 4))
 			move(h);
@@ -436,7 +442,7 @@ static void episode(struct hostile_nvme *h)
 
 u64 hostile_nvme_run(struct hostile_nvme *h)
 {
-	while (stress_goes_on())
+	while (goes_on(h))
 		episode(h);
 	for (unsigned int i = 0; i < N_COUNTS; i++)
 		stress_say("guest: %10llu %s", h->counts[i], names[i]);

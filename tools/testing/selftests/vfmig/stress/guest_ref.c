@@ -436,13 +436,19 @@ static void verify_disk(struct ref *ref)
 	}
 }
 
+/* At least one round, and an I/O command */
+static bool goes_on(const struct ref *ref)
+{
+	return stress_goes_on_until(ref->counts[REF_IO], ref->counts[REF_ROUNDS]);
+}
+
 u64 ref_run(struct ref *ref)
 {
-	while (stress_goes_on()) {
+	while (goes_on(ref)) {
 		unsigned int n = random_below(&ref->random, STEPS_MAX);
 
 		begin_round(ref);
-		while (n-- && stress_goes_on() && !slots_run_out(ref))
+		while (n-- && goes_on(ref) && !slots_run_out(ref))
 			some_step(ref);
 		step_drain(ref);
 		land_check(&ref->land);

@@ -12,8 +12,6 @@
 /* The time that it goes on is the user's to say */
 #define LIMIT	100000
 
-#define SHARE(name)	stress_begin_share("guest: " name, GUEST_TESTS)
-
 FIXTURE(guest)
 {
 	struct ref *ref;
@@ -36,28 +34,32 @@ FIXTURE_TEARDOWN(guest)
 
 TEST_F_TIMEOUT(guest, each_command_gives_what_it_must, LIMIT)
 {
-	const char *why = ref_open(&self->ref, SHARE("reference"));
+	const char *why = ref_open(&self->ref, stress_begin("guest: reference"));
 
 	if (why)
 		SKIP(return, "%s", why);
+	stress_begin_share(GUEST_TESTS);
 	EXPECT_GT(ref_run(self->ref), 0);
 }
 
 TEST_F_TIMEOUT(guest, hostile_one_leaves_nvme_as_new, LIMIT)
 {
-	const char *why = hostile_nvme_open(&self->nvme, SHARE("hostile to nvme"));
+	const char *why = hostile_nvme_open(&self->nvme, stress_begin("guest: hostile to nvme"));
 
 	if (why)
 		SKIP(return, "%s", why);
+	stress_begin_share(GUEST_TESTS);
 	EXPECT_GT(hostile_nvme_run(self->nvme), 0);
 }
 
 TEST_F_TIMEOUT(guest, hostile_one_leaves_virtio_net_as_new, LIMIT)
 {
-	const char *why = hostile_net_open(&self->net, SHARE("hostile to virtio-net"));
+	u64 seed = stress_begin("guest: hostile to virtio-net");
+	const char *why = hostile_net_open(&self->net, seed);
 
 	if (why)
 		SKIP(return, "%s", why);
+	stress_begin_share(GUEST_TESTS);
 	EXPECT_GT(hostile_net_run(self->net), 0);
 }
 
