@@ -62,6 +62,11 @@ void hostile_bar_any(struct vfio_dev *dev, u64 *random, u64 most);
 
 /* Any write to config space; the caller makes memory and bus master right again */
 void hostile_config(struct vfio_dev *dev, u64 *random);
+/*
+ * Let the devices access the memory that all of them share, or none of them: what one of them
+ * still has to do would change what the driver of another one uses
+ */
+void hostile_bus_masters(struct vfio_dev *devs, unsigned int n, bool on);
 
 /* A thread that repeats a step until it is stopped */
 struct hostile_thread {

@@ -108,6 +108,12 @@ void hostile_config(struct vfio_dev *dev, u64 *random)
 		fail(__FILE__, __LINE__, "%s: write at 0x%x of config space", dev->bdf, offset);
 }
 
+void hostile_bus_masters(struct vfio_dev *devs, unsigned int n, bool on)
+{
+	for (unsigned int i = 0; i < n; i++)
+		vfio_bus_master(&devs[i], on);
+}
+
 static void *hostile_body(void *data)
 {
 	struct hostile_thread *t = data;

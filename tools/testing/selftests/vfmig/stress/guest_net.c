@@ -295,6 +295,16 @@ static void check_as_new(struct hostile_net *h, unsigned int vf)
 	land_check(&h->land);
 }
 
+/* One after the other, alone with the memory of both */
+static void check_all(struct hostile_net *h)
+{
+	for (unsigned int i = 0; i < NET_DEVS; i++) {
+		hostile_bus_masters(h->rig.dev, NET_DEVS, false);
+		check_as_new(h, i);
+	}
+	hostile_bus_masters(h->rig.dev, NET_DEVS, true);
+}
+
 /* At least one episode, and a buffer that the VF used for the hostile guest */
 static bool goes_on(const struct hostile_net *h)
 {
@@ -317,8 +327,7 @@ static void episode(struct hostile_net *h, u64 offered)
 	}
 	end_threads(h);
 	land_check(&h->land);
-	for (unsigned int i = 0; i < NET_DEVS; i++)
-		check_as_new(h, i);
+	check_all(h);
 	h->counts[N_EPISODES]++;
 }
 
@@ -354,8 +363,7 @@ const char *hostile_net_open(struct hostile_net **to, u64 seed)
 	h->queues = arena_alloc(&h->land.rw, QUEUES_BYTES);
 	h->scratch = arena_alloc(&h->land.rw, QUEUES * QUEUE_SIZE * PLACE);
 	/* The driver can do all this before */
-	for (unsigned int i = 0; i < NET_DEVS; i++)
-		check_as_new(h, i);
+	check_all(h);
 	return NULL;
 }
 

@@ -410,6 +410,16 @@ static void check_as_new(struct hostile_nvme *h, unsigned int vf)
 	land_check(&h->land);
 }
 
+/* One after the other, alone with the memory of both */
+static void check_all(struct hostile_nvme *h)
+{
+	for (unsigned int i = 0; i < RIG_DEVS; i++) {
+		hostile_bus_masters(h->rig.dev, RIG_DEVS, false);
+		check_as_new(h, i);
+	}
+	hostile_bus_masters(h->rig.dev, RIG_DEVS, true);
+}
+
 /* At least one episode, and a command that the VF executed for the hostile guest */
 static bool goes_on(const struct hostile_nvme *h)
 {
@@ -435,8 +445,7 @@ static void episode(struct hostile_nvme *h)
 	end_threads(h);
 	must(!pf_attr_set(h->rig.pf, "io_latency_us", 0));
 	land_check(&h->land);
-	for (unsigned int i = 0; i < RIG_DEVS; i++)
-		check_as_new(h, i);
+	check_all(h);
 	h->counts[N_EPISODES]++;
 }
 
