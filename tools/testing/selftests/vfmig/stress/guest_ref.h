@@ -56,7 +56,10 @@ void media_say(const struct media *m, u64 i, const u8 *data);
 #define DATA_PAGES	131	/* a prime, so that any step visits all pages */
 #define RANGES		256	/* of Dataset Management */
 
-/* The statuses that a command may have.  None: it must succeed. */
+/*
+ * The statuses that a command may have.  An empty list means that it must succeed.  In a list with
+ * errors, NVME_OK means that it may succeed.
+ */
 struct want {
 	u16 status[WANT_MAX];
 	unsigned int n;
