@@ -67,6 +67,11 @@ void hostile_config(struct vfio_dev *dev, u64 *random);
  * still has to do would change what the driver of another one uses
  */
 void hostile_bus_masters(struct vfio_dev *devs, unsigned int n, bool on);
+/*
+ * All that the guest has made of device *@vf of two moves, and must be taken by the other one.
+ * The guest's threads read *@vf.
+ */
+void hostile_move(struct vfio_dev *devs, unsigned int *vf, u64 *random);
 
 /* A thread that repeats a step until it is stopped */
 struct hostile_thread {

@@ -114,6 +114,24 @@ void hostile_bus_masters(struct vfio_dev *devs, unsigned int n, bool on)
 		vfio_bus_master(&devs[i], on);
 }
 
+void hostile_move(struct vfio_dev *devs, unsigned int *vf, u64 *random)
+{
+	struct vfio_dev *from = &devs[*vf], *to = &devs[!*vf];
+	struct blob stream = {};
+	int err;
+
+	mig_save(from, &stream);
+	err = mig_load(to, &stream);
+	if (err)
+		fail(__FILE__, __LINE__, "%s refused what %s had become: %d", to->bdf, from->bdf,
+		     err);
+	blob_free(&stream);
+	vfio_bus_master(to, !one_in(random, 8));
+	must(!mig_set(to, RUNNING, NULL));
+	__atomic_store_n(vf, !*vf, __ATOMIC_RELAXED);
+	must(!vfio_reset(from));
+}
+
 static void *hostile_body(void *data)
 {
 	struct hostile_thread *t = data;

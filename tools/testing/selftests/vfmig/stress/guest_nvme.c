@@ -282,23 +282,9 @@ static void disturb(struct hostile_nvme *h)
 	}
 }
 
-/* All that the guest has made of the VF moves, and must be taken by the other one */
 static void move(struct hostile_nvme *h)
 {
-	struct vfio_dev *from = &h->rig.dev[h->vf], *to = &h->rig.dev[!h->vf];
-	struct blob stream = {};
-	int err;
-
-	mig_save(from, &stream);
-	err = mig_load(to, &stream);
-	if (err)
-		fail(__FILE__, __LINE__, "%s refused what %s had become: %d", to->bdf, from->bdf,
-		     err);
-	blob_free(&stream);
-	vfio_bus_master(to, !one_in(&h->random, 8));
-	must(!mig_set(to, RUNNING, NULL));
-	__atomic_store_n(&h->vf, !h->vf, __ATOMIC_RELAXED);
-	must(!vfio_reset(from));
+	hostile_move(h->rig.dev, &h->vf, &h->random);
 	h->counts[N_MOVES]++;
 }
 
