@@ -72,6 +72,8 @@ void hostile_bus_masters(struct vfio_dev *devs, unsigned int n, bool on);
  * The guest's threads read *@vf.
  */
 void hostile_move(struct vfio_dev *devs, unsigned int *vf, u64 *random);
+/* Reset a VF in some way, or return false: its driver begins with a reset, and that is one, too */
+bool hostile_reset(struct vfio_dev *dev, u64 *random);
 
 /* A thread that repeats a step until it is stopped */
 struct hostile_thread {

@@ -132,6 +132,18 @@ void hostile_move(struct vfio_dev *devs, unsigned int *vf, u64 *random)
 	must(!vfio_reset(from));
 }
 
+bool hostile_reset(struct vfio_dev *dev, u64 *random)
+{
+	/* A reset of the PF would reset the other VF, too */
+	static const enum reset_kind kinds[] = { RESET_VFIO, RESET_FLR, RESET_SYSFS };
+
+	if (one_in(random, 1 + ARRAY_SIZE(kinds)))
+		return false;
+	vfio_reset_by(dev, NULL, kinds[random_below(random, ARRAY_SIZE(kinds))]);
+	vfio_bus_master(dev, true);
+	return true;
+}
+
 static void *hostile_body(void *data)
 {
 	struct hostile_thread *t = data;

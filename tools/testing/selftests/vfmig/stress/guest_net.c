@@ -264,14 +264,9 @@ static void check_frames(struct hostile_net *h, unsigned int vf)
 static void check_as_new(struct hostile_net *h, unsigned int vf)
 {
 	struct vfio_dev *dev = &h->rig.dev[vf];
-	enum reset_kind kind = random_below(&h->random, RESET_PF + 1);
 
-	/* One way is a reset by the driver, which begins with that */
-	if (kind != RESET_PF) {
-		vfio_reset_by(dev, h->rig.pf, kind);
-		vfio_bus_master(dev, true);
+	if (hostile_reset(dev, &h->random))
 		must(!virtio_status(&(struct virtio){ .dev = dev, .common = h->net.vio.common }));
-	}
 	must(mig_get(dev) == RUNNING);
 	vnet_start(&h->net, dev, &h->land.rw, one_in(&h->random, 2) ? VNET_ALL : VNET_PACKED,
 		   PAIRS);

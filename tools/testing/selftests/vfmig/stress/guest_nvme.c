@@ -370,14 +370,10 @@ static u64 executed(struct hostile_nvme *h)
 static void check_as_new(struct hostile_nvme *h, unsigned int vf)
 {
 	struct vfio_dev *dev = &h->rig.dev[vf];
-	enum reset_kind kind = random_below(&h->random, RESET_PF + 1);
 	u32 value;
 
 	h->nvme.dev = dev;
-	/* One way is a reset of the controller by its driver */
-	if (kind != RESET_PF) {
-		vfio_reset_by(dev, h->rig.pf, kind);
-		vfio_bus_master(dev, true);
+	if (hostile_reset(dev, &h->random)) {
 		must(!bar_read32(dev, NVME_CC) && !bar_read32(dev, NVME_AQA));
 		must(!bar_read64(dev, NVME_ASQ) && !bar_read32(dev, 0x0c));
 	}
