@@ -10,7 +10,8 @@ static const char *open_dev(struct net_rig *rig, unsigned int n, enum iommu_mode
 	char bdf[BDF_SIZE];
 	const char *why;
 
-	why = iommu_init(&rig->iommu[n], mode);
+	/* All that may be missing comes before the device, which can be open once only */
+	why = iommu_init(&rig->iommu[n], mode) ?: port_open(&rig->port[n], rig->pf, n);
 	if (why)
 		return why;
 	must(pf_vf(rig->pf, n, bdf));
@@ -18,7 +19,7 @@ static const char *open_dev(struct net_rig *rig, unsigned int n, enum iommu_mode
 	arena_map(&rig->mem, &rig->iommu[n]);
 	for (unsigned int i = 0; i < VNET_VECTORS; i++)
 		rig->irq[n][i] = event_new();
-	return port_open(&rig->port[n], rig->pf, n);
+	return NULL;
 }
 
 const char *net_rig_open(struct net_rig *rig, enum iommu_mode mode, unsigned int devs,
@@ -38,6 +39,12 @@ const char *net_rig_open(struct net_rig *rig, enum iommu_mode mode, unsigned int
 			return why;
 	}
 	return NULL;
+}
+
+const char *net_rig_open_best(struct net_rig *rig, unsigned int devs, unsigned int pairs)
+{
+	return net_rig_open(rig, IOMMU_IOMMUFD, devs, pairs) ?
+	       net_rig_open(rig, IOMMU_TYPE1, devs, pairs) : NULL;
 }
 
 void net_rig_close(struct net_rig *rig)

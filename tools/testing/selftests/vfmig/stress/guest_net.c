@@ -326,16 +326,14 @@ u64 hostile_net_run(struct hostile_net *h)
 const char *hostile_net_open(struct hostile_net **to, u64 seed)
 {
 	struct hostile_net *h = calloc(1, sizeof(*h));
+	const char *why;
 
 	must(h);
 	*to = h;
 	h->random = stress_seed(seed, 2);
-	if (net_rig_open(&h->rig, IOMMU_IOMMUFD, NET_DEVS, PAIRS)) {
-		const char *why = net_rig_open(&h->rig, IOMMU_TYPE1, NET_DEVS, PAIRS);
-
-		if (why)
-			return why;
-	}
+	why = net_rig_open_best(&h->rig, NET_DEVS, PAIRS);
+	if (why)
+		return why;
 	land_init(&h->land, MIB(8));
 	for (unsigned int i = 0; i < NET_DEVS; i++) {
 		land_map(&h->land, &h->rig.iommu[i]);
