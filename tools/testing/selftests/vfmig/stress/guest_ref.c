@@ -99,6 +99,8 @@ static void take_completion(struct ref *ref, u16 cqid, const struct nvme_cqe *cq
 	ref->counts[REF_REFUSED] += status != NVME_OK;
 	ref->counts[REF_ABORTED] += status == NVME_ABORT_REQUESTED;
 	if (slot->stage == SLOT_FLYING) {
+		/* A drain does not wait for a ghost, and may take the interrupt before the ghost */
+		ref->cq[cqid].posted = true;
 		take_head(ref, slot, cqe->sq_head);
 		io_done(ref, slot, status);
 		ref->sq[slot->sqid].flying--;
@@ -118,7 +120,6 @@ static void reap_cq(struct ref *ref, u16 id)
 		if ((__atomic_load_n(&next->status, __ATOMIC_ACQUIRE) & 1) != cq->phase)
 			break;
 		cqe = *next;
-		cq->posted = true;
 		if (++cq->head == cq->depth) {
 			cq->head = 0;
 			cq->phase ^= 1;

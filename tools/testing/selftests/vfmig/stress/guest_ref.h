@@ -144,7 +144,7 @@ struct ref_cq {
 	u16 depth, head;
 	u8 phase;
 	int vector;		/* -1 for none */
-	bool posted;		/* something, since the last look at interrupts */
+	bool posted;		/* to a command under way, since the last look at interrupts */
 	struct nvme_cqe *entries;
 	unsigned int users;	/* submission queues */
 };
