@@ -9,7 +9,10 @@
 #define SIM_MODULES	4
 extern const char * const sim_modules[SIM_MODULES];
 
-/* Load anew, with these parameters; @pfs are then the NVMe PF and the virtio-net PF */
+/*
+ * Load anew, with these parameters; @pfs are then the NVMe PF and the virtio-net PF.  When the
+ * program ends, all is unloaded, with the VFs that a test which failed has left.
+ */
 void sim_load(const char *params, char pfs[2][BDF_SIZE]);
 /* Unload.  All VFs must be gone, and nobody may use anything. */
 void sim_unload(void);
