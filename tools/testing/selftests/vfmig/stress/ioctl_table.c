@@ -99,19 +99,27 @@ const struct call calls[] = {
 		      AT(24, 4, FD, OF(EVENT)) },
 	  .errnos = { EINVAL, ENOTTY } },
 	{ .name = "DEVICE_BIND_IOMMUFD", .request = VFIO_DEVICE_BIND_IOMMUFD, .kinds = ANY_DEVICE,
-	  .minsz = 16, .size = 16,
-	  .fields = { AT(0, 4, ARGSZ), AT(4, 4, FLAGS, 0), AT(8, 4, FD, OF(IOMMUFD)) },
+	  .minsz = 16, .size = 24,
+	  .fields = { AT(0, 4, ARGSZ), AT(4, 4, FLAGS, 0), AT(8, 4, FD, OF(IOMMUFD)),
+		      AT(16, 8, POINTER) },
 	  .written = { { 12, 4 } },
-	  .errnos = { EINVAL, ENOTTY, EBADF, EBADFD, EBUSY, EPERM, ENODEV, ENOMEM } },
+	  /* E2BIG: something behind the argument.  EFAULT: a flag says that there is a token. */
+	  .errnos = { EINVAL, ENOTTY, EBADF, EBADFD, EBUSY, EPERM, ENODEV, ENOMEM, E2BIG,
+		      EFAULT } },
 	{ .name = "DEVICE_ATTACH_IOMMUFD_PT", .request = VFIO_DEVICE_ATTACH_IOMMUFD_PT,
 	  .kinds = OF(CDEV), .minsz = 12, .size = 12,
 	  .fields = { AT(0, 4, ARGSZ), AT(4, 4, FLAGS, 0), AT(8, 4, ID) },
 	  .written = { { 8, 4 } },
-	  .errnos = { EINVAL, ENOENT, ENOMEM, EBUSY, EEXIST, EADDRINUSE, ENODEV, EPERM } },
+	  /*
+	   * EFAULT: an address space without a device takes any memory, and the first device has
+	   * it pinned.  EOPNOTSUPP: a flag says that there is a PASID.
+	   */
+	  .errnos = { EINVAL, ENOENT, ENOMEM, EBUSY, EEXIST, EADDRINUSE, ENODEV, EPERM, EFAULT,
+		      EOPNOTSUPP } },
 	{ .name = "DEVICE_DETACH_IOMMUFD_PT", .request = VFIO_DEVICE_DETACH_IOMMUFD_PT,
 	  .kinds = OF(CDEV), .minsz = 8, .size = 8,
 	  .fields = { AT(0, 4, ARGSZ), AT(4, 4, FLAGS, 0) },
-	  .errnos = { EINVAL, ENOENT, ENOMEM, EBUSY, EEXIST, EADDRINUSE, ENODEV, EPERM } },
+	  .errnos = { EINVAL, EOPNOTSUPP } },
 
 	/* Features of a device; the last is for all that are unknown */
 	{ .name = "FEATURE MIGRATION", .request = VFIO_DEVICE_FEATURE,
