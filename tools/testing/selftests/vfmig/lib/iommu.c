@@ -46,6 +46,16 @@ void iommu_exit(struct iommu *iommu)
 	iommu->fd = -1;
 }
 
+bool iommu_has(enum iommu_mode mode)
+{
+	struct iommu iommu = { .fd = -1 };
+	bool has = !iommu_init(&iommu, mode);
+
+	if (iommu.fd >= 0)
+		iommu_exit(&iommu);
+	return has;
+}
+
 static int type1_map(struct iommu *iommu, u64 iova, void *va, u64 size, int prot)
 {
 	struct vfio_iommu_type1_dma_map map = {

@@ -28,6 +28,7 @@ struct iommu {
 /* Returns NULL, or why this mode is not available */
 const char *iommu_init(struct iommu *iommu, enum iommu_mode mode);
 void iommu_exit(struct iommu *iommu);
+bool iommu_has(enum iommu_mode mode);
 
 /* 0 or -errno; a container can map only after a device was opened in it */
 int iommu_map(struct iommu *iommu, u64 iova, void *va, u64 size, int prot);

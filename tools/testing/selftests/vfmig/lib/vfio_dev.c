@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static bool find_group(const char *bdf, char *path, size_t size)
+bool vfio_group_path(const char *bdf, char *path, size_t size)
 {
 	char name[32];
 
@@ -21,7 +21,7 @@ static bool find_group(const char *bdf, char *path, size_t size)
 	return file_exists(path);
 }
 
-static bool find_cdev(const char *bdf, char *path, size_t size)
+bool vfio_cdev_path(const char *bdf, char *path, size_t size)
 {
 	DIR *dir = opendir(pci_path(bdf, "vfio-dev"));
 	struct dirent *de;
@@ -42,8 +42,8 @@ static bool find_cdev(const char *bdf, char *path, size_t size)
 static bool find_file(struct vfio_dev *dev, char *path, size_t size)
 {
 	if (dev->iommu->mode == IOMMU_TYPE1)
-		return find_group(dev->bdf, path, size);
-	return find_cdev(dev->bdf, path, size);
+		return vfio_group_path(dev->bdf, path, size);
+	return vfio_cdev_path(dev->bdf, path, size);
 }
 
 static int open_group(struct vfio_dev *dev, const char *path)

@@ -18,6 +18,10 @@ struct vfio_dev {
 	u64 config;
 };
 
+/* The file of the group or cdev of a device; false if it is not there, or not yet */
+bool vfio_group_path(const char *bdf, char *path, size_t size);
+bool vfio_cdev_path(const char *bdf, char *path, size_t size);
+
 /* 0 or -errno of opening the group, cdev or device, or of attaching it */
 int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf);
 /* The same for a device that may be going, or not be there: -ENODEV without its file */

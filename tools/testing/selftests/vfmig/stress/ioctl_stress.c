@@ -3,7 +3,6 @@
  * Random ioctls, and all else that a fd takes, from several threads at all fds of VFIO, iommufd
  * and the migration at once.  ioctl.h says how.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,29 +26,15 @@ FIXTURE(ioctl)
 	struct fuzz *fuzz;
 };
 
-static void find_cdev(struct fuzz *fuzz, unsigned int vf)
-{
-	DIR *dir = opendir(pci_path(fuzz->vf[vf], "vfio-dev"));
-	struct dirent *de;
-
-	while (dir && (de = readdir(dir)))
-		if (!strncmp(de->d_name, "vfio", 4))
-			snprintf(fuzz->cdev[vf], sizeof(fuzz->cdev[vf]), "/dev/vfio/devices/%.10s",
-				 de->d_name);
-	if (dir)
-		closedir(dir);
-}
-
 static void find_vf(struct fuzz *fuzz, unsigned int vf)
 {
-	char name[16];
+	const char *bdf = fuzz->vf[vf];
 
 	must(pf_vf(fuzz->pf, vf, fuzz->vf[vf]));
-	must(wait_until(pci_has_driver(fuzz->vf[vf], VF_DRIVER)));
-	must(link_name(pci_path(fuzz->vf[vf], "iommu_group"), name, sizeof(name)));
-	snprintf(fuzz->group[vf], sizeof(fuzz->group[vf]), "/dev/vfio/%s", name);
-	must(wait_until(file_exists(fuzz->group[vf])));
-	find_cdev(fuzz, vf);
+	must(wait_until(pci_has_driver(bdf, VF_DRIVER)));
+	must(wait_until(vfio_group_path(bdf, fuzz->group[vf], sizeof(fuzz->group[vf]))));
+	if (fuzz->iommufd)
+		must(wait_until(vfio_cdev_path(bdf, fuzz->cdev[vf], sizeof(fuzz->cdev[vf]))));
 }
 
 FIXTURE_SETUP(ioctl)
@@ -66,12 +51,12 @@ FIXTURE_SETUP(ioctl)
 	if (why)
 		SKIP(return, "%s", why);
 	iommu_exit(&iommu);
+	fuzz->iommufd = iommu_has(IOMMU_IOMMUFD);
 	/* Pages that can be mapped */
 	must(!pf_attr_set(fuzz->pf, "doorbell_poll_us", 50));
 	must(!pf_attr_set(fuzz->pf, "map_registers", 1));
 	for (unsigned int vf = 0; vf < IOCTL_VFS; vf++)
 		find_vf(fuzz, vf);
-	fuzz->iommufd = fuzz->cdev[0][0] && file_exists("/dev/iommu");
 	fuzz->dma = mmap(NULL, DMA_MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			 -1, 0);
 	must(fuzz->dma != MAP_FAILED);
