@@ -207,6 +207,7 @@ struct fuzz_actor {
 	struct argument arg;
 	struct stress_watch watch;
 	u64 calls[COUNTS_MAX], good[COUNTS_MAX];
+	u64 good_of_kind[KINDS];
 	u64 wrong, files, opened;
 };
 

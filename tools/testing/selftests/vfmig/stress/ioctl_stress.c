@@ -95,6 +95,7 @@ static void ioctl_step(struct fuzz_actor *a, struct shared_fd *s)
 		a->wrong++;
 	a->calls[call - calls]++;
 	a->good[call - calls] += ret >= 0;
+	a->good_of_kind[s->kind] += ret >= 0;
 }
 
 /* Of a request that nothing has.  Numbers of other types may mean something to any file. */
@@ -212,6 +213,29 @@ static void say_counts(struct fuzz *fuzz, u64 ms)
 		   ms / 1000);
 }
 
+/* A run in which nothing could be opened has found nothing */
+static void check_done(struct __test_metadata *_metadata, struct fuzz *fuzz)
+{
+	u32 kinds = OF(CONTAINER) | OF(GROUP) | OF(DEVICE);
+	u64 good[KINDS] = {}, files = 0;
+
+	if (fuzz->iommufd)
+		kinds |= OF(CDEV) | OF(IOMMUFD);
+	for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
+		files += fuzz->actor[i].files;
+		for (unsigned int kind = 0; kind < KINDS; kind++)
+			good[kind] += fuzz->actor[i].good_of_kind[kind];
+	}
+	EXPECT_GT(files, 0);
+	for (unsigned int kind = 0; kind < KINDS; kind++) {
+		if (!(kinds >> kind & 1))
+			continue;
+		EXPECT_GT(good[kind], 0) {
+			TH_LOG("no ioctl succeeded on a fd of kind %u", kind);
+		}
+	}
+}
+
 /* What a VF is good for: I/O that is verified, here and on another VF, in either direction */
 static void check_vf(struct __test_metadata *_metadata, unsigned int first)
 {
@@ -244,6 +268,7 @@ TEST_F_TIMEOUT(ioctl, random_ioctls, LIMIT)
 
 	run_threads(fuzz, seed);
 	say_counts(fuzz, now_ms() - begin);
+	check_done(_metadata, fuzz);
 	fds_close_all(fuzz);
 	EXPECT_EQ(fds_of_process(), fds);
 	for (unsigned int vf = 0; vf < IOCTL_VFS; vf++)
