@@ -25,8 +25,8 @@ struct file_errnos {
 
 /*
  * A data fd has no position, so that pread() and pwrite() are ESPIPE.  A container, a group and
- * an iommufd can't be read.  VFIO's regions end somewhere, which is EINVAL, and a device that has
- * its memory disabled is EIO.
+ * an iommufd can't be read.  An iommufd without an object to map is ENXIO.  VFIO's regions end
+ * somewhere, which is EINVAL, and a device that has its memory disabled is EIO.
  */
 static const struct file_errnos allowed[KINDS] = {
 	[KIND_CONTAINER] = { { EINVAL }, { EINVAL }, { ESPIPE }, { ENODEV, EINVAL } },
@@ -35,7 +35,7 @@ static const struct file_errnos allowed[KINDS] = {
 			  { ESPIPE, EINVAL }, { EINVAL, EIO, ENODEV, EPERM } },
 	[KIND_CDEV] = { { EINVAL, EFAULT, EIO, EBUSY }, { EINVAL, EFAULT, EIO, EBUSY },
 			{ ESPIPE, EINVAL }, { EINVAL, EIO, ENODEV, EPERM } },
-	[KIND_IOMMUFD] = { { EINVAL }, { EINVAL }, { ESPIPE }, { ENODEV, EINVAL } },
+	[KIND_IOMMUFD] = { { EINVAL }, { EINVAL }, { ESPIPE }, { ENODEV, EINVAL, ENXIO } },
 	[KIND_SAVE] = { { ENOMSG, ENODEV, EIO, EFAULT, ESPIPE, ENOTRECOVERABLE }, { EBADF },
 			{ ESPIPE }, { ENODEV, EINVAL } },
 	[KIND_LOAD] = { { EBADF },
