@@ -143,7 +143,7 @@ static void unbind_pf(struct worker *w)
 	CHECK("bind", pf, file_write(path, pf), ENOENT, ENODEV, EBUSY, EINVAL);
 }
 
-/* In use by a VF, or by the module above it */
+/* The modules above it use it, whatever becomes of the VFs */
 static void try_unload(struct worker *w)
 {
 	const char *name = sim_modules[2 + random_below(&w->random, SIM_MODULES - 2)];
@@ -152,16 +152,23 @@ static void try_unload(struct worker *w)
 	must(kmod_unload(name) == -EWOULDBLOCK);
 }
 
-/* It goes when no VF is open, and a VF that comes meanwhile has no driver */
+/*
+ * It goes when no VF is open, and a VF that comes meanwhile has no driver.  A module that is
+ * coming or going can neither be unloaded nor loaded.  So the administrators take turns.
+ */
 static void reload_driver(struct worker *w)
 {
-	int err = kmod_unload(VF_DRIVER);
+	static pthread_mutex_t reload_lock = PTHREAD_MUTEX_INITIALIZER;
+	int err;
 
+	pthread_mutex_lock(&reload_lock);
+	err = kmod_unload(VF_DRIVER);
 	w->ops[OP_UNLOAD_DRIVER] += !err;
-	CHECK("unload", VF_DRIVER, err, EWOULDBLOCK, ENOENT);
+	CHECK("unload", VF_DRIVER, err, EWOULDBLOCK);
 	pthread_rwlock_wrlock(&w->fabric->children);
 	must(!system("modprobe " VF_DRIVER));
 	pthread_rwlock_unlock(&w->fabric->children);
+	pthread_mutex_unlock(&reload_lock);
 }
 
 static const struct {
