@@ -17,6 +17,7 @@
 #define DEPTH		64
 #define RACE_COMMANDS	48	/* of two pages */
 #define SPIN_MAX	5000
+#define LATE_MS		100
 
 /* A reset clears CC.  A device whose queues were cleared while it was being enabled fails. */
 static bool is_lost(struct nvme *nvme)
@@ -280,7 +281,8 @@ bool dma_close(struct worker *w)
 	vfio_close(&u->dev);
 	iommu_exit(&u->iommu);
 	reuse(w, tag);
-	sleep_ms(1);
+	/* DMA that is late shows after a while only */
+	sleep_ms(one_in(&w->random, 8) ? LATE_MS : 1);
 	check_reused(u, tag, "a close");
 	u->started = false;
 	pthread_rwlock_unlock(&w->fabric->children);
