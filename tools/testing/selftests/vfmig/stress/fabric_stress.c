@@ -36,16 +36,6 @@ FIXTURE(fabric)
 	struct fabric *fabric;
 };
 
-static bool has_iommufd(void)
-{
-	struct iommu iommu;
-
-	if (iommu_init(&iommu, IOMMU_IOMMUFD))
-		return false;
-	iommu_exit(&iommu);
-	return true;
-}
-
 static void load(struct fabric *fabric)
 {
 	sim_load("media_mb=1", fabric->pf);
@@ -63,12 +53,12 @@ FIXTURE_SETUP(fabric)
 		SKIP(return, "needs root");
 	if (sim_built_in())
 		SKIP(return, SIM_MODULE " is built into the kernel");
-	load(fabric);
 	why = iommu_init(&iommu, IOMMU_TYPE1);
 	if (why)
 		SKIP(return, "%s", why);
 	iommu_exit(&iommu);
-	fabric->iommufd = has_iommufd();
+	load(fabric);
+	fabric->iommufd = iommu_has(IOMMU_IOMMUFD);
 	fabric->pf_can_go = !pf_stays(fabric->pf[0]);
 	must(!pf_set_numvfs(fabric->pf[0], 0));
 	/* With lockdep the PCI core of newer kernels warns of a PF that is unbound with VFs */
