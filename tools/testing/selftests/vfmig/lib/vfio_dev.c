@@ -206,17 +206,39 @@ void bar_write64(struct vfio_dev *dev, u64 offset, u64 val)
 	bar_write(dev, offset, val, sizeof(val));
 }
 
+int cfg_try_read(struct vfio_dev *dev, unsigned int offset, u32 *val, unsigned int size)
+{
+	ssize_t n;
+
+	*val = 0;
+	n = pread(dev->fd, val, size, dev->config + offset);
+	if (n < 0)
+		return -errno;
+	must(n == size);
+	return 0;
+}
+
+static int cfg_try_write(struct vfio_dev *dev, unsigned int offset, u32 val, unsigned int size)
+{
+	ssize_t n = pwrite(dev->fd, &val, size, dev->config + offset);
+
+	if (n < 0)
+		return -errno;
+	must(n == size);
+	return 0;
+}
+
 u32 cfg_read(struct vfio_dev *dev, unsigned int offset, unsigned int size)
 {
-	u32 val = 0;
+	u32 val;
 
-	must(pread(dev->fd, &val, size, dev->config + offset) == size);
+	must(!cfg_try_read(dev, offset, &val, size));
 	return val;
 }
 
 void cfg_write(struct vfio_dev *dev, unsigned int offset, u32 val, unsigned int size)
 {
-	must(pwrite(dev->fd, &val, size, dev->config + offset) == size);
+	must(!cfg_try_write(dev, offset, val, size));
 }
 
 u32 sysfs_cfg_read(const char *bdf, unsigned int offset, unsigned int size)
@@ -297,14 +319,31 @@ unsigned int sysfs_cfg_ext_cap(const char *bdf, u16 id)
 	return find_ext_cap(NULL, bdf, id);
 }
 
-void vfio_bus_master(struct vfio_dev *dev, bool on)
+int vfio_try_bus_master(struct vfio_dev *dev, bool on)
 {
-	u32 cmd = cfg_read(dev, PCI_COMMAND, 2) & ~PCI_COMMAND_MASTER;
+	u32 cmd;
+	int err = cfg_try_read(dev, PCI_COMMAND, &cmd, 2);
 
+	if (err)
+		return err;
+	cmd &= ~PCI_COMMAND_MASTER;
 	cmd |= PCI_COMMAND_MEMORY;
 	if (on)
 		cmd |= PCI_COMMAND_MASTER;
-	cfg_write(dev, PCI_COMMAND, cmd, 2);
+	return cfg_try_write(dev, PCI_COMMAND, cmd, 2);
+}
+
+void vfio_bus_master(struct vfio_dev *dev, bool on)
+{
+	must(!vfio_try_bus_master(dev, on));
+}
+
+bool vfio_can_reset(struct vfio_dev *dev)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+
+	must(!ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &info));
+	return info.flags & VFIO_DEVICE_FLAGS_RESET;
 }
 
 void vfio_flr(struct vfio_dev *dev)

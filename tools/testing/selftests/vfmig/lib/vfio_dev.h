@@ -30,6 +30,8 @@ void vfio_close(struct vfio_dev *dev);
 /* Close the device alone: its group stays open, and in the container */
 void vfio_close_device(struct vfio_dev *dev);
 
+/* Does VFIO know how to reset it?  It finds out when the device is opened. */
+bool vfio_can_reset(struct vfio_dev *dev);
 /* 0 or -errno */
 int vfio_reset(struct vfio_dev *dev);
 void vfio_region_info(struct vfio_dev *dev, u32 index, struct vfio_region_info *info);
@@ -45,11 +47,15 @@ void bar_write64(struct vfio_dev *dev, u64 offset, u64 val);
 
 /* Config space through VFIO; @size is 1, 2 or 4 */
 u32 cfg_read(struct vfio_dev *dev, unsigned int offset, unsigned int size);
+/* 0 or -errno, which is -ENODEV of a VF that is not there while its PF is reset */
+int cfg_try_read(struct vfio_dev *dev, unsigned int offset, u32 *val, unsigned int size);
 void cfg_write(struct vfio_dev *dev, unsigned int offset, u32 val, unsigned int size);
 /* Offset of a capability or extended capability, 0 if there is none */
 unsigned int cfg_cap(struct vfio_dev *dev, u8 id);
 unsigned int cfg_ext_cap(struct vfio_dev *dev, u16 id);
 void vfio_bus_master(struct vfio_dev *dev, bool on);
+/* 0 or -errno, as cfg_try_read() */
+int vfio_try_bus_master(struct vfio_dev *dev, bool on);
 /* Function Level Reset through config space, as a guest does it */
 void vfio_flr(struct vfio_dev *dev);
 

@@ -25,8 +25,8 @@
 
 /* What is counted; fabric_stress.c has the names */
 enum fabric_op {
-	OP_OPEN, OP_OPEN_FAILED, OP_ASKED, OP_START, OP_LOST, OP_VERIFY, OP_RACE, OP_DMA_GOOD,
-	OP_DMA_FAULT, OP_DETACH, OP_CLOSE_IN_DMA, OP_VF_RESET_VFIO,
+	OP_OPEN, OP_OPEN_FAILED, OP_ASKED, OP_START, OP_LOST, OP_VERIFY, OP_RACE,
+	OP_DMA_GOOD, OP_DMA_FAULT, OP_DETACH, OP_CLOSE_IN_DMA, OP_VF_RESET_VFIO, OP_CLASS,
 	OP_NUMVFS_OFF, OP_NUMVFS_ON, OP_RESET_PF, OP_RESET_VF, OP_REBIND, OP_REMOVE_PF,
 	OP_UNBIND_PF, OP_LATENCY, OP_UNLOAD, OP_UNLOAD_DRIVER,
 	FABRIC_OPS
@@ -51,6 +51,7 @@ struct worker {
  * @race: memory that is mapped at RACE_IOVA, or NULL
  * @tags: seeds of what is on the disk, by page; 0 if that is not known
  * @started: the driver runs
+ * @resets_before: of the PF that had ended when pf_reset_watch() was called
  */
 struct user {
 	unsigned int pf, vf;
@@ -66,6 +67,7 @@ struct user {
 	u8 *race;
 	u64 tags[TAGS];
 	bool started;
+	u64 resets_before;
 };
 
 struct fabric {
@@ -73,6 +75,8 @@ struct fabric {
 	char driver[64];	/* of the PFs */
 	bool iommufd;
 	bool pf_can_go, pf_can_be_unbound;
+	/* Resets of each PF that have begun, and that have ended */
+	u64 resets_begun[FABRIC_PFS], resets_ended[FABRIC_PFS];
 	/*
 	 * Held for writing while there may be a child that has not executed its program yet: it has
 	 * all fds, and what is closed here stays open.
@@ -88,6 +92,14 @@ void user_init(struct fabric *fabric, unsigned int index);
 void *user_thread(void *arg);
 /* Has VFIO asked for the VF back? */
 bool user_is_asked(struct user *u);
+/*
+ * A reset of the PF takes its VFs away and brings them back.  Was there one, at least in part,
+ * between a call of pf_reset_watch() and that of pf_reset_seen()?
+ */
+void pf_reset_watch(struct worker *w);
+bool pf_reset_seen(struct worker *w);
+/* 0, or the -errno of a VFIO_DEVICE_RESET that another reset came in the way of */
+int user_reset(struct worker *w);
 
 /* ---- fabric_dma.c: DMA that is verified, and DMA to memory that goes */
 /* Reset the VF and start the driver; false if somebody else's reset came in between */

@@ -74,7 +74,9 @@ static void reset_pf(struct worker *w)
 	const char *pf = some_pf(w, &index);
 
 	w->ops[OP_RESET_PF]++;
+	__atomic_add_fetch(&w->fabric->resets_begun[index], 1, __ATOMIC_SEQ_CST);
 	CHECK("reset", pf, file_write(pci_path(pf, "reset"), "1"), ENOENT, ENODEV);
+	__atomic_add_fetch(&w->fabric->resets_ended[index], 1, __ATOMIC_SEQ_CST);
 }
 
 /* How long the device takes for a command, so that more of them are under way */

@@ -36,14 +36,10 @@ bool dma_start(struct worker *w)
 {
 	struct user *u = w->user;
 	struct nvme *nvme = &u->nvme;
-	int err = vfio_reset(&u->dev);
+	int err;
 
-	/* Somebody else's reset is under way */
-	if (err == -EAGAIN)
+	if (user_reset(w))
 		return false;
-	if (err)
-		fail(__FILE__, __LINE__, "%s: VFIO_DEVICE_RESET: %d", u->bdf, err);
-	w->ops[OP_VF_RESET_VFIO]++;
 	nvme->dev = &u->dev;
 	nvme->mem = &u->mem;
 	nvme->lost = is_lost;
@@ -53,7 +49,12 @@ bool dma_start(struct worker *w)
 		return false;
 	nvme->lba_size = 512;
 	nvme->lbas = MIB(1) / 512;
-	vfio_bus_master(&u->dev, true);
+	pf_reset_watch(w);
+	err = vfio_try_bus_master(&u->dev, true);
+	if (err) {
+		must(err == -ENODEV && pf_reset_seen(w));
+		return false;
+	}
 	err = nvme_enable(nvme) ?: nvme_create_io(nvme, 1, DEPTH, -1);
 	if (err && !is_lost(nvme))
 		fail(__FILE__, __LINE__, "%s: start of the driver: %d", u->bdf, err);

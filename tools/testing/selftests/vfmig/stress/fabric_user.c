@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The users of fabric_stress: each opens its VF when it is there, and uses it until it is asked */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "fabric.h"
 
 #define STEPS_MAX	60
+/* As in the kernel's pci_ids.h */
+#define PCI_CLASS_NETWORK_ETHERNET	0x0200
 #define PAUSE_MS	20
 
 void user_init(struct fabric *fabric, unsigned int index)
@@ -29,12 +32,43 @@ bool user_is_asked(struct user *u)
 	return u->asked;
 }
 
+void pf_reset_watch(struct worker *w)
+{
+	u64 *ended = &w->fabric->resets_ended[w->user->pf];
+
+	w->user->resets_before = __atomic_load_n(ended, __ATOMIC_SEQ_CST);
+}
+
+bool pf_reset_seen(struct worker *w)
+{
+	u64 *begun = &w->fabric->resets_begun[w->user->pf];
+
+	return __atomic_load_n(begun, __ATOMIC_SEQ_CST) != w->user->resets_before;
+}
+
+int user_reset(struct worker *w)
+{
+	struct user *u = w->user;
+	int err;
+
+	pf_reset_watch(w);
+	err = vfio_reset(&u->dev);
+	w->ops[OP_VF_RESET_VFIO] += !err;
+	/* The VF is being reset, or is not there while its PF is */
+	if (err && err != -EAGAIN && !(err == -ENOTTY && pf_reset_seen(w)))
+		fail(__FILE__, __LINE__, "%s: VFIO_DEVICE_RESET: %d", u->bdf, err);
+	return err;
+}
+
 static bool stopped(struct worker *w)
 {
 	return __atomic_load_n(&w->fabric->users_stop, __ATOMIC_ACQUIRE);
 }
 
-/* What a VF that is going, or coming, may answer to an open */
+/*
+ * What a VF that is going, or coming, may answer to an open.  It is never EIO, not even during a
+ * reset of the PF: a VF has no power states, so that its runtime PM can't fail.
+ */
 static void check_open(struct user *u, int err)
 {
 	static const int may[] = { ENODEV, ENOENT, EBUSY, EINVAL, EPERM, EAGAIN, ENXIO };
@@ -53,7 +87,14 @@ static bool open_vf(struct worker *w)
 	if (!pf_vf(w->fabric->pf[u->pf], u->vf, u->bdf))
 		return false;
 	must(!iommu_init(&u->iommu, u->mode));
+	pf_reset_watch(w);
 	err = vfio_try_open(&u->dev, &u->iommu, u->bdf);
+	if (!err && !vfio_can_reset(&u->dev)) {
+		/* VFIO tried to, and the PF's reset had taken the VF away */
+		must(pf_reset_seen(w));
+		vfio_close(&u->dev);
+		err = -ENODEV;
+	}
 	if (err) {
 		check_open(u, err);
 		iommu_exit(&u->iommu);
@@ -82,19 +123,33 @@ static void close_vf(struct worker *w)
 	u->started = false;
 }
 
+/* The class is the device's own, unlike much of config space, which VFIO has a copy of */
+static void check_class(struct worker *w)
+{
+	struct user *u = w->user;
+	u32 class;
+	int err;
+
+	pf_reset_watch(w);
+	err = cfg_try_read(&u->dev, PCI_CLASS_REVISION, &class, 4);
+	/* There was no VF */
+	if (pf_reset_seen(w) && (err == -ENODEV || class == 0xffffffff))
+		return;
+	if (err || class >> 16 != PCI_CLASS_NETWORK_ETHERNET)
+		fail(__FILE__, __LINE__, "%s: class 0x%x: %d", u->bdf, class, err);
+	w->ops[OP_CLASS]++;
+}
+
 /* A NIC without a driver: what VFIO itself does with it */
 static void net_step(struct worker *w)
 {
 	struct user *u = w->user;
 	u8 *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int err;
 
 	must(mem != MAP_FAILED);
 	must(!iommu_map(&u->iommu, RACE_IOVA, mem, PAGE, MAP_RW));
-	err = vfio_reset(&u->dev);
-	must(!err || err == -EAGAIN);
-	w->ops[OP_VF_RESET_VFIO] += !err;
-	must(cfg_read(&u->dev, 0, 4) != 0xffffffff);
+	user_reset(w);
+	check_class(w);
 	must(!iommu_unmap(&u->iommu, RACE_IOVA, PAGE));
 	munmap(mem, PAGE);
 	sleep_ms(5);
