@@ -88,18 +88,19 @@ void dma_verify(struct worker *w)
 	struct user *u = w->user;
 	u64 tag = next_random(&w->random) | 1;
 
-	w->ops[OP_VERIFY]++;
 	u->tags[page] = 0;
 	fill_pattern(u->buf, PAGE, tag);
 	if (!transfer(w, NVME_WRITE, page))
 		return;
 	u->tags[page] = tag;
+	w->ops[OP_WRITE]++;
 	page = random_below(&w->random, TAGS);
 	memset(u->buf, 0x5a, PAGE);
 	if (!u->tags[page] || !transfer(w, NVME_READ, page))
 		return;
 	if (!is_pattern(u->buf, PAGE, u->tags[page]))
 		fail(__FILE__, __LINE__, "%s: page %u is not what was written", u->bdf, page);
+	w->ops[OP_VERIFY]++;
 }
 
 static u8 *new_pages(void)

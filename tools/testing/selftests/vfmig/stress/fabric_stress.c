@@ -20,7 +20,8 @@
 static const char * const names[FABRIC_OPS] = {
 	[OP_OPEN] = "opens", [OP_OPEN_FAILED] = "opens of what is coming or going",
 	[OP_ASKED] = "VFs given back on request", [OP_START] = "starts of a driver",
-	[OP_LOST] = "drivers ended by a reset", [OP_VERIFY] = "pages written or verified",
+	[OP_LOST] = "drivers ended by a reset", [OP_WRITE] = "pages written",
+	[OP_VERIFY] = "pages read and verified",
 	[OP_RACE] = "unmaps under DMA", [OP_DMA_GOOD] = "commands under way, done before the unmap",
 	[OP_DMA_FAULT] = "commands under way, with a DMA fault after it", [OP_DETACH] = "detaches",
 	[OP_CLOSE_IN_DMA] = "closes under DMA", [OP_VF_RESET_VFIO] = "VFIO_DEVICE_RESET",
@@ -134,17 +135,38 @@ static void run_round(struct fabric *fabric)
 	unload(fabric);
 }
 
+static u64 ops_done(struct fabric *fabric, enum fabric_op op)
+{
+	u64 n = 0;
+
+	for (unsigned int i = 0; i < USERS + ADMINS; i++)
+		n += fabric->worker[i].ops[op];
+	return n;
+}
+
 static void say_counts(struct fabric *fabric, unsigned int rounds, u64 ms)
 {
-	for (unsigned int op = 0; op < FABRIC_OPS; op++) {
-		u64 n = 0;
-
-		for (unsigned int i = 0; i < USERS + ADMINS; i++)
-			n += fabric->worker[i].ops[op];
-		stress_say("fabric: %8llu %s", n, names[op]);
-	}
+	for (unsigned int op = 0; op < FABRIC_OPS; op++)
+		stress_say("fabric: %8llu %s", ops_done(fabric, op), names[op]);
 	stress_say("fabric: %u rounds in %llu s, each ended by an unload of all modules", rounds,
 		   ms / 1000);
+}
+
+/* A run in which no VF could be opened, or none was used, has found nothing */
+static void check_done(struct __test_metadata *_metadata, struct fabric *fabric)
+{
+	static const enum fabric_op needed[] = {
+		OP_OPEN, OP_START, OP_WRITE, OP_VERIFY, OP_RACE, OP_DMA_FAULT, OP_VF_RESET_VFIO,
+		OP_CLASS, OP_NUMVFS_ON,
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(needed); i++) {
+		EXPECT_GT(ops_done(fabric, needed[i]), 0) {
+			TH_LOG("nothing done: %s", names[needed[i]]);
+		}
+	}
+	if (fabric->iommufd)
+		EXPECT_GT(ops_done(fabric, OP_DETACH), 0);
 }
 
 TEST_F_TIMEOUT(fabric, all_at_once, LIMIT)
@@ -166,6 +188,7 @@ TEST_F_TIMEOUT(fabric, all_at_once, LIMIT)
 		run_round(fabric);
 	} while (stress_goes_on());
 	say_counts(fabric, rounds, now_ms() - begin);
+	check_done(_metadata, fabric);
 }
 
 TEST_HARNESS_MAIN
