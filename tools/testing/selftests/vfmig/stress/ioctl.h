@@ -46,6 +46,7 @@ struct shared_fd {
 
 struct fuzz;
 struct fuzz_actor;
+struct call;
 
 void fds_init(struct fuzz *fuzz);
 /* Hand over an fd; it may replace another one */
@@ -53,6 +54,9 @@ void fds_add(struct fuzz_actor *a, int fd, enum kind kind, unsigned int vf);
 /* Some fd of one of these kinds, a bit each, with a reference; NULL if there is none */
 struct shared_fd *fds_take(struct fuzz_actor *a, u32 kinds);
 void fds_put(struct fuzz *fuzz, struct shared_fd *s);
+/* An ioctl that does not run into what @containers is about */
+int fds_ioctl(struct fuzz *fuzz, const struct shared_fd *s, const struct call *call,
+	      unsigned long request, unsigned long arg);
 /* Close it when its last user has put it */
 void fds_close(struct fuzz *fuzz, struct shared_fd *s);
 void fds_close_all(struct fuzz *fuzz);
@@ -219,6 +223,12 @@ struct fuzz {
 	bool iommufd;
 	u8 *dma;			/* memory to be mapped */
 	pthread_mutex_t lock;		/* protects @fds */
+	/*
+	 * VFIO frees the IOMMU of a container when its last group leaves, also under an ioctl of
+	 * the container.  Such an ioctl holds this for reading, and for writing who may drop the
+	 * last reference to a group or to a device.  Nests in @lock.
+	 */
+	pthread_rwlock_t containers;
 	struct shared_fd fds[KINDS][FDS_OF_KIND];
 	struct fuzz_actor actor[IOCTL_ACTORS];
 	bool stop;

@@ -14,17 +14,52 @@
 void fds_init(struct fuzz *fuzz)
 {
 	pthread_mutex_init(&fuzz->lock, NULL);
+	pthread_rwlock_init(&fuzz->containers, NULL);
 	for (unsigned int kind = 0; kind < KINDS; kind++)
 		for (unsigned int i = 0; i < FDS_OF_KIND; i++)
 			fuzz->fds[kind][i].fd = -1;
 }
 
+static void close_fd(struct fuzz *fuzz, int fd)
+{
+	pthread_rwlock_wrlock(&fuzz->containers);
+	close(fd);
+	pthread_rwlock_unlock(&fuzz->containers);
+}
+
+/* While such a call has a fd by its number, somebody else may close it */
+static bool takes_fd(const struct call *call)
+{
+	for (const struct field *f = call->fields; f->size; f++)
+		if (f->kind == FIELD_FD)
+			return true;
+	return call->request == VFIO_GROUP_UNSET_CONTAINER;
+}
+
+int fds_ioctl(struct fuzz *fuzz, const struct shared_fd *s, const struct call *call,
+	      unsigned long request, unsigned long arg)
+{
+	bool reads = s->kind == KIND_CONTAINER, writes = !reads && call && takes_fd(call);
+	int ret, err;
+
+	if (reads)
+		pthread_rwlock_rdlock(&fuzz->containers);
+	else if (writes)
+		pthread_rwlock_wrlock(&fuzz->containers);
+	ret = ioctl(s->fd, request, arg);
+	err = errno;
+	if (reads || writes)
+		pthread_rwlock_unlock(&fuzz->containers);
+	errno = err;
+	return ret;
+}
+
 /* Under @lock */
-static void release(struct shared_fd *s)
+static void release(struct fuzz *fuzz, struct shared_fd *s)
 {
 	if (s->fd < 0 || s->refs || !s->closing)
 		return;
-	close(s->fd);
+	close_fd(fuzz, s->fd);
 	s->fd = -1;
 	s->closing = false;
 }
@@ -40,7 +75,7 @@ void fds_add(struct fuzz_actor *a, int fd, enum kind kind, unsigned int vf)
 	if (!s) {
 		s = &fds[random_below(&a->random, FDS_OF_KIND)];
 		s->closing = true;
-		release(s);
+		release(a->fuzz, s);
 	}
 	if (s->fd < 0) {
 		*s = (struct shared_fd){ .fd = fd, .kind = kind, .vf = vf };
@@ -49,7 +84,7 @@ void fds_add(struct fuzz_actor *a, int fd, enum kind kind, unsigned int vf)
 	pthread_mutex_unlock(&a->fuzz->lock);
 	/* The one that it would replace is in use */
 	if (fd >= 0)
-		close(fd);
+		close_fd(a->fuzz, fd);
 }
 
 /* Under @lock */
@@ -89,7 +124,7 @@ void fds_put(struct fuzz *fuzz, struct shared_fd *s)
 {
 	pthread_mutex_lock(&fuzz->lock);
 	s->refs--;
-	release(s);
+	release(fuzz, s);
 	pthread_mutex_unlock(&fuzz->lock);
 }
 
@@ -108,7 +143,7 @@ void fds_close_all(struct fuzz *fuzz)
 
 			must(!s->refs);
 			s->closing = true;
-			release(s);
+			release(fuzz, s);
 		}
 	}
 }

@@ -229,8 +229,11 @@ static void step_dup(struct fuzz_actor *a, struct shared_fd *s)
 static void step_fork(struct fuzz_actor *a, struct shared_fd *s)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
+	/* The child may be the last that has a group or a device */
+	pthread_rwlock_wrlock(&a->fuzz->containers);
+	pid = fork();
 	must(pid >= 0);
 	if (!pid) {
 		u8 byte;
@@ -242,6 +245,7 @@ static void step_fork(struct fuzz_actor *a, struct shared_fd *s)
 		_exit(0);
 	}
 	must(waitpid(pid, &status, 0) == pid);
+	pthread_rwlock_unlock(&a->fuzz->containers);
 	must(!status);
 }
 

@@ -87,7 +87,7 @@ static void ioctl_step(struct fuzz_actor *a, struct shared_fd *s)
 
 	argument_make(a, call, s->vf);
 	stress_call_begins(&a->watch, call->name);
-	ret = ioctl(s->fd, call->request, a->arg.value);
+	ret = fds_ioctl(a->fuzz, s, call, call->request, a->arg.value);
 	stress_call_ends(&a->watch);
 	check_call(a, call, s, ret, errno);
 	argument_end(&a->arg);
@@ -105,7 +105,7 @@ static void unknown_step(struct fuzz_actor *a, struct shared_fd *s)
 	int ret;
 
 	stress_call_begins(&a->watch, "unknown ioctl");
-	ret = ioctl(s->fd, request, bad_pointer(a));
+	ret = fds_ioctl(a->fuzz, s, NULL, request, (unsigned long)bad_pointer(a));
 	stress_call_ends(&a->watch);
 	must(ret < 0);
 	if (!errno_of_unknown(s->kind, errno))
