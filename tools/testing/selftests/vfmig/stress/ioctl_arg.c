@@ -148,7 +148,7 @@ static u64 damaged_field(struct fuzz_actor *a, const struct call *call, const st
 	case FIELD_MEMORY:
 		return one_in(&a->random, 2) ? any_number(a) & ~(PAGE - 1) : any_number(a);
 	case FIELD_PAGE_SIZE:
-		/* VFIO's type1 shifts by the number of a bit of it, without looking for 0 */
+		/* Type1 passes it to __ffs() before it checks it: 0 would be a shift by 64 */
 		return any_number(a) ?: 3;
 	case FIELD_POINTER:
 		return (u64)bad_pointer(a);
