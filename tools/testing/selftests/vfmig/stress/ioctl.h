@@ -117,6 +117,7 @@ enum arg_kind { ARG_STRUCT, ARG_VALUE, ARG_NAME, ARG_FD };
  * @most: the largest value that it may return
  * @refused: no argument makes it succeed
  * @writes_early: it may write before it fails
+ * @only_get_writes: it sets something or gets it, and writes in the second case only
  * @fields: of the argument, up to one without a size
  * @written: what it writes, up to one without a size
  * @errnos: what it may fail with, up to a 0; not -EFAULT for the argument itself
@@ -132,6 +133,7 @@ struct call {
 	int most;
 	bool refused;
 	bool writes_early;
+	bool only_get_writes;
 	struct field fields[FIELDS_MAX];
 	struct written written[WRITTEN_MAX];
 	int errnos[ERRNOS_MAX];

@@ -122,7 +122,7 @@ static const char *judge_success(const struct argument *arg, const struct call *
 		return "success without an argument";
 	if (call->arg == ARG_STRUCT && argsz_of(arg, call) < call->minsz)
 		return "success with an argsz that is too small";
-	if (call->written[0].size && arg->place == PLACE_READ_ONLY &&
+	if (call->written[0].size && arg->place == PLACE_READ_ONLY && !call->only_get_writes &&
 	    call->request != VFIO_DEVICE_FEATURE)
 		return "success without a result";
 	return NULL;
