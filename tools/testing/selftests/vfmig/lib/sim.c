@@ -25,7 +25,7 @@ static bool remove_all(void)
 	for (unsigned int i = 0; i < n; i++)
 		if (pf_numvfs(pfs[i]) && pf_set_numvfs(pfs[i], 0))
 			return false;
-	return !system("modprobe -q -r " SIM_MODULE);
+	return !file_exists("/sys/module/" SIM_MODULE) || !system("modprobe -q -r " SIM_MODULE);
 }
 
 static void restore(void)
