@@ -42,6 +42,9 @@ struct worker {
 	struct stress_watch watch;
 	struct fabric *fabric;
 	struct user *user;	/* NULL for an administrator */
+	/* The PF of the last pf_reset_watch(), and its resets that had ended then */
+	unsigned int watched_pf;
+	u64 resets_before;
 };
 
 /**
@@ -51,7 +54,6 @@ struct worker {
  * @race: memory that is mapped at RACE_IOVA, or NULL
  * @tags: seeds of what is on the disk, by page; 0 if that is not known
  * @started: the driver runs
- * @resets_before: of the PF that had ended when pf_reset_watch() was called
  */
 struct user {
 	unsigned int pf, vf;
@@ -67,7 +69,6 @@ struct user {
 	u8 *race;
 	u64 tags[TAGS];
 	bool started;
-	u64 resets_before;
 };
 
 struct fabric {
@@ -96,7 +97,7 @@ bool user_is_asked(struct user *u);
  * A reset of the PF takes its VFs away and brings them back.  Was there one, at least in part,
  * between a call of pf_reset_watch() and that of pf_reset_seen()?
  */
-void pf_reset_watch(struct worker *w);
+void pf_reset_watch(struct worker *w, unsigned int pf);
 bool pf_reset_seen(struct worker *w);
 /* 0, or the -errno of a VFIO_DEVICE_RESET that another reset came in the way of */
 int user_reset(struct worker *w);

@@ -22,11 +22,12 @@ static const char *some_pf(struct worker *w, unsigned int *index)
 	return w->fabric->pf[*index];
 }
 
-/* Address of a VF that is there; false if there is none */
-static bool some_vf(struct worker *w, char *bdf)
+/* Address of a VF that is there, and of which PF it is; false if there is none */
+static bool some_vf(struct worker *w, char *bdf, unsigned int *index)
 {
 	unsigned int pf = random_below(&w->random, FABRIC_PFS);
 
+	*index = pf;
 	return pf_vf(w->fabric->pf[pf], random_below(&w->random, pf ? NET_USERS : NVME_USERS), bdf);
 }
 
@@ -92,18 +93,25 @@ static void set_latency(struct worker *w)
 static void reset_vf(struct worker *w)
 {
 	char bdf[BDF_SIZE];
+	unsigned int pf;
+	int err;
 
-	if (!some_vf(w, bdf))
+	if (!some_vf(w, bdf, &pf))
 		return;
 	w->ops[OP_RESET_VF]++;
-	CHECK("reset", bdf, file_write(pci_path(bdf, "reset"), "1"), ENOENT, ENODEV);
+	pf_reset_watch(w, pf);
+	err = file_write(pci_path(bdf, "reset"), "1");
+	if (err == -ENOTTY && pf_reset_seen(w))
+		return;
+	CHECK("reset", bdf, err, ENOENT, ENODEV);
 }
 
 static void rebind_vf(struct worker *w)
 {
 	char bdf[BDF_SIZE];
+	unsigned int pf;
 
-	if (!some_vf(w, bdf))
+	if (!some_vf(w, bdf, &pf))
 		return;
 	w->ops[OP_REBIND]++;
 	CHECK("unbind and bind", bdf, pci_rebind(bdf, VF_DRIVER), ENOENT, ENODEV, EINVAL, EBUSY);

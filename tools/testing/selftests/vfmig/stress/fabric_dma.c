@@ -49,7 +49,7 @@ bool dma_start(struct worker *w)
 		return false;
 	nvme->lba_size = 512;
 	nvme->lbas = MIB(1) / 512;
-	pf_reset_watch(w);
+	pf_reset_watch(w, u->pf);
 	err = vfio_try_bus_master(&u->dev, true);
 	if (err) {
 		must(err == -ENODEV && pf_reset_seen(w));

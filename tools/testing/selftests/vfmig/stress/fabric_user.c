@@ -32,18 +32,19 @@ bool user_is_asked(struct user *u)
 	return u->asked;
 }
 
-void pf_reset_watch(struct worker *w)
+void pf_reset_watch(struct worker *w, unsigned int pf)
 {
-	u64 *ended = &w->fabric->resets_ended[w->user->pf];
+	u64 *ended = &w->fabric->resets_ended[pf];
 
-	w->user->resets_before = __atomic_load_n(ended, __ATOMIC_SEQ_CST);
+	w->watched_pf = pf;
+	w->resets_before = __atomic_load_n(ended, __ATOMIC_SEQ_CST);
 }
 
 bool pf_reset_seen(struct worker *w)
 {
-	u64 *begun = &w->fabric->resets_begun[w->user->pf];
+	u64 *begun = &w->fabric->resets_begun[w->watched_pf];
 
-	return __atomic_load_n(begun, __ATOMIC_SEQ_CST) != w->user->resets_before;
+	return __atomic_load_n(begun, __ATOMIC_SEQ_CST) != w->resets_before;
 }
 
 int user_reset(struct worker *w)
@@ -51,7 +52,7 @@ int user_reset(struct worker *w)
 	struct user *u = w->user;
 	int err;
 
-	pf_reset_watch(w);
+	pf_reset_watch(w, u->pf);
 	err = vfio_reset(&u->dev);
 	w->ops[OP_VF_RESET_VFIO] += !err;
 	/* The VF is being reset, or is not there while its PF is */
@@ -87,7 +88,7 @@ static bool open_vf(struct worker *w)
 	if (!pf_vf(w->fabric->pf[u->pf], u->vf, u->bdf))
 		return false;
 	must(!iommu_init(&u->iommu, u->mode));
-	pf_reset_watch(w);
+	pf_reset_watch(w, u->pf);
 	err = vfio_try_open(&u->dev, &u->iommu, u->bdf);
 	if (!err && !vfio_can_reset(&u->dev)) {
 		/* VFIO tried to, and the PF's reset had taken the VF away */
@@ -130,7 +131,7 @@ static void check_class(struct worker *w)
 	u32 class;
 	int err;
 
-	pf_reset_watch(w);
+	pf_reset_watch(w, u->pf);
 	err = cfg_try_read(&u->dev, PCI_CLASS_REVISION, &class, 4);
 	/* There was no VF */
 	if (pf_reset_seen(w) && (err == -ENODEV || class == 0xffffffff))
