@@ -292,7 +292,7 @@ struct vfmig_vf_ops {
 	/**
 	 * @hw_bars: BARs with hardware behind them, a bit each.  VFIO's core accesses and maps
 	 * them, in all migration states.  An access to another BAR is trapped, and goes to
-	 * bar_read() and bar_write().
+	 * bar_read() and bar_write().  VFIO_DEVICE_IOEVENTFD is refused for all BARs (ENOTTY).
 	 */
 	u32 hw_bars;
 
