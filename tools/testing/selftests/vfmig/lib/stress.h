@@ -36,6 +36,18 @@ static inline bool one_in(u64 *state, u32 n)
 	return !random_below(state, n);
 }
 
+/* The index of one of @count @entries, each as often as its member weight says beside the others */
+#define random_entry(state, entries, count) ({ \
+	__auto_type _entries = &(entries)[0]; \
+	unsigned int _total = 0, _n, _i; \
+	for (_i = 0; _i < (count); _i++) \
+		_total += _entries[_i].weight; \
+	_n = random_below(state, _total); \
+	for (_i = 0; _n >= _entries[_i].weight; _i++) \
+		_n -= _entries[_i].weight; \
+	_i; \
+})
+
 /* What a thread does now, for the watchdog */
 struct stress_watch {
 	const char *doing;

@@ -195,10 +195,8 @@ void *admin_thread(void *arg)
 	struct worker *w = arg;
 
 	while (!__atomic_load_n(&w->fabric->admins_stop, __ATOMIC_ACQUIRE)) {
-		unsigned int n = random_below(&w->random, 100), i = 0;
+		unsigned int i = random_entry(&w->random, acts, ARRAY_SIZE(acts));
 
-		while (n >= acts[i].weight)
-			n -= acts[i++].weight;
 		stress_call_begins(&w->watch, "an administrator's call");
 		acts[i].act(w);
 		stress_call_ends(&w->watch);

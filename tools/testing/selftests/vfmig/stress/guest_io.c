@@ -284,13 +284,8 @@ static const struct {
 
 bool io_make(struct ref *ref, struct slot *slot)
 {
-	unsigned int total = 0, n, i = 0;
+	unsigned int i = random_entry(&ref->random, makers, ARRAY_SIZE(makers));
 
-	for (unsigned int k = 0; k < ARRAY_SIZE(makers); k++)
-		total += makers[k].weight;
-	n = random_below(&ref->random, total);
-	while (n >= makers[i].weight)
-		n -= makers[i++].weight;
 	slot->cmd = (struct nvme_cmd){};
 	slot->want = (struct want){};
 	slot->effect = NO_EFFECT;

@@ -333,14 +333,7 @@ static const struct {
 
 static void some_step(struct ref *ref)
 {
-	unsigned int total = 0, n, i = 0;
-
-	for (unsigned int k = 0; k < ARRAY_SIZE(steps); k++)
-		total += steps[k].weight;
-	n = random_below(&ref->random, total);
-	while (n >= steps[i].weight)
-		n -= steps[i++].weight;
-	steps[i].step(ref);
+	steps[random_entry(&ref->random, steps, ARRAY_SIZE(steps))].step(ref);
 	events_take(ref);
 }
 

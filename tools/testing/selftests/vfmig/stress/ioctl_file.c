@@ -261,16 +261,10 @@ static const struct {
 
 void file_step(struct fuzz_actor *a, struct shared_fd *s)
 {
-	unsigned int n = random_below(&a->random, 100);
+	unsigned int i = random_entry(&a->random, steps, ARRAY_SIZE(steps));
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++) {
-		if (n < steps[i].weight) {
-			stress_call_begins(&a->watch, steps[i].name);
-			steps[i].step(a, s);
-			stress_call_ends(&a->watch);
-			a->files++;
-			return;
-		}
-		n -= steps[i].weight;
-	}
+	stress_call_begins(&a->watch, steps[i].name);
+	steps[i].step(a, s);
+	stress_call_ends(&a->watch);
+	a->files++;
 }

@@ -183,16 +183,8 @@ void *admin_thread(void *arg)
 	struct actor *a = arg;
 
 	while (!__atomic_load_n(&a->walk->stop, __ATOMIC_RELAXED)) {
-		unsigned int n = random_below(&a->random, 100);
-
-		for (unsigned int i = 0; i < ARRAY_SIZE(acts); i++) {
-			if (n < acts[i].weight) {
-				acts[i].act(a);
-				break;
-			}
-			n -= acts[i].weight;
-		}
-		for (n = random_below(&a->random, 50); n; n--)
+		acts[random_entry(&a->random, acts, ARRAY_SIZE(acts))].act(a);
+		for (unsigned int n = random_below(&a->random, 50); n; n--)
 			crowd_step(a, some_dev(a));
 		sleep_ms(random_below(&a->random, PAUSE_MS));
 	}

@@ -14,14 +14,7 @@
 void random_step(struct actor *a, struct walk_dev *d, const struct walk_step *steps,
 		 unsigned int count)
 {
-	unsigned int total = 0, n;
-
-	for (unsigned int i = 0; i < count; i++)
-		total += steps[i].weight;
-	n = random_below(&a->random, total);
-	while (n >= steps->weight)
-		n -= steps++->weight;
-	steps->step(a, d);
+	steps[random_entry(&a->random, steps, count)].step(a, d);
 }
 
 /* The time that it goes on is the user's to say */
