@@ -15,13 +15,6 @@
 
 #include "model.h"
 
-/* Newer than the oldest headers that this is built with */
-#ifndef VIRTIO_NET_F_HOST_USO
-#define VIRTIO_NET_F_GUEST_USO4	54
-#define VIRTIO_NET_F_GUEST_USO6	55
-#define VIRTIO_NET_F_HOST_USO	56
-#endif
-
 /* They need what types.h has */
 #include "../../drivers/vfmig/virtio/features.h"
 #include "../../drivers/vfmig/virtio/format.h"

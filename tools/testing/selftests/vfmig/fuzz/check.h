@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <linux/array_size.h>
+
 #define check(condition)							\
 	do {									\
 		if (!(condition)) {						\
@@ -16,7 +18,5 @@
 			abort();						\
 		}								\
 	} while (0)
-
-#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 
 #endif /* VFMIG_FUZZ_CHECK_H */
