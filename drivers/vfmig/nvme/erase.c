@@ -27,9 +27,7 @@ enum {
 	VFMIG_SANITIZE_CRYPTO_ERASE = 4,
 };
 
-/* SSTAT: never sanitized or sanitized successfully, Global Data Erased */
-#define VFMIG_SSTAT_NEVER	0
-#define VFMIG_SSTAT_SUCCESS	1
+/* SSTAT: Global Data Erased */
 #define VFMIG_SSTAT_ERASED	BIT(8)
 
 #define VFMIG_SANITIZE_LOG_SIZE	512
@@ -78,7 +76,7 @@ u16 vfmig_nvme_sanitize(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 
 	vfmig_memory_erase(&ctrl->media);
 	ctrl->sanitize = (struct vfmig_nvme_sanitize) {
-		.status = VFMIG_SSTAT_SUCCESS,
+		.status = VFMIG_NVME_SSTAT_SUCCESS,
 		.cdw10 = dw10,
 	};
 	vfmig_nvme_event(ctrl, NVME_AER_CSS, VFMIG_NVME_SANITIZED);
@@ -101,11 +99,4 @@ u32 vfmig_nvme_sanitize_log(struct vfmig_nvme *ctrl, u8 *buf)
 	put_unaligned_le32(U32_MAX, buf + 8);
 	memset(buf + 20, 0xff, 3 * sizeof(u32));
 	return VFMIG_SANITIZE_LOG_SIZE;
-}
-
-/* Could this be of a device of ours? */
-bool vfmig_nvme_sanitize_valid(const struct vfmig_nvme_sanitize *sanitize)
-{
-	return sanitize->status == VFMIG_SSTAT_SUCCESS ||
-	       (sanitize->status == VFMIG_SSTAT_NEVER && !sanitize->cdw10);
 }

@@ -7,14 +7,7 @@
 
 #include "nvme.h"
 
-/* For each type: the possible Asynchronous Event Information, and the log page */
-const u8 vfmig_nvme_event_infos[VFMIG_NVME_EVENT_TYPES] = {
-	[NVME_AER_ERROR] = BIT(VFMIG_NVME_DOORBELL_REGISTER) | BIT(VFMIG_NVME_DOORBELL_VALUE),
-	[NVME_AER_SMART] = BIT(VFMIG_NVME_TEMP_THRESHOLD),
-	[NVME_AER_NOTICE] = BIT(NVME_AER_NOTICE_NS_CHANGED),
-	[NVME_AER_CSS] = BIT(VFMIG_NVME_SANITIZED),
-};
-
+/* The log page of each type */
 static const u8 event_log_page[VFMIG_NVME_EVENT_TYPES] = {
 	[NVME_AER_ERROR] = NVME_LOG_ERROR,
 	[NVME_AER_SMART] = NVME_LOG_SMART,

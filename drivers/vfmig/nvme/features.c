@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Set Features and Get Features.  Most features are a dword that the host reads
- * back as it wrote it.  The table has the valid bits of each feature, and functions
- * for those that need more.
+ * back as it wrote it, as far as vfmig_nvme_feature_bits says.  The table has functions for
+ * those that need more.
  */
 #include <linux/kernel.h>
 #include <linux/nospec.h>
@@ -31,7 +31,6 @@ enum {
 /**
  * struct vfmig_nvme_feature - a feature
  * @caps: VFMIG_FEAT_, 0 for a feature that is not supported
- * @mask: bits of its dword that are stored
  * @def: default value
  * @set: called instead of storing the dword, or NULL
  * @get: called instead of returning the dword, or NULL; if its argument def is true, it
@@ -39,18 +38,22 @@ enum {
  */
 struct vfmig_nvme_feature {
 	u8 caps;
-	u32 mask;
 	u32 def;
 	u16 (*set)(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11);
 	u16 (*get)(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11, bool def);
 };
+
+static void store(struct vfmig_nvme *ctrl, unsigned int fid, u32 dw11)
+{
+	ctrl->features.dword[fid] = dw11 & vfmig_nvme_feature_bits[fid];
+}
 
 static u16 set_power(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
 {
 	/* There is only power state 0 */
 	if (dw11 & 0x1f)
 		return VFMIG_NVME_BAD_FIELD;
-	ctrl->features.dword[NVME_FEAT_POWER_MGMT] = dw11 & 0xe0;
+	store(ctrl, NVME_FEAT_POWER_MGMT, dw11);
 	return NVME_SC_SUCCESS;
 }
 
@@ -63,7 +66,7 @@ static u16 set_temperature(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, 
 	if (THSEL(dw11))
 		ctrl->features.temp_under = threshold;
 	else
-		ctrl->features.dword[NVME_FEAT_TEMP_THRESH] = threshold;
+		store(ctrl, NVME_FEAT_TEMP_THRESH, threshold);
 	vfmig_nvme_check_health(ctrl);
 	return NVME_SC_SUCCESS;
 }
@@ -86,7 +89,7 @@ static u16 set_error_recovery(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *re
 	/* Deallocated blocks read as zeroes, never with an error */
 	if (dw11 & BIT(16))
 		return VFMIG_NVME_BAD_FIELD;
-	ctrl->features.dword[NVME_FEAT_ERR_RECOVERY] = dw11 & 0xffff;
+	store(ctrl, NVME_FEAT_ERR_RECOVERY, dw11);
 	return NVME_SC_SUCCESS;
 }
 
@@ -137,26 +140,25 @@ static u16 get_vector_config(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req
 
 static u16 set_async_event(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
 {
-	ctrl->features.dword[NVME_FEAT_ASYNC_EVENT] = dw11 & VFMIG_NVME_AEC_MASK;
+	store(ctrl, NVME_FEAT_ASYNC_EVENT, dw11);
 	vfmig_nvme_check_health(ctrl);
 	return NVME_SC_SUCCESS;
 }
 
 static const struct vfmig_nvme_feature features[VFMIG_NVME_FEATURES] = {
-	[NVME_FEAT_ARBITRATION] = { VFMIG_FEAT_CHANGEABLE, 0xffffff07, 0x7 },
-	[NVME_FEAT_POWER_MGMT] = { VFMIG_FEAT_CHANGEABLE, 0xe0, 0, set_power },
-	[NVME_FEAT_TEMP_THRESH] = { VFMIG_FEAT_CHANGEABLE, NVME_TEMP_THRESH_MASK,
-				    VFMIG_NVME_WARN_TEMP, set_temperature, get_temperature },
-	[NVME_FEAT_ERR_RECOVERY] = { VFMIG_FEAT_CHANGEABLE | VFMIG_FEAT_PER_NS, 0xffff, 0,
+	[NVME_FEAT_ARBITRATION] = { VFMIG_FEAT_CHANGEABLE, 0x7 },
+	[NVME_FEAT_POWER_MGMT] = { VFMIG_FEAT_CHANGEABLE, 0, set_power },
+	[NVME_FEAT_TEMP_THRESH] = { VFMIG_FEAT_CHANGEABLE, VFMIG_NVME_WARN_TEMP, set_temperature,
+				    get_temperature },
+	[NVME_FEAT_ERR_RECOVERY] = { VFMIG_FEAT_CHANGEABLE | VFMIG_FEAT_PER_NS, 0,
 				     set_error_recovery },
-	[NVME_FEAT_VOLATILE_WC] = { VFMIG_FEAT_CHANGEABLE, 1, 1 },
-	[NVME_FEAT_NUM_QUEUES] = { VFMIG_FEAT_CHANGEABLE, 0, 0, set_num_queues, get_num_queues },
-	[NVME_FEAT_IRQ_COALESCE] = { VFMIG_FEAT_CHANGEABLE, 0xffff },
-	[NVME_FEAT_IRQ_CONFIG] = { VFMIG_FEAT_CHANGEABLE, 0, 0, set_vector_config,
+	[NVME_FEAT_VOLATILE_WC] = { VFMIG_FEAT_CHANGEABLE, 1 },
+	[NVME_FEAT_NUM_QUEUES] = { VFMIG_FEAT_CHANGEABLE, 0, set_num_queues, get_num_queues },
+	[NVME_FEAT_IRQ_COALESCE] = { VFMIG_FEAT_CHANGEABLE },
+	[NVME_FEAT_IRQ_CONFIG] = { VFMIG_FEAT_CHANGEABLE, 0, set_vector_config,
 				   get_vector_config },
-	[NVME_FEAT_WRITE_ATOMIC] = { VFMIG_FEAT_CHANGEABLE, 1 },
-	[NVME_FEAT_ASYNC_EVENT] = { VFMIG_FEAT_CHANGEABLE, VFMIG_NVME_AEC_MASK, 0,
-				    set_async_event },
+	[NVME_FEAT_WRITE_ATOMIC] = { VFMIG_FEAT_CHANGEABLE },
+	[NVME_FEAT_ASYNC_EVENT] = { VFMIG_FEAT_CHANGEABLE, 0, set_async_event },
 };
 
 void vfmig_nvme_default_features(struct vfmig_nvme *ctrl)
@@ -164,15 +166,6 @@ void vfmig_nvme_default_features(struct vfmig_nvme *ctrl)
 	ctrl->features = (struct vfmig_nvme_features) {};
 	for (unsigned int i = 0; i < VFMIG_NVME_FEATURES; i++)
 		ctrl->features.dword[i] = features[i].def;
-}
-
-/* Are these values possible for this device model? */
-bool vfmig_nvme_features_valid(const struct vfmig_nvme_features *values)
-{
-	for (unsigned int i = 0; i < VFMIG_NVME_FEATURES; i++)
-		if (values->dword[i] & ~features[i].mask)
-			return false;
-	return !(values->vector_cd >> VFMIG_NVME_VECTORS);
 }
 
 static const struct vfmig_nvme_feature *find_feature(const struct vfmig_nvme *ctrl, u8 fid)
@@ -205,7 +198,7 @@ u16 vfmig_nvme_set_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 
 	if (feature->set)
 		return feature->set(ctrl, req, dw11);
-	ctrl->features.dword[feature - features] = dw11 & feature->mask;
+	store(ctrl, feature - features, dw11);
 	return NVME_SC_SUCCESS;
 }
 

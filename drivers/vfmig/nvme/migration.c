@@ -12,14 +12,10 @@
 #include "nvme.h"
 
 #define VFMIG_NVME_MODEL_NAME		"nvme"
-#define VFMIG_NVME_STATE_VERSION	4
-/*
- * The oldest that is taken.  The identity of versions 1 and 2 has no digest, and what a guest
- * saw of those devices was something else: two LBA formats, or no limits of deallocation.
- * From here on each version has a look.
- */
-#define VFMIG_NVME_STATE_OLDEST		3
+
+/* Each version has a look */
 static_assert(VFMIG_NVME_STATE_VERSION - VFMIG_NVME_STATE_OLDEST == VFMIG_NVME_LOOKS - 1);
+static_assert(VFMIG_NVME_SHADOW_VERSION - VFMIG_NVME_STATE_OLDEST == VFMIG_NVME_LOOK_SHADOW);
 
 int vfmig_nvme_identity(void *vf, struct vfmig_vf_identity *id)
 {
@@ -98,7 +94,7 @@ int vfmig_nvme_save_start(void *vf, bool precopy)
 	guard(mutex)(&ctrl->save_lock);
 	if (ctrl->saved.data)
 		return -EBUSY;
-	ret = vfmig_blob_alloc(&ctrl->saved, vfmig_nvme_state_max());
+	ret = vfmig_blob_alloc(&ctrl->saved, VFMIG_NVME_STATE_MAX);
 	if (ret)
 		return ret;
 
@@ -298,7 +294,7 @@ int vfmig_nvme_load_start(void *vf)
 		return ret;
 	ctrl->load_tries = 0;
 	scoped_guard(mutex, &ctrl->load.lock)
-		ret = vfmig_blob_alloc(&ctrl->loaded, vfmig_nvme_state_max());
+		ret = vfmig_blob_alloc(&ctrl->loaded, VFMIG_NVME_STATE_MAX);
 	if (ret)
 		vfmig_memory_load_abort(&ctrl->load);
 	return ret;
@@ -319,6 +315,21 @@ int vfmig_nvme_load_state(void *vf, u32 version, const void *buf, size_t size, c
 	return *why ? -EINVAL : 0;
 }
 
+/* With the locks of the load and of the controller held.  NULL, or what is wrong. */
+static const char *check_loaded(const struct vfmig_nvme *ctrl)
+{
+	const struct vfmig_nvme_limits limits = {
+		.media_size = ctrl->media.size,
+		.queues = ctrl->max_queues,
+		.shadow = ctrl->load_look >= VFMIG_NVME_LOOK_SHADOW,
+	};
+	size_t where;
+
+	if (!vfmig_is_frozen(&ctrl->running))
+		return "the device was reset";
+	return vfmig_nvme_state_check(ctrl->loaded.data, ctrl->loaded.length, &limits, &where);
+}
+
 int vfmig_nvme_load_commit(void *vf, const char **why)
 {
 	struct vfmig_nvme *ctrl = vf;
@@ -334,9 +345,7 @@ int vfmig_nvme_load_commit(void *vf, const char **why)
 		return -EINVAL;
 
 	scoped_guard(vfmig_nvme, ctrl) {
-		*why = vfmig_is_frozen(&ctrl->running) ?
-		       vfmig_nvme_state_check(ctrl, state->data, state->length) :
-		       "the device was reset";
+		*why = check_loaded(ctrl);
 		if (*why)
 			return -EINVAL;
 		vfmig_memory_load_commit(&ctrl->load);

@@ -42,6 +42,7 @@
 #include "../model/worker.h"
 #include "format.h"
 #include "pace.h"
+#include "state_check.h"
 
 #define VFMIG_MAX_QUEUES	32
 #define VFMIG_MAX_IO_LATENCY_US	(10 * USEC_PER_SEC)
@@ -81,8 +82,6 @@ struct vfmig_nvme_config {
 
 /* The controller's capabilities */
 #define VFMIG_NVME_VERSION	NVME_VS(1, 4, 0)
-#define VFMIG_NVME_MIN_SHIFT	12			/* memory page sizes */
-#define VFMIG_NVME_MAX_SHIFT	16
 #define VFMIG_NVME_MDTS		7
 #define VFMIG_NVME_MAX_TRANSFER	(1U << (VFMIG_NVME_MIN_SHIFT + VFMIG_NVME_MDTS))
 #define VFMIG_NVME_MAX_PRPS	(VFMIG_NVME_MAX_TRANSFER / 4096 + 1)
@@ -105,9 +104,6 @@ struct vfmig_nvme_config {
 
 /* Commands of a queue before the next one has its turn */
 #define VFMIG_NVME_BURST	8U
-
-/* Bits of AEC that are supported */
-#define VFMIG_NVME_AEC_MASK	(NVME_AEN_CFG_NS_ATTR | 0x1f)
 
 /* Internal statuses.  A status for the guest has 15 bits: the phase tag takes one. */
 #define VFMIG_NVME_SC_AGAIN	0x8000	/* no DMA now: leave the command, a kick follows */
@@ -185,16 +181,11 @@ struct vfmig_nvme_req {
 	struct nvme_command cmd;
 };
 
-/* Bits of vfmig_nvme_latch.flags */
-#define VFMIG_NVME_DISABLED	BIT(0)	/* CC.EN was cleared since the worker's last look */
-#define VFMIG_NVME_BAD_DOORBELL	BIT(1)	/* an offset beyond the doorbells was written */
-#define VFMIG_NVME_LATCH_FLAGS	(VFMIG_NVME_DISABLED | VFMIG_NVME_BAD_DOORBELL)
-
 /**
  * struct vfmig_nvme_latch - the registers as the guest sees them
  * @lock: protects all members; held for short sections only
  * @frozen: writes are dropped
- * @flags: VFMIG_NVME_DISABLED and so on
+ * @flags: VFMIG_NVME_LATCH_FLAGS
  * @intm: value of INTMS and INTMC
  * @cc: CC
  * @csts: CSTS; written by the worker only
@@ -350,12 +341,6 @@ struct vfmig_nvme_health {
 	u64 power_on_s;
 	u64 since;
 };
-
-/* Asynchronous Event Information for NVME_AER_ERROR (two), NVME_AER_SMART, NVME_AER_CSS */
-#define VFMIG_NVME_DOORBELL_REGISTER	0
-#define VFMIG_NVME_DOORBELL_VALUE	1
-#define VFMIG_NVME_TEMP_THRESHOLD	1
-#define VFMIG_NVME_SANITIZED		1
 
 #define VFMIG_NVME_LOG_SANITIZE		0x81
 
@@ -759,7 +744,6 @@ u16 vfmig_nvme_abort(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u16 vfmig_nvme_format(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u16 vfmig_nvme_sanitize(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u32 vfmig_nvme_sanitize_log(struct vfmig_nvme *ctrl, u8 *buf);
-bool vfmig_nvme_sanitize_valid(const struct vfmig_nvme_sanitize *sanitize);
 
 /* ident.c */
 void vfmig_nvme_ident_add(struct vfmig_nvme *ctrl);
@@ -781,7 +765,6 @@ u16 vfmig_nvme_identify(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 
 /* features.c */
 void vfmig_nvme_default_features(struct vfmig_nvme *ctrl);
-bool vfmig_nvme_features_valid(const struct vfmig_nvme_features *features);
 u16 vfmig_nvme_set_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u16 vfmig_nvme_get_features(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 
@@ -794,7 +777,6 @@ bool vfmig_nvme_fill_log(struct vfmig_nvme *ctrl, u8 lid, u32 *size);
 u16 vfmig_nvme_get_log_page(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 
 /* event.c */
-extern const u8 vfmig_nvme_event_infos[VFMIG_NVME_EVENT_TYPES];
 void vfmig_nvme_event(struct vfmig_nvme *ctrl, unsigned int type, unsigned int info);
 void vfmig_nvme_check_health(struct vfmig_nvme *ctrl);
 void vfmig_nvme_ns_changed(struct vfmig_nvme *ctrl);
@@ -807,10 +789,8 @@ u16 vfmig_nvme_execute_io(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req);
 u32 vfmig_nvme_io_effects(unsigned int opcode);
 
 /* state.c */
-size_t vfmig_nvme_state_max(void);
 size_t vfmig_nvme_state_size(const struct vfmig_nvme *ctrl);
 ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size);
-const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *buf, size_t size);
 void vfmig_nvme_state_apply(struct vfmig_nvme *ctrl, const void *buf);
 
 /* The entry after @entry in a queue of @size */

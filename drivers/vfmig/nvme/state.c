@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The state of a controller as bytes: all that the guest can observe of it but
- * the medium.  What arrives is hostile: it is checked entirely before any of it
- * is used, and nothing can fail after that.
+ * the medium.  What arrives is hostile: state_check.c checks it entirely before any of it
+ * is used here, and nothing can fail after that.
  */
 #include <linux/kernel.h>
-#include <linux/nospec.h>
-#include <linux/ctype.h>
 #include <linux/string.h>
 
 #include "nvme.h"
@@ -17,27 +15,20 @@ static_assert(2 * VFMIG_NVME_QUEUES <= 16 * 8);
 static_assert(VFMIG_NVME_QUEUES - 1 == VFMIG_MAX_QUEUES);
 static_assert(VFMIG_NVME_FEATURES - 1 == NVME_FEAT_ASYNC_EVENT);
 static_assert(VFMIG_NVME_EVENT_TYPES - 1 == NVME_AER_CSS);
-static_assert(sizeof(struct vfmig_nvme_state) +
-	      VFMIG_NVME_MAX_REQS * sizeof(struct vfmig_nvme_state_req) +
-	      sizeof(struct vfmig_nvme_state_shadow) <= VFMIG_STATE_MAX);
+static_assert(VFMIG_NVME_STATE_MAX <= VFMIG_STATE_MAX);
 static_assert(!(VFMIG_NVME_LATCH_FLAGS & VFMIG_NVME_STATE_SHADOW));
-
-static size_t size_of_state(unsigned int nr_reqs, bool shadow)
-{
-	return sizeof(struct vfmig_nvme_state) + nr_reqs * sizeof(struct vfmig_nvme_state_req) +
-	       (shadow ? sizeof(struct vfmig_nvme_state_shadow) : 0);
-}
+static_assert(VFMIG_NVME_MAX_LATENCY_NS == (u64)VFMIG_MAX_IO_LATENCY_US * NSEC_PER_USEC);
+static_assert(VFMIG_NVME_CC_ENABLE == NVME_CC_ENABLE);
+static_assert(VFMIG_NVME_CC_MPS_SHIFT == NVME_CC_MPS_SHIFT);
+static_assert(VFMIG_NVME_CSTS_RDY == NVME_CSTS_RDY);
+static_assert(VFMIG_NVME_CSTS_CFS == NVME_CSTS_CFS);
+static_assert(VFMIG_NVME_CSTS_MASK == (NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST_MASK));
+static_assert(VFMIG_NVME_NS_CHANGED == NVME_AER_NOTICE_NS_CHANGED);
 
 /* Any time, without the lock */
 size_t vfmig_nvme_state_size(const struct vfmig_nvme *ctrl)
 {
-	return size_of_state(READ_ONCE(ctrl->nr_reqs), READ_ONCE(ctrl->shadow.on));
-}
-
-/* Of any of our controllers */
-size_t vfmig_nvme_state_max(void)
-{
-	return size_of_state(VFMIG_NVME_MAX_REQS, true);
+	return vfmig_nvme_state_bytes(READ_ONCE(ctrl->nr_reqs), READ_ONCE(ctrl->shadow.on));
 }
 
 static void save_registers(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
@@ -169,7 +160,7 @@ static void save_shadow(struct vfmig_nvme *ctrl, struct vfmig_nvme_state *state)
 /* With the lock held, of a frozen controller.  The bytes used, or -ENOSPC. */
 ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size)
 {
-	size_t used = size_of_state(ctrl->nr_reqs, ctrl->shadow.on);
+	size_t used = vfmig_nvme_state_bytes(ctrl->nr_reqs, ctrl->shadow.on);
 	struct vfmig_nvme_state *state = buf;
 
 	if (size < used)
@@ -184,65 +175,6 @@ ssize_t vfmig_nvme_state_save(struct vfmig_nvme *ctrl, void *buf, size_t size)
 	save_shadow(ctrl, state);
 	state->nr_reqs = cpu_to_le32(ctrl->nr_reqs);
 	return used;
-}
-
-/* The part of @state that says where the shadow doorbells are, or NULL if there are none */
-static const struct vfmig_nvme_state_shadow *shadow_of(const struct vfmig_nvme_state *state)
-{
-	if (!(le32_to_cpu(state->flags) & VFMIG_NVME_STATE_SHADOW))
-		return NULL;
-	return (const void *)&state->req[le32_to_cpu(state->nr_reqs)];
-}
-
-static bool registers_valid(const struct vfmig_nvme_state *state)
-{
-	const u32 csts_mask = NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST_MASK;
-	/* A command set and an arbitration that it does not have */
-	const u32 not_chosen = VFMIG_NVME_CC_FIXED & ~(0xf << NVME_CC_MPS_SHIFT);
-	u64 low_bits = (1U << VFMIG_NVME_MIN_SHIFT) - 1;
-	u32 cc_seen = le32_to_cpu(state->cc_seen), csts = le32_to_cpu(state->csts);
-	unsigned int mps = (cc_seen >> NVME_CC_MPS_SHIFT) & 0xf;
-
-	if ((le32_to_cpu(state->flags) & ~(VFMIG_NVME_LATCH_FLAGS | VFMIG_NVME_STATE_SHADOW)) ||
-	    (le32_to_cpu(state->cc) & ~VFMIG_NVME_CC_MASK) || (cc_seen & ~VFMIG_NVME_CC_MASK) ||
-	    (csts & ~csts_mask) || (le32_to_cpu(state->aqa) & ~VFMIG_NVME_AQA_MASK) ||
-	    (le64_to_cpu(state->asq) & low_bits) || (le64_to_cpu(state->acq) & low_bits))
-		return false;
-	/* An enabled controller is ready, or has failed because its CC can't be */
-	if ((cc_seen & NVME_CC_ENABLE) && !(csts & (NVME_CSTS_RDY | NVME_CSTS_CFS)))
-		return false;
-	if ((csts & NVME_CSTS_RDY) &&
-	    (!(cc_seen & NVME_CC_ENABLE) || (cc_seen & not_chosen) ||
-	     mps > VFMIG_NVME_MAX_SHIFT - VFMIG_NVME_MIN_SHIFT))
-		return false;
-	for (unsigned int i = 2 * VFMIG_NVME_QUEUES; i < 16 * 8; i++)
-		if (state->rung[i / 8] & BIT(i % 8))
-			return false;
-	return true;
-}
-
-/*
- * Does CC as the controller saw it follow from what was written?  An enabled controller keeps some
- * fields, and stays enabled until it hears otherwise.
- */
-static bool seen_valid(const struct vfmig_nvme_state *state)
-{
-	u32 cc = le32_to_cpu(state->cc), cc_seen = le32_to_cpu(state->cc_seen);
-
-	if (!(cc_seen & NVME_CC_ENABLE) || (le32_to_cpu(state->flags) & VFMIG_NVME_DISABLED))
-		return true;
-	return !((cc ^ cc_seen) & (NVME_CC_ENABLE | VFMIG_NVME_CC_FIXED));
-}
-
-static bool ident_valid(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
-{
-	u16 queues = le16_to_cpu(state->queues), cntlid = le16_to_cpu(state->cntlid);
-
-	for (unsigned int i = 0; i < sizeof(state->serial); i++)
-		if (!isascii(state->serial[i]) || !isprint(state->serial[i]))
-			return false;
-	return queues > 0 && queues <= ctrl->max_queues && cntlid > 0 &&
-	       cntlid <= VFMIG_NVME_MAX_CNTLID;
 }
 
 static void load_features(struct vfmig_nvme_features *features,
@@ -260,158 +192,6 @@ static void load_sanitize(struct vfmig_nvme_sanitize *sanitize,
 	sanitize->cdw10 = le32_to_cpu(state->sanitize_cdw10);
 	sanitize->status = le16_to_cpu(state->sanitize_status);
 	sanitize->written = le16_to_cpu(state->sanitize_written);
-}
-
-static bool settings_valid(const struct vfmig_nvme_state *state)
-{
-	struct vfmig_nvme_sanitize sanitize;
-	struct vfmig_nvme_features features;
-
-	for (unsigned int i = 0; i < VFMIG_NVME_EVENT_TYPES; i++)
-		if (state->events_pending[i] & ~vfmig_nvme_event_infos[i])
-			return false;
-	load_sanitize(&sanitize, state);
-	if (le16_to_cpu(state->sanitize_written) > 1 || !vfmig_nvme_sanitize_valid(&sanitize))
-		return false;
-	load_features(&features, state);
-	return vfmig_nvme_features_valid(&features) && !state->reserved2 &&
-	       state->ns_changed <= 1 && !(state->events_masked >> VFMIG_NVME_EVENT_TYPES);
-}
-
-/* Low bits that the address of a queue or of a buffer must not have */
-static u64 low_bits_of_page(const struct vfmig_nvme_state *state)
-{
-	unsigned int mps = (le32_to_cpu(state->cc_seen) >> NVME_CC_MPS_SHIFT) & 0xf;
-
-	return (1ULL << (VFMIG_NVME_MIN_SHIFT + mps)) - 1;
-}
-
-/* There are queues if and only if the controller is ready */
-static bool queue_may_exist(const struct vfmig_nvme_state *state, unsigned int qid)
-{
-	return (le32_to_cpu(state->csts) & NVME_CSTS_RDY) && qid <= le16_to_cpu(state->queues);
-}
-
-/* The admin queues may be larger than the others */
-static bool queue_valid(const struct vfmig_nvme_state *state, unsigned int qid, u64 base,
-			u32 size, u16 head, u16 tail)
-{
-	u32 max = qid ? VFMIG_NVME_MAX_ENTRIES : 4096;
-
-	return queue_may_exist(state, qid) && size >= 2 && size <= max && head < size &&
-	       tail < size && !(base & low_bits_of_page(state));
-}
-
-static bool sq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
-{
-	const struct vfmig_nvme_state_sq *sq = &state->sq[qid];
-	u16 cqid = le16_to_cpu(sq->cqid);
-
-	if (!sq->size)
-		return !memchr_inv(sq, 0, sizeof(*sq)) &&
-		       (qid || !queue_may_exist(state, 0));
-	if (sq->reserved || cqid >= VFMIG_NVME_QUEUES || !qid != !cqid)
-		return false;
-	cqid = array_index_nospec(cqid, VFMIG_NVME_QUEUES);
-	if (!state->cq[cqid].size)
-		return false;
-	return queue_valid(state, qid, le64_to_cpu(sq->base), le32_to_cpu(sq->size),
-			   le16_to_cpu(sq->head), le16_to_cpu(sq->tail));
-}
-
-static bool cq_valid(const struct vfmig_nvme_state *state, unsigned int qid)
-{
-	const struct vfmig_nvme_state_cq *cq = &state->cq[qid];
-	u16 flags = VFMIG_NVME_STATE_CQ_IRQ | VFMIG_NVME_STATE_CQ_PHASE;
-
-	if (!cq->size)
-		return !memchr_inv(cq, 0, sizeof(*cq)) &&
-		       (qid || !queue_may_exist(state, 0));
-	if ((le16_to_cpu(cq->flags) & ~flags) || le16_to_cpu(cq->vector) >= VFMIG_NVME_VECTORS)
-		return false;
-	return queue_valid(state, qid, le64_to_cpu(cq->base), le32_to_cpu(cq->size),
-			   le16_to_cpu(cq->head), le16_to_cpu(cq->tail));
-}
-
-static bool queues_valid(const struct vfmig_nvme_state *state)
-{
-	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++)
-		if (!sq_valid(state, i) || !cq_valid(state, i))
-			return false;
-	return true;
-}
-
-static bool req_valid(const struct vfmig_nvme_state *state,
-		      const struct vfmig_nvme_state_req *req)
-{
-	const u64 max_ns = (u64)VFMIG_MAX_IO_LATENCY_US * NSEC_PER_USEC;
-	u16 sqid = le16_to_cpu(req->sqid), cqid = le16_to_cpu(req->cqid);
-
-	if (sqid >= VFMIG_NVME_QUEUES || cqid >= VFMIG_NVME_QUEUES || req->reserved ||
-	    req->reserved2)
-		return false;
-	sqid = array_index_nospec(sqid, VFMIG_NVME_QUEUES);
-	cqid = array_index_nospec(cqid, VFMIG_NVME_QUEUES);
-
-	switch (req->stage) {
-	case VFMIG_NVME_WAITING:
-		return sqid && state->sq[sqid].size && le64_to_cpu(req->remaining_ns) <= max_ns;
-	case VFMIG_NVME_EVENT:
-		return !sqid && state->sq[0].size;
-	case VFMIG_NVME_DONE:
-		return !sqid == !cqid && state->cq[cqid].size && le16_to_cpu(req->status) < BIT(15);
-	default:
-		return false;
-	}
-}
-
-static bool reqs_valid(const struct vfmig_nvme_state *state)
-{
-	unsigned int events = 0;
-
-	for (u32 i = 0; i < le32_to_cpu(state->nr_reqs); i++) {
-		if (!req_valid(state, &state->req[i]))
-			return false;
-		events += state->req[i].stage == VFMIG_NVME_EVENT;
-	}
-	return events <= VFMIG_NVME_MAX_AERS;
-}
-
-/* A guest has set them up by an admin command, so there are queues */
-static bool shadow_valid(const struct vfmig_nvme_state *state, enum vfmig_nvme_look look)
-{
-	const struct vfmig_nvme_state_shadow *shadow = shadow_of(state);
-
-	if (!shadow)
-		return true;
-	return look != VFMIG_NVME_LOOK_PLAIN && queue_may_exist(state, 0) &&
-	       !((le64_to_cpu(shadow->doorbells) | le64_to_cpu(shadow->events)) &
-		 low_bits_of_page(state));
-}
-
-/* With the lock held.  NULL if @buf can be applied, or what is wrong with it. */
-const char *vfmig_nvme_state_check(const struct vfmig_nvme *ctrl, const void *buf, size_t size)
-{
-	const struct vfmig_nvme_state *state = buf;
-
-	if (size < sizeof(*state) || le32_to_cpu(state->nr_reqs) > VFMIG_NVME_MAX_REQS ||
-	    size != size_of_state(le32_to_cpu(state->nr_reqs), shadow_of(state)))
-		return "length of the state";
-	if (le64_to_cpu(state->media_size) != ctrl->media.size)
-		return "size of the medium";
-	if (!registers_valid(state) || !seen_valid(state))
-		return "registers";
-	if (!ident_valid(ctrl, state))
-		return "identity of the controller";
-	if (!settings_valid(state))
-		return "features, events or sanitize status";
-	if (!queues_valid(state))
-		return "queues";
-	if (!reqs_valid(state))
-		return "commands in flight";
-	if (!shadow_valid(state, ctrl->load_look))
-		return "shadow doorbells";
-	return NULL;
 }
 
 static void apply_registers(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
@@ -520,7 +300,7 @@ static void apply_reqs(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *s
 
 static void apply_shadow(struct vfmig_nvme *ctrl, const struct vfmig_nvme_state *state)
 {
-	const struct vfmig_nvme_state_shadow *shadow = shadow_of(state);
+	const struct vfmig_nvme_state_shadow *shadow = vfmig_nvme_state_shadow(state);
 
 	if (shadow)
 		vfmig_nvme_shadow_set(ctrl, le64_to_cpu(shadow->doorbells),
