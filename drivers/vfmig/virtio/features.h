@@ -7,6 +7,8 @@
 #ifndef _VFMIG_VIRTIO_FEATURES_H
 #define _VFMIG_VIRTIO_FEATURES_H
 
+#include <linux/array_size.h>
+#include <linux/bitops.h>
 #include <linux/types.h>
 #include <linux/virtio_net.h>
 

@@ -9,8 +9,10 @@
 #ifndef _VFMIG_VIRTIO_FORMAT_H
 #define _VFMIG_VIRTIO_FORMAT_H
 
+#include <linux/bitops.h>
 #include <linux/if_ether.h>
 #include <linux/types.h>
+#include <linux/virtio_net.h>
 
 #define VFMIG_VIRTIO_VQS	33U	/* 16 pairs and a control queue */
 #define VFMIG_VIRTIO_VECTORS	34U	/* one more, for configuration changes */
@@ -23,6 +25,10 @@
 #define VFMIG_PORT_SPEED	25000
 #define VFMIG_NET_MACS		64U	/* of each kind in the guest's filter */
 #define VFMIG_NET_TAG		6	/* bytes that show where a MAC address came from */
+/* Bits of the filter's modes: VIRTIO_NET_CTRL_RX_PROMISC and so on */
+#define VFMIG_NET_RX_MODES	(VIRTIO_NET_CTRL_RX_NOBCAST + 1)
+#define VFMIG_NET_STATE_VERSION	2
+#define VFMIG_NET_STATE_OLDEST	1	/* the oldest that is taken */
 #define VFMIG_NET_STATE_TAG	2	/* the first version of the state with a tag */
 
 /**

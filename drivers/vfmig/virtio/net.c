@@ -341,7 +341,7 @@ static const struct vfmig_virtio_type vfmig_net_type = {
 	.state_oldest = VFMIG_NET_STATE_OLDEST,
 	.state_size = VFMIG_NET_STATE_SIZE,
 	.state_save = vfmig_net_state_save,
-	.state_check = vfmig_net_state_check,
+	.state_refusal = vfmig_net_state_refusal,
 	.state_apply = vfmig_net_state_apply,
 };
 

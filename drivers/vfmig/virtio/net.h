@@ -24,9 +24,6 @@ static_assert(sizeof(struct virtio_net_config) <= VFMIG_VIRTIO_CONFIG_MAX);
 static_assert(2 * VFMIG_NET_MAX_PAIRS + 1 == VFMIG_VIRTIO_VQS);
 static_assert(VFMIG_PORT_BURST <= VFMIG_VQ_PENDING_MAX);
 
-/* Bits of vfmig_net_filter.modes: VIRTIO_NET_CTRL_RX_PROMISC and so on */
-#define VFMIG_NET_RX_MODES	(VIRTIO_NET_CTRL_RX_NOBCAST + 1)
-
 /**
  * struct vfmig_net_config - settings of a VF
  * @queue_pairs: pairs of queues, 1 to VFMIG_NET_MAX_PAIRS
@@ -219,16 +216,14 @@ void vfmig_net_announce(struct vfmig_net *net);
 void vfmig_net_send_rarp(struct vfmig_net *net);
 
 /* net_state.c */
-#define VFMIG_NET_STATE_VERSION	2
-#define VFMIG_NET_STATE_OLDEST	1	/* the oldest that is taken */
 #define VFMIG_NET_STATE_SIZE	1360	/* bytes */
 
 void vfmig_net_identity(struct vfmig_virtio *dev, struct vfmig_vf_identity *id);
 const char *vfmig_net_identity_check(struct vfmig_virtio *dev,
 				     const struct vfmig_vf_identity *id);
 void vfmig_net_state_save(struct vfmig_virtio *dev, void *buf);
-const char *vfmig_net_state_check(struct vfmig_virtio *dev, u32 version, const void *buf,
-				  u64 features, unsigned int nr_vqs);
+const char *vfmig_net_state_refusal(struct vfmig_virtio *dev, u32 version,
+				    const struct vfmig_virtio_state *state, const void *buf);
 void vfmig_net_state_apply(struct vfmig_virtio *dev, const void *buf);
 
 /* net_ident.c */

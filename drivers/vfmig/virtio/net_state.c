@@ -9,6 +9,7 @@
 #include <linux/string.h>
 
 #include "net.h"
+#include "state_check.h"
 
 #define VFMIG_NET_MODEL_NAME	"virtio-net"
 
@@ -92,44 +93,18 @@ void vfmig_net_state_save(struct vfmig_virtio *dev, void *buf)
 	state->commands = cpu_to_le64(net->counts.commands);
 }
 
-static bool macs_valid(const struct vfmig_net_state_macs *macs)
-{
-	return macs->count <= VFMIG_NET_MACS && macs->overflow <= 1 &&
-	       (!macs->count || !macs->overflow);
-}
-
-/* Was the address one that this VF may have? */
-static bool mac_allowed(const struct vfmig_net *net, const u8 *mac)
-{
-	return is_valid_ether_addr(mac) && vfmig_port_allows_mac(net->port, mac);
-}
-
-const char *vfmig_net_state_check(struct vfmig_virtio *dev, u32 version, const void *buf,
-				  u64 features, unsigned int nr_vqs)
+/* The administrator can give this VF an address at any time, so its port decides about that */
+const char *vfmig_net_state_refusal(struct vfmig_virtio *dev, u32 version,
+				    const struct vfmig_virtio_state *state, const void *buf)
 {
 	const struct vfmig_net *net = vfmig_net_of(dev);
-	const struct vfmig_net_state *state = buf;
-	u16 pairs = le16_to_cpu(state->pairs), cur_pairs = le16_to_cpu(state->cur_pairs);
-	u16 mtu = le16_to_cpu(state->mtu);
+	const struct vfmig_net_limits limits = { .pairs = net->max_pairs, .version = version };
+	const struct vfmig_net_state *own = buf;
+	size_t where;
 
-	if (!is_valid_ether_addr(state->ident_mac) || !mac_allowed(net, state->mac))
-		return "MAC address, or the administrator gave this VF another one";
-	if (version < VFMIG_NET_STATE_TAG && memchr_inv(state->ident_tag, 0, VFMIG_NET_TAG))
-		return "bytes that are reserved in this version";
-	if (!pairs || pairs > net->max_pairs || nr_vqs != 2 * pairs + 1)
-		return "number of queues";
-	if (!cur_pairs || cur_pairs > pairs ||
-	    (cur_pairs > 1 && !(features & BIT_ULL(VIRTIO_NET_F_MQ))))
-		return "number of queues in use";
-	if (mtu < VFMIG_NET_MIN_MTU || mtu > VFMIG_PORT_MAX_MTU)
-		return "MTU";
-	if (le64_to_cpu(state->offloads) & ~(features & VFMIG_NET_GUEST_OFFLOADS))
-		return "offloads";
-	if (state->announce > 1 || state->link_up > 1 || state->chosen > 1 ||
-	    (state->modes >> VFMIG_NET_RX_MODES) ||
-	    !macs_valid(&state->uni) || !macs_valid(&state->multi))
-		return "filter";
-	return NULL;
+	if (is_valid_ether_addr(own->mac) && !vfmig_port_allows_mac(net->port, own->mac))
+		return "MAC address: the administrator gave this VF another one";
+	return vfmig_net_state_check(own, state, &limits, &where);
 }
 
 static void apply_macs(struct vfmig_net_macs *macs, const struct vfmig_net_state_macs *in)

@@ -9,8 +9,8 @@ struct vfmig_virtio;
 
 size_t vfmig_virtio_state_size(const struct vfmig_virtio *dev);
 void vfmig_virtio_state_save(struct vfmig_virtio *dev, void *buf);
-const char *vfmig_virtio_state_check(struct vfmig_virtio *dev, u32 version, const void *buf,
-				     size_t size);
+const char *vfmig_virtio_state_refusal(struct vfmig_virtio *dev, u32 version, const void *buf,
+				       size_t size);
 void vfmig_virtio_state_apply(struct vfmig_virtio *dev, const void *buf);
 
 #endif /* _VFMIG_VIRTIO_STATE_H */

@@ -300,8 +300,8 @@ static int vfmig_virtio_load_commit(void *vf, const char **why)
 
 	scoped_guard(vfmig_virtio, dev) {
 		*why = vfmig_is_frozen(&dev->running) ?
-		       vfmig_virtio_state_check(dev, dev->load_version, dev->load.data,
-						dev->load.length) :
+		       vfmig_virtio_state_refusal(dev, dev->load_version, dev->load.data,
+						  dev->load.length) :
 		       "the device was reset";
 		if (*why)
 			return -EINVAL;

@@ -134,10 +134,9 @@ struct vfmig_virtio_latch {
  * @state_oldest: the oldest version that it takes, which has as many bytes
  * @state_size: number of bytes that @state_save writes
  * @state_save: Write the state of this type.  With the device's lock held.
- * @state_check: Check the @state_size bytes at @buf, which are of version @version, and
- *	that they fit the features @features, as far as the driver has negotiated them, and a
- *	device with @nr_vqs queues.  Returns NULL or the reason why not as a constant string.
- *	With the device's lock held.
+ * @state_refusal: Check the @state_size bytes at @buf, which are of version @version, and
+ *	that they fit @state, which is valid.  Returns NULL or the reason why not as a constant
+ *	string.  With the device's lock held.
  * @state_apply: Take a state that was checked.  With the device's lock held.
  */
 struct vfmig_virtio_type {
@@ -161,8 +160,8 @@ struct vfmig_virtio_type {
 	u32 state_oldest;
 	size_t state_size;
 	void (*state_save)(struct vfmig_virtio *dev, void *buf);
-	const char *(*state_check)(struct vfmig_virtio *dev, u32 version, const void *buf,
-				   u64 features, unsigned int nr_vqs);
+	const char *(*state_refusal)(struct vfmig_virtio *dev, u32 version,
+				     const struct vfmig_virtio_state *state, const void *buf);
 	void (*state_apply)(struct vfmig_virtio *dev, const void *buf);
 };
 
