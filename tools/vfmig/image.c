@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "cmd_stream.h"
-#include "model.h"
 
 /* A file without a name */
 int image_create(const char *dir)
@@ -42,16 +41,24 @@ static int write_all(int fd, const u8 *data, u64 length, u64 offset)
 	return 0;
 }
 
+static bool all_zero(const u8 *granule)
+{
+	for (size_t i = 0; i < VFMIG_GRANULE; i++)
+		if (granule[i])
+			return false;
+	return true;
+}
+
 /* Granules of zeroes become holes; the file may have had data there */
 static int write_memory(int fd, const u8 *data, u64 length, u64 offset)
 {
 	int ret = 0;
 
 	while (length && !ret) {
-		bool zero = all_zero(data, VFMIG_GRANULE);
+		bool zero = all_zero(data);
 		u64 n = VFMIG_GRANULE;
 
-		while (n < length && all_zero(data + n, VFMIG_GRANULE) == zero)
+		while (n < length && all_zero(data + n) == zero)
 			n += VFMIG_GRANULE;
 		ret = zero ? punch(fd, offset, n) : write_all(fd, data, n, offset);
 		data += n;

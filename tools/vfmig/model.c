@@ -20,14 +20,6 @@ const struct model *model_find(const char *name)
 	return NULL;
 }
 
-bool all_zero(const void *bytes, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		if (((const u8 *)bytes)[i])
-			return false;
-	return true;
-}
-
 void put_number(struct json_object *out, const char *key, u64 value)
 {
 	json_object_object_add(out, key, json_object_new_uint64(value));

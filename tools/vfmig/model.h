@@ -40,9 +40,6 @@ extern const struct model virtio_net_model;
 /* NULL if it is not known */
 const struct model *model_find(const char *name);
 
-/* Are all these bytes 0? */
-bool all_zero(const void *bytes, size_t length);
-
 /* Add to a JSON object */
 void put_number(struct json_object *out, const char *key, u64 value);
 void put_hex(struct json_object *out, const char *key, u64 value);

@@ -22,7 +22,7 @@ from typing import Callable, Iterator, Optional
 
 from ktap import Failed, expect, run
 from streams import (DATA_STATE, END, GRANULE, HEADER_SIZE, HOLE, IDENTITY, MANDATORY, MEDIA_SIZE_AT,
-                     MEMORY, MEMORY_SIZE_AT, MIB, NAME, PAYLOAD_CRC, SAMPLE, STATE,
+                     MEMORY, MEMORY_SIZE_AT, MIB, MODEL_VERSION_AT, NAME, PAYLOAD_CRC, SAMPLE, STATE,
                      VERSION_MINOR_AT, Record, chunk, closed, crc32c, disk, end, flag, header, hole,
                      identity, memory, noise, pack, qemu_file, read_disk, sample, setup,
                      starts)
@@ -433,9 +433,11 @@ def states_are_checked() -> None:
     expect(nr_reqs > 0, nr_reqs)
     shadowed = state.patch(1, b"\1")
     refused(pack(closed([*front, shadowed])), "bad device state: length of the state")
-    for at, reason in ((0x1234000, None), (0x1234800, "shadow doorbells")):
+    for version, at, reason in ((4, 0x1234000, None), (4, 0x1234800, "shadow doorbells"),
+                                (3, 0x1234000, "shadow doorbells")):
         payload = shadowed.payload + struct.pack("<QQ", 0x5678000, at)
-        stream = pack(closed([*front, replace(shadowed, payload=payload)]))
+        first = front[0].patch(MODEL_VERSION_AT, struct.pack("<I", version))
+        stream = pack(closed([first, *front[1:], replace(shadowed, payload=payload)]))
         if reason:
             refused(stream, f"bad device state: {reason}")
         else:

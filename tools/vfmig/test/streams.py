@@ -20,6 +20,7 @@ HEADER = struct.Struct("<IIQI")
 HEADER_SIZE = HEADER.size + 4
 MEMORY_SIZE_AT = 40     # in an identity
 VERSION_MINOR_AT = 10
+MODEL_VERSION_AT = 32
 MEDIA_SIZE_AT = 188     # in the state of an nvme
 
 SAMPLE = Path(__file__).parents[2] / "testing/selftests/vfmig/data/nvme-1.1.stream"
