@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * See stream.h.  The checks are those of drivers/vfio/pci/vfmig/load.c, in its order and in its
- * words.  What only the destination itself knows is checked against another stream, if there
- * is one.
+ * See stream.h.  The checks are those of drivers/vfio/pci/vfmig/load_parse.c, in its order and in
+ * its words; those of a record's type and of a state are the drivers' own code.  What only the
+ * destination itself knows is checked against another stream, if there is one.
  */
 #include <ctype.h>
 #include <endian.h>
@@ -15,8 +15,6 @@
 #include "model.h"
 #include "stream.h"
 
-#define KNOWN_FLAGS	(VFMIG_RECORD_MANDATORY | VFMIG_RECORD_PAYLOAD_CRC)
-
 static const char *const type_names[STREAM_TYPES] = {
 	[VFMIG_RECORD_IDENTITY] = "IDENTITY",
 	[VFMIG_RECORD_MEMORY] = "MEMORY",
@@ -28,11 +26,6 @@ static const char *const type_names[STREAM_TYPES] = {
 const char *stream_type_name(u32 type)
 {
 	return type < STREAM_TYPES ? type_names[type] : NULL;
-}
-
-static bool type_known(u32 type)
-{
-	return stream_type_name(type);
 }
 
 bool stream_init(struct stream *stream, struct source *source)
@@ -103,48 +96,6 @@ static bool cut_short(struct stream *stream, u64 where, size_t got, const char *
 	return fatal(stream, where + got, "the stream ends in the %s of a record", what);
 }
 
-static bool type_due(enum stream_stage stage, u32 type)
-{
-	switch (type) {
-	case VFMIG_RECORD_IDENTITY:
-		return stage <= STREAM_STATE;
-	case VFMIG_RECORD_END:
-		return stage == STREAM_STATE;
-	default:
-		return stage == STREAM_BODY || stage == STREAM_STATE;
-	}
-}
-
-/* Bounds of the payload of a type, in bytes */
-static void type_bounds(u32 type, u64 *min, u64 *max)
-{
-	switch (type) {
-	case VFMIG_RECORD_IDENTITY:
-		*min = sizeof(struct vfmig_identity);
-		*max = STREAM_IDENTITY_MAX;
-		break;
-	case VFMIG_RECORD_MEMORY:
-		*min = sizeof(struct vfmig_extent) + VFMIG_GRANULE;
-		*max = sizeof(struct vfmig_extent) + VFMIG_MEMORY_MAX;
-		break;
-	case VFMIG_RECORD_HOLE:
-		*min = sizeof(struct vfmig_extent);
-		*max = *min;
-		break;
-	case VFMIG_RECORD_STATE:
-		*min = 1;
-		*max = VFMIG_STATE_MAX;
-		break;
-	case VFMIG_RECORD_END:
-		*min = sizeof(struct vfmig_end);
-		*max = *min;
-		break;
-	default:
-		*min = 0;
-		*max = VFMIG_OPTIONAL_MAX;
-	}
-}
-
 static bool check_header_crc(struct stream *stream, const struct vfmig_record *header)
 {
 	u32 crc = crc32c(0, header, offsetof(struct vfmig_record, header_crc));
@@ -165,22 +116,21 @@ static bool check_header(struct stream *stream)
 	u32 type = record->type;
 	u64 min, max;
 
-	if (record->flags & ~KNOWN_FLAGS &&
+	if (record->flags & ~VFMIG_RECORD_FLAGS &&
 	    !problem(stream, offsetof(struct vfmig_record, flags), "unknown flags %#x",
 		     record->flags))
 		return false;
-	if (!type_known(type) && record->flags & VFMIG_RECORD_MANDATORY &&
+	if (!vfmig_type_known(type) && record->flags & VFMIG_RECORD_MANDATORY &&
 	    !problem(stream, 0, "unknown mandatory record type %u", type))
 		return false;
-	if (!type_due(stream->stage, type) &&
+	if (!vfmig_type_due(stream->stage, type) &&
 	    !problem(stream, 0, "record type %u out of order", type))
 		return false;
-	if (type_known(type) && type != VFMIG_RECORD_MEMORY &&
-	    !(record->flags & VFMIG_RECORD_PAYLOAD_CRC) &&
+	if (vfmig_type_needs_crc(type) && !(record->flags & VFMIG_RECORD_PAYLOAD_CRC) &&
 	    !problem(stream, offsetof(struct vfmig_record, flags),
 		     "record type %u without payload CRC", type))
 		return false;
-	type_bounds(type, &min, &max);
+	vfmig_type_bounds(type, &min, &max);
 	if (record->length < min || record->length > max)
 		return fatal(stream, offsetof(struct vfmig_record, length),
 			     "record type %u with %llu bytes, not %llu to %llu", type,
@@ -300,7 +250,7 @@ static bool check_like(struct stream *stream, const struct stream_identity *id)
 			       "version %u of the device model, newer than %u",
 			       id->model_version, own->model_version);
 	/* The destination is resized when the source is */
-	if (stream->stage == STREAM_IDENTITY && id->memory_size != own->memory_size)
+	if (stream->stage == VFMIG_PARSE_IDENTITY && id->memory_size != own->memory_size)
 		return problem(stream, IN_IDENTITY(memory_size),
 			       "%llu bytes of device memory, not %llu",
 			       id->memory_size, own->memory_size);
@@ -319,7 +269,7 @@ static bool take_identity(struct stream *stream)
 	parse_identity(stream, &id);
 	if (!check_format(stream, &id) || !check_model(stream, &id) || !check_like(stream, &id))
 		return false;
-	if (stream->stage == STREAM_IDENTITY)
+	if (stream->stage == VFMIG_PARSE_IDENTITY)
 		stream->first = id;
 	else if (memcmp(id.raw_model, stream->identity.raw_model, sizeof(id.raw_model)) &&
 		 !problem(stream, IN_IDENTITY(model), "device model \"%s\" after \"%s\"",
@@ -330,8 +280,8 @@ static bool take_identity(struct stream *stream)
 		return fatal(stream, IN_IDENTITY(model), "another device model after a state");
 	stream->identity = id;
 	stream->model = model_find(id.model);
-	if (stream->stage < STREAM_BODY)
-		stream->stage = STREAM_BODY;
+	if (stream->stage < VFMIG_PARSE_BODY)
+		stream->stage = VFMIG_PARSE_BODY;
 	return true;
 }
 
@@ -380,8 +330,8 @@ static bool take_state(struct stream *stream)
 	}
 	stream->state_length += record->length;
 	stream->state_crc = crc32c(stream->state_crc, payload_of(stream), record->length);
-	if (stream->stage == STREAM_BODY)
-		stream->stage = STREAM_STATE;
+	if (stream->stage == VFMIG_PARSE_BODY)
+		stream->stage = VFMIG_PARSE_STATE;
 	return true;
 }
 
@@ -400,7 +350,7 @@ static bool take_end(struct stream *stream)
 	const u8 *state;
 
 	memcpy(&end, payload_of(stream), sizeof(end));
-	stream->stage = STREAM_DONE;
+	stream->stage = VFMIG_PARSE_DONE;
 	if ((le64toh(end.bytes) != stream->bytes || le64toh(end.records) != stream->records) &&
 	    !problem(stream, sizeof(struct vfmig_record),
 		     "closed after %llu bytes in %llu records, not %llu in %llu",
@@ -439,13 +389,13 @@ static bool at_end(struct stream *stream, size_t got)
 
 	if (stream->source->error[0] || stream->source->in->error)
 		cut_short(stream, 0, got, "header");
-	else if (stream->stage == STREAM_DONE && got)
+	else if (stream->stage == VFMIG_PARSE_DONE && got)
 		fatal(stream, 0, "more data after the closing record");
 	else if (got)
 		cut_short(stream, 0, got, "header");
 	else if (!record->number)
 		fatal(stream, 0, "nothing is there");
-	else if (stream->stage != STREAM_DONE)
+	else if (stream->stage != VFMIG_PARSE_DONE)
 		fatal(stream, 0, "the stream ends without the closing record%s",
 		      stream->source->qemu ? "; multifd's channels may have the rest" : "");
 	stream->over = true;
@@ -464,7 +414,7 @@ static bool read_header(struct stream *stream, struct vfmig_record *header)
 		.payload = stream->buf,
 	};
 	got = source_read(stream->source, header, sizeof(*header));
-	if (got < sizeof(*header) || stream->stage == STREAM_DONE)
+	if (got < sizeof(*header) || stream->stage == VFMIG_PARSE_DONE)
 		return at_end(stream, got);
 	record->type = le32toh(header->type);
 	record->flags = le32toh(header->flags);
@@ -494,7 +444,7 @@ const struct stream_record *stream_next(struct stream *stream)
 		stream->over = true;
 		return NULL;
 	}
-	stream->counts[type_known(record->type) ? record->type : 0]++;
+	stream->counts[vfmig_type_known(record->type) ? record->type : 0]++;
 	stream->bytes += sizeof(header) + record->length;
 	stream->records++;
 	return record;

@@ -11,9 +11,10 @@
 #include "source.h"
 #include "types.h"
 
+#include "../../drivers/vfio/pci/vfmig/record_type.h"
+
 struct model;
 
-#define STREAM_IDENTITY_MAX	(sizeof(struct vfmig_identity) + VFMIG_MODEL_DATA_MAX)
 #define STREAM_PAYLOAD_MAX	(sizeof(struct vfmig_extent) + VFMIG_MEMORY_MAX)
 #define STREAM_REASON		256U
 
@@ -74,20 +75,12 @@ struct stream_record {
 	char problem[STREAM_REASON];
 };
 
-/* What may come, as in the driver */
-enum stream_stage {
-	STREAM_IDENTITY,
-	STREAM_BODY,
-	STREAM_STATE,
-	STREAM_DONE,
-};
-
 /**
  * struct stream - a stream that is being read
  * @source: the bytes
  * @like: identity of the stream of a device that the destination is like, or NULL
  * @keep_going: go on behind a record that is wrong, if its header is right
- * @stage: what may come
+ * @stage: what may come; not VFMIG_PARSE_FAILED
  * @bytes: bytes before the record under way
  * @records: records before it
  * @counts: records of each type so far
@@ -111,7 +104,7 @@ struct stream {
 	struct source *source;
 	const struct stream_identity *like;
 	bool keep_going;
-	enum stream_stage stage;
+	enum vfmig_parse_stage stage;
 	u64 bytes;
 	u64 records;
 	u64 counts[STREAM_TYPES];

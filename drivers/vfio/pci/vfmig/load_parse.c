@@ -67,57 +67,6 @@ static int vfmig_no_room(struct vfmig_parser *parser, int ret)
 	return ret;
 }
 
-/* Which types may come at which stage */
-static bool vfmig_type_due(enum vfmig_parse_stage stage, u32 type)
-{
-	switch (type) {
-	case VFMIG_RECORD_IDENTITY:
-		/* Again where the source was resized */
-		return stage <= VFMIG_PARSE_STATE;
-	case VFMIG_RECORD_END:
-		return stage == VFMIG_PARSE_STATE;
-	default:
-		return stage == VFMIG_PARSE_BODY || stage == VFMIG_PARSE_STATE;
-	}
-}
-
-/* Bounds of the payload of a type, in bytes */
-static void vfmig_type_bounds(u32 type, u64 *min, u64 *max)
-{
-	switch (type) {
-	case VFMIG_RECORD_IDENTITY:
-		*min = sizeof(struct vfmig_identity);
-		*max = VFMIG_IDENTITY_MAX;
-		break;
-	case VFMIG_RECORD_MEMORY:
-		*min = sizeof(struct vfmig_extent) + VFMIG_GRANULE;
-		*max = sizeof(struct vfmig_extent) + VFMIG_MEMORY_MAX;
-		break;
-	case VFMIG_RECORD_HOLE:
-		*min = sizeof(struct vfmig_extent);
-		*max = sizeof(struct vfmig_extent);
-		break;
-	case VFMIG_RECORD_STATE:
-		*min = 1;
-		*max = VFMIG_STATE_MAX;
-		break;
-	case VFMIG_RECORD_END:
-		*min = sizeof(struct vfmig_end);
-		*max = sizeof(struct vfmig_end);
-		break;
-	default:
-		*min = 0;
-		*max = VFMIG_OPTIONAL_MAX;
-	}
-}
-
-/* Every type of ours but MEMORY must carry a CRC of its payload */
-static bool vfmig_type_needs_crc(u32 type)
-{
-	return type >= VFMIG_RECORD_IDENTITY && type <= VFMIG_RECORD_END &&
-	       type != VFMIG_RECORD_MEMORY;
-}
-
 static int vfmig_check_header(struct vfmig_parser *parser)
 {
 	u32 flags = le32_to_cpu(parser->rec.flags);
@@ -127,10 +76,9 @@ static int vfmig_check_header(struct vfmig_parser *parser)
 
 	if (!vfmig_record_valid(&parser->rec))
 		return vfmig_parse_refuse(parser, "bad header CRC");
-	if (flags & ~(VFMIG_RECORD_MANDATORY | VFMIG_RECORD_PAYLOAD_CRC))
+	if (flags & ~VFMIG_RECORD_FLAGS)
 		return vfmig_parse_refuse(parser, "unknown flags %#x", flags);
-	if ((type < VFMIG_RECORD_IDENTITY || type > VFMIG_RECORD_END) &&
-	    flags & VFMIG_RECORD_MANDATORY)
+	if (!vfmig_type_known(type) && flags & VFMIG_RECORD_MANDATORY)
 		return vfmig_parse_refuse(parser, "unknown mandatory record type %u", type);
 	if (!vfmig_type_due(parser->stage, type))
 		return vfmig_parse_refuse(parser, "record type %u out of order", type);

@@ -11,17 +11,10 @@
 #include <linux/types.h>
 #include <linux/vfmig.h>
 
+#include "record_type.h"
 #include "stream.h"
 
 struct page;
-
-enum vfmig_parse_stage {
-	VFMIG_PARSE_IDENTITY,	/* nothing but the identity record may come */
-	VFMIG_PARSE_BODY,	/* memory, holes, another identity or a piece of the state */
-	VFMIG_PARSE_STATE,	/* the same, or the closing record, as there is a state */
-	VFMIG_PARSE_DONE,	/* applied; nothing may come */
-	VFMIG_PARSE_FAILED,
-};
 
 /* What the bytes that come next are */
 enum vfmig_parse_part {

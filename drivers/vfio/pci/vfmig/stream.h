@@ -8,7 +8,7 @@
 #include <linux/types.h>
 #include <linux/vfmig.h>
 
-#define VFMIG_IDENTITY_MAX	(sizeof(struct vfmig_identity) + VFMIG_MODEL_DATA_MAX)
+#include "record_type.h"
 
 /* Bytes of whole records; of a MEMORY record without its data */
 #define VFMIG_MEMORY_OVERHEAD	(sizeof(struct vfmig_record) + sizeof(struct vfmig_extent))
