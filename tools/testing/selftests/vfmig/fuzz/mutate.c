@@ -9,21 +9,18 @@
 #include "check.h"
 #include "device.h"
 #include "libfuzzer.h"
+#include "random.h"
 #include "repair.h"
 #include "seed.h"
 
-static u64 state;
+static struct random random_state;
 
 /* A length was chosen: it is not made right again */
 static bool length_chosen;
 
-/* A number below @n, which is not 0 (xorshift) */
 static u32 below(u32 n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (state >> 16) % n;
+	return random_below(&random_state, n);
 }
 
 /* Where bounds are, and what overflows beside them */
@@ -187,7 +184,7 @@ static void change_setup(struct setup *setup)
 		setup->fail_alloc = below(2) * below(16);
 		break;
 	default:
-		setup->cuts = state;
+		setup->cuts = random_next(&random_state);
 	}
 }
 
@@ -245,7 +242,7 @@ static struct input input;
 
 static void begin(unsigned int seed)
 {
-	state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	random_begin(&random_state, seed);
 	length_chosen = false;
 }
 
