@@ -145,7 +145,7 @@ static void vfmig_net_reset(struct vfmig_virtio *dev)
 	net->offloads = 0;
 	vfmig_net_filter_reset(&net->filter);
 	bitmap_zero(net->rx_pending, VFMIG_NET_MAX_PAIRS);
-	bitmap_zero(net->tx_pending, VFMIG_NET_MAX_PAIRS);
+	vfmig_net_tx_reset(net);
 	bitmap_zero(net->rx_starved, VFMIG_NET_MAX_PAIRS);
 	clear_bit(0, &net->changed);
 	take_settings(net, true);
@@ -202,7 +202,7 @@ static bool move_frames(struct vfmig_net *net)
 		unsigned int pair = net->next_pair;
 
 		net->next_pair = (pair + 1) % net->max_pairs;
-		if (test_bit(pair, net->tx_pending))
+		if (test_bit(pair, net->tx_pending) || test_bit(pair, net->tx_lull))
 			more |= vfmig_net_tx(net, pair, &tx_budget);
 		if (vfmig_virtio_must_stop(&net->dev))
 			return false;
@@ -248,6 +248,8 @@ static bool vfmig_net_process(struct vfmig_virtio *dev)
 		if (net->rarp_due)
 			vfmig_net_send_rarp(net);
 		more = move_all(net);
+		if (!more)
+			vfmig_net_tx_arm(net);
 	}
 	/* The driver may have made the device need a reset */
 	if (!vfmig_virtio_ready(dev))

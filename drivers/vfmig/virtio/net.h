@@ -12,6 +12,7 @@
 #include <linux/virtio_net.h>
 
 #include "features.h"
+#include "net_lull.h"
 #include "port.h"
 #include "virtio.h"
 
@@ -78,6 +79,16 @@ struct vfmig_net_counts {
 	u64 commands;
 };
 
+/**
+ * struct vfmig_net_tx - how the device waits for frames of a transmit queue
+ * @lull: whether it looks by itself
+ * @bytes: bytes of frames since it was last empty
+ */
+struct vfmig_net_tx {
+	struct vfmig_net_lull lull;
+	unsigned int bytes;
+};
+
 /* What the port was told */
 enum vfmig_net_wire {
 	VFMIG_NET_DOWN,
@@ -120,6 +131,8 @@ enum vfmig_net_wire {
  * @wire: what the port was told
  * @rx_pending: queues of the port that may have frames
  * @tx_pending: pairs whose transmit queue may have frames
+ * @tx_lull: pairs whose transmit queue the device looks at by itself
+ * @tx: of each pair
  * @rx_starved: pairs for whose receive buffers a frame waits.  The driver is to notify.
  * @next_pair: next pair in the round robin
  * @merge: the second and further buffers of a frame
@@ -156,6 +169,8 @@ struct vfmig_net {
 	enum vfmig_net_wire wire;
 	DECLARE_BITMAP(rx_pending, VFMIG_NET_MAX_PAIRS);
 	DECLARE_BITMAP(tx_pending, VFMIG_NET_MAX_PAIRS);
+	DECLARE_BITMAP(tx_lull, VFMIG_NET_MAX_PAIRS);
+	struct vfmig_net_tx tx[VFMIG_NET_MAX_PAIRS];
 	DECLARE_BITMAP(rx_starved, VFMIG_NET_MAX_PAIRS);
 	unsigned int next_pair;
 	struct vfmig_vq_chain *merge;
@@ -204,6 +219,8 @@ bool vfmig_net_wants(const struct vfmig_net *net, const struct sk_buff *skb);
 /* net_tx.c */
 bool vfmig_net_make_room(struct vfmig_net *net);
 bool vfmig_net_tx(struct vfmig_net *net, unsigned int pair, unsigned int *budget);
+void vfmig_net_tx_reset(struct vfmig_net *net);
+void vfmig_net_tx_arm(struct vfmig_net *net);
 
 /* net_rx.c */
 bool vfmig_net_rx(struct vfmig_net *net, unsigned int queue, unsigned int *budget);

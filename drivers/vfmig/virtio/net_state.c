@@ -123,6 +123,7 @@ void vfmig_net_state_apply(struct vfmig_virtio *dev, const void *buf)
 
 	/* Frames that wait are for the guest that was here before */
 	vfmig_net_wire_down(net);
+	vfmig_net_tx_reset(net);
 	vfmig_net_ident_take(net, state->ident_mac, state->ident_tag);
 	vfmig_net_set_mac(net, state->mac);
 	WRITE_ONCE(net->pairs, le16_to_cpu(state->pairs));

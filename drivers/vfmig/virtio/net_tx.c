@@ -9,6 +9,7 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/skbuff.h>
+#include <linux/timekeeping.h>
 #include <net/tcp.h>
 
 #include "net.h"
@@ -190,6 +191,7 @@ static void send_burst(struct vfmig_net *net, unsigned int pair, struct burst *b
 
 		if (frame->skb) {
 			net->counts.tx_frames++;
+			net->tx[pair].bytes += frame->skb->len;
 			vfmig_port_send(net->port, pair, frame->skb);
 		} else {
 			net->counts.tx_malformed += frame->why == VFMIG_DROP_MALFORMED;
@@ -269,6 +271,40 @@ static int move_burst(struct vfmig_net *net, unsigned int pair, unsigned int max
 	return more;
 }
 
+/* With the lock held */
+void vfmig_net_tx_reset(struct vfmig_net *net)
+{
+	bitmap_zero(net->tx_pending, VFMIG_NET_MAX_PAIRS);
+	bitmap_zero(net->tx_lull, VFMIG_NET_MAX_PAIRS);
+	memset(net->tx, 0, sizeof(net->tx));
+}
+
+/* The queue is empty.  Returns 1 if it is not after all, 0, or an error. */
+static int rest(struct vfmig_net *net, unsigned int pair)
+{
+	struct vfmig_net_tx *tx = &net->tx[pair];
+	unsigned int bytes = tx->bytes;
+
+	tx->bytes = 0;
+	if (vfmig_net_lull_wait(&tx->lull, bytes, ktime_get_ns())) {
+		__set_bit(pair, net->tx_lull);
+		return 0;
+	}
+	return vfmig_vq_listen(&net->dev, vfmig_net_tx_vq(net, pair));
+}
+
+/* Kick the worker when it is to look at a queue by itself */
+void vfmig_net_tx_arm(struct vfmig_net *net)
+{
+	u64 until = U64_MAX;
+	unsigned int pair;
+
+	for_each_set_bit(pair, net->tx_lull, VFMIG_NET_MAX_PAIRS)
+		until = min(until, net->tx[pair].lull.until);
+	if (until != U64_MAX)
+		vfmig_worker_arm(&net->dev.worker, ns_to_ktime(until));
+}
+
 /* Send what is in the transmit queue of @pair; returns true if there may be more */
 bool vfmig_net_tx(struct vfmig_net *net, unsigned int pair, unsigned int *budget)
 {
@@ -278,6 +314,7 @@ bool vfmig_net_tx(struct vfmig_net *net, unsigned int pair, unsigned int *budget
 	int ret;
 
 	__clear_bit(pair, net->tx_pending);
+	__clear_bit(pair, net->tx_lull);
 	if (!vq->ops || pair >= net->pairs)
 		return false;
 	if (vfmig_vq_quiet(&net->dev, vq))
@@ -291,7 +328,7 @@ bool vfmig_net_tx(struct vfmig_net *net, unsigned int pair, unsigned int *budget
 		ret = move_burst(net, pair, room, budget);
 		sent = true;
 		if (!ret)
-			ret = vfmig_vq_listen(&net->dev, vq);
+			ret = rest(net, pair);
 		if (ret < 0)
 			goto again;
 		if (!ret)

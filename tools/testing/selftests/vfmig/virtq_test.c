@@ -182,6 +182,58 @@ TEST_F(rings, notifications_are_asked_for)
 	}
 }
 
+struct sender {
+	struct vnet *net;
+	struct port *port;
+	struct port_frame *got;
+	u8 *frame;
+	u32 seq;
+};
+
+/* Send @n frames, and notify if the device asks for it; returns true if it does */
+static bool send_if_asked(struct sender *s, unsigned int n)
+{
+	bool asked;
+
+	for (unsigned int i = 0; i < n; i++)
+		must(vnet_queue(s->net, 0, NULL, s->frame, outgoing(s->net, s->frame, s->seq++)));
+	asked = virtq_wants_kick(&s->net->tx[0]);
+	if (asked)
+		virtq_notify(&s->net->tx[0]);
+	must(wait_until(!vnet_reap(s->net, 0)));
+	/* The device has looked for more before these arrive */
+	must(port_expect(s->port, s->got, s->seq - 1));
+	return asked;
+}
+
+/* Is there no notification for a frame that comes as soon as some others were sent? */
+static bool is_not_asked_for(struct sender *s)
+{
+	send_if_asked(s, 8);
+	return !send_if_asked(s, 1);
+}
+
+static bool is_asked_for_after_pause(struct sender *s)
+{
+	sleep_ms(5);
+	return send_if_asked(s, 1);
+}
+
+/* The device looks by itself for a while.  A slow machine may need a few tries to see it. */
+TEST_F_TIMEOUT(rings, stream_goes_on_without_notifications, 60)
+{
+	struct sender s = {
+		.net = &self->net, .port = self->port, .got = self->got, .frame = self->frame,
+	};
+
+	net_rig_start(&self->rig, 0, &self->net, self->layout, 1);
+	EXPECT_TRUE(wait_until(is_not_asked_for(&s)));
+	EXPECT_TRUE(wait_until(is_asked_for_after_pause(&s)));
+	self->layout &= ~FEATURE(VIRTIO_RING_F_EVENT_IDX);
+	net_rig_start(&self->rig, 0, &self->net, self->layout, 1);
+	EXPECT_TRUE(wait_until(is_not_asked_for(&s)));
+}
+
 TEST_F(rings, notifications_of_no_queue_or_of_nothing)
 {
 	struct virtio *vio = self->vio;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What pace.c needs of the kernel's header of this name */
+/* What sources of the device need of the kernel's header of this name */
 #ifndef VFMIG_TEST_MATH64_H
 #define VFMIG_TEST_MATH64_H
 

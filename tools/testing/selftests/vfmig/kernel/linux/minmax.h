@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What pace.c needs of the kernel's header of this name, for numbers that are not negative */
+/*
+ * What sources of the device need of the kernel's header of this name, for numbers that are not
+ * negative
+ */
 #ifndef VFMIG_TEST_MINMAX_H
 #define VFMIG_TEST_MINMAX_H
 
