@@ -715,10 +715,14 @@ void vfmig_nvme_take_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 v
 void vfmig_nvme_doorbell(struct vfmig_nvme *ctrl, unsigned int index, u16 value);
 bool vfmig_nvme_head_is_news(const struct vfmig_nvme *ctrl, unsigned int cqid, u16 head);
 void vfmig_nvme_doorbell_error(struct vfmig_nvme *ctrl, u16 qid, unsigned int info);
-void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl);
-void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_serve(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_turn(void *vf);
+
+/* irq.c */
+void vfmig_nvme_want_irq(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq);
+void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);
+void vfmig_nvme_flush_late_irqs(struct vfmig_nvme *ctrl);
+void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl);
 
 /* prp.c */
 u16 vfmig_nvme_dma_status(int err);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Queues: doorbells, fetching commands, posting completions, interrupts; and the worker's turn.
+ * Queues: doorbells, fetching commands, posting completions; and the worker's turn.
  *
  * A command is fetched if there is room for its completion and a free request.  It
  * is executed at once or when it is due.  Commands that zero or deallocate are
@@ -18,9 +18,6 @@
 #define VFMIG_NVME_BATCH	32	/* commands before the worker reads the registers again */
 /* Data of a command that a vCPU executes in its access, at most */
 #define VFMIG_NVME_BRIEF_BYTES	SZ_16K
-
-/* A completion is older than this at most when its interrupt is raised, or a burst has begun */
-#define VFMIG_NVME_IRQ_DELAY_NS	(50 * NSEC_PER_USEC)
 
 /**
  * struct pass - commands that are executed with the lock held once
@@ -177,11 +174,7 @@ static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned 
 		cq->phase = !cq->phase;
 	}
 	WRITE_ONCE(cq->tail, tail);
-	if (!cq->irq)
-		return;
-	if (bitmap_empty(ctrl->raise, VFMIG_NVME_VECTORS))
-		ctrl->raise_since = ktime_get_ns();
-	__set_bit(cq->vector, ctrl->raise);
+	vfmig_nvme_want_irq(ctrl, cq);
 }
 
 /*
@@ -559,13 +552,6 @@ static bool take_turn(struct vfmig_nvme *ctrl, unsigned int sqid, struct pass *p
 	return over;
 }
 
-/* An interrupt costs a guest more than a command does, so the completions of a batch share one */
-static bool irqs_are_late(const struct vfmig_nvme *ctrl)
-{
-	return !bitmap_empty(ctrl->raise, VFMIG_NVME_VECTORS) &&
-	       ktime_get_ns() - ctrl->raise_since > VFMIG_NVME_IRQ_DELAY_NS;
-}
-
 /* A turn of each queue that has commands; returns true if the batch is over */
 static bool fetch_round(struct vfmig_nvme *ctrl, struct pass *pass)
 {
@@ -577,8 +563,7 @@ static bool fetch_round(struct vfmig_nvme *ctrl, struct pass *pass)
 			return true;
 		if (must_stop(ctrl))
 			return false;
-		if (irqs_are_late(ctrl))
-			vfmig_nvme_flush_irqs(ctrl);
+		vfmig_nvme_flush_late_irqs(ctrl);
 	}
 	return false;
 }
@@ -609,33 +594,6 @@ static bool process(struct vfmig_nvme *ctrl, struct pass *pass)
 	/* Also mark the writes of a command that will be executed again */
 	vfmig_memory_settle(&ctrl->media);
 	return (over || ctrl->unfinished) && !must_stop(ctrl);
-}
-
-void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl)
-{
-	unsigned int vector;
-
-	for_each_set_bit(vector, ctrl->raise, VFMIG_NVME_VECTORS) {
-		__clear_bit(vector, ctrl->raise);
-		vfmig_fn_raise(ctrl->fn, vector);
-	}
-}
-
-/*
- * The guest may have missed an interrupt while interrupts were held, or one of the source.
- * So raise the vector of each completion queue that has entries which it has not consumed.
- */
-void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl)
-{
-	for (unsigned int i = 0; i < VFMIG_NVME_QUEUES; i++) {
-		const struct vfmig_nvme_cq *cq = &ctrl->cq[i];
-
-		if (cq->size)
-			vfmig_nvme_shadow_head(ctrl, i, false);
-		if (cq->size && cq->irq && cq->head != cq->tail)
-			__set_bit(cq->vector, ctrl->raise);
-	}
-	vfmig_nvme_flush_irqs(ctrl);
 }
 
 /* One batch; true if there is more to do at once */
