@@ -123,6 +123,7 @@ u16 vfmig_nvme_delete_cq(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req)
 		if (done->cqid == cqid)
 			vfmig_nvme_put_req(ctrl, done);
 
+	vfmig_nvme_release_irq(ctrl, ctrl->cq[cqid].vector);
 	ctrl->cq[cqid] = (struct vfmig_nvme_cq) {};
 	return NVME_SC_SUCCESS;
 }

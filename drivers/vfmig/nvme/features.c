@@ -113,12 +113,22 @@ static u16 set_num_queues(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u
 	return get_num_queues(ctrl, req, dw11, false);
 }
 
+/* What was held for longer or shorter than is wanted now is no longer held at all */
+static u16 set_coalescing(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
+{
+	vfmig_nvme_release_irqs(ctrl);
+	store(ctrl, NVME_FEAT_IRQ_COALESCE, dw11);
+	return NVME_SC_SUCCESS;
+}
+
 static u16 set_vector_config(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
 {
 	u32 vector = dw11 & 0xffff;
 
 	if (vector >= VFMIG_NVME_VECTORS)
 		return VFMIG_NVME_BAD_FIELD;
+	vector = array_index_nospec(vector, VFMIG_NVME_VECTORS);
+	vfmig_nvme_release_irq(ctrl, vector);
 	ctrl->features.vector_cd &= ~BIT_ULL(vector);
 	if (dw11 & BIT(16))
 		ctrl->features.vector_cd |= BIT_ULL(vector);
@@ -154,7 +164,7 @@ static const struct vfmig_nvme_feature features[VFMIG_NVME_FEATURES] = {
 				     set_error_recovery },
 	[NVME_FEAT_VOLATILE_WC] = { VFMIG_FEAT_CHANGEABLE, 1 },
 	[NVME_FEAT_NUM_QUEUES] = { VFMIG_FEAT_CHANGEABLE, 0, set_num_queues, get_num_queues },
-	[NVME_FEAT_IRQ_COALESCE] = { VFMIG_FEAT_CHANGEABLE },
+	[NVME_FEAT_IRQ_COALESCE] = { VFMIG_FEAT_CHANGEABLE, 0, set_coalescing },
 	[NVME_FEAT_IRQ_CONFIG] = { VFMIG_FEAT_CHANGEABLE, 0, set_vector_config,
 				   get_vector_config },
 	[NVME_FEAT_WRITE_ATOMIC] = { VFMIG_FEAT_CHANGEABLE },

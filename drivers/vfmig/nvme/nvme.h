@@ -295,6 +295,18 @@ struct vfmig_nvme_shadow {
 };
 
 /**
+ * struct vfmig_nvme_held - interrupts that are held because the host wants fewer, see irq.c
+ * @vectors: vectors to raise later
+ * @entries: of each of these, completion queue entries that were posted since it is held
+ * @until: when it is raised at the latest, ktime in ns
+ */
+struct vfmig_nvme_held {
+	DECLARE_BITMAP(vectors, VFMIG_NVME_VECTORS);
+	u16 entries[VFMIG_NVME_VECTORS];
+	u64 until[VFMIG_NVME_VECTORS];
+};
+
+/**
  * struct vfmig_nvme_ident - identity of a controller
  * @serial: serial number, printable, as in Identify Controller
  * @nguid: of the namespace
@@ -481,6 +493,7 @@ struct vfmig_nvme_dirty {
  *	last turn.  Only the worker accesses it.
  * @raise: vectors to raise
  * @raise_since: time of the first completion that one of them is for, ktime in ns
+ * @held: vectors to raise later
  * @reqs: all requests, each in one of the following lists
  * @free: requests without a command
  * @waiting: commands that execute when they are due
@@ -558,6 +571,7 @@ struct vfmig_nvme {
 	u64 next_due;
 	DECLARE_BITMAP(raise, VFMIG_NVME_VECTORS);
 	u64 raise_since;
+	struct vfmig_nvme_held held;
 
 	struct vfmig_nvme_req *reqs;
 	struct list_head free;
@@ -719,7 +733,11 @@ bool vfmig_nvme_serve(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_turn(void *vf);
 
 /* irq.c */
-void vfmig_nvme_want_irq(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq);
+void vfmig_nvme_want_irq(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
+			 unsigned int n, bool urgent);
+void vfmig_nvme_release_irq(struct vfmig_nvme *ctrl, unsigned int vector);
+void vfmig_nvme_release_irqs(struct vfmig_nvme *ctrl);
+u64 vfmig_nvme_held_until(const struct vfmig_nvme *ctrl);
 void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);
 void vfmig_nvme_flush_late_irqs(struct vfmig_nvme *ctrl);
 void vfmig_nvme_raise_unconsumed(struct vfmig_nvme *ctrl);

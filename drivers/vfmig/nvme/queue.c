@@ -164,8 +164,25 @@ static unsigned int post_entries(struct vfmig_nvme *ctrl, const struct vfmig_nvm
 	return 0;
 }
 
-/* The next @n entries of @cq are posted */
-static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned int n)
+/* Did one of @n commands fail, @req and those that follow it in the list? */
+static bool any_failed(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_req *req,
+		       unsigned int n)
+{
+	list_for_each_entry_from(req, &ctrl->done, entry) {
+		if (!n--)
+			break;
+		if (req->status)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The next @n entries of @cq are posted.  @urgent: one is for a command that failed.  A host that
+ * wants few interrupts must hear at once of a full queue, too: nothing more comes to it.
+ */
+static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned int n,
+		    bool urgent)
 {
 	u32 tail = cq->tail + n;
 
@@ -174,7 +191,9 @@ static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned 
 		cq->phase = !cq->phase;
 	}
 	WRITE_ONCE(cq->tail, tail);
-	vfmig_nvme_want_irq(ctrl, cq);
+	if (!free_entries(cq))
+		vfmig_nvme_shadow_head(ctrl, cq - ctrl->cq, false);
+	vfmig_nvme_want_irq(ctrl, cq, n, urgent || !free_entries(cq));
 }
 
 /*
@@ -201,7 +220,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 			n = post_entries(ctrl, cq, req, room);
 			if (!n)
 				return;
-			advance(ctrl, cq, n);
+			advance(ctrl, cq, n, any_failed(ctrl, req, n));
 		}
 		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_FREE);
 		n--;
@@ -401,18 +420,18 @@ static bool run_due(struct vfmig_nvme *ctrl, struct pass *pass)
 }
 
 /*
- * Returns the time when the next waiting command can execute, or a burst of commands should have
- * come.  U64_MAX if there is none, or if it needs a doorbell or a kick first, which start the
- * worker by themselves.
+ * Returns the time when the next waiting command can execute, a burst of commands should have
+ * come, or an interrupt was held for long enough.  U64_MAX if there is none, or if it needs a
+ * doorbell or a kick first, which start the worker by themselves.
  */
 static u64 next_due(struct vfmig_nvme *ctrl)
 {
 	const struct vfmig_nvme_req *req;
-	u64 due;
+	u64 due = vfmig_nvme_held_until(ctrl);
 
 	if (must_stop(ctrl))
-		return U64_MAX;
-	due = vfmig_nvme_shadow_until(ctrl);
+		return due;
+	due = min(due, vfmig_nvme_shadow_until(ctrl));
 	list_for_each_entry(req, &ctrl->waiting, entry)
 		if (cq_room(ctrl, ctrl->sq[req->sqid].cqid))
 			due = min(due, req->due);
@@ -654,7 +673,9 @@ bool vfmig_nvme_serve(struct vfmig_nvme *ctrl)
 		vfmig_nvme_take_registers(ctrl);
 		process(ctrl, &pass);
 		vfmig_nvme_flush_irqs(ctrl);
-		served = is_idle(ctrl) && !vfmig_nvme_shadow_rest(ctrl) && !must_stop(ctrl);
+		/* The worker may have set the timer to look at the pages that are mapped */
+		served = is_idle(ctrl) && !READ_ONCE(ctrl->map.mapped) &&
+			 !vfmig_nvme_shadow_rest(ctrl) && !must_stop(ctrl);
 		due = served ? next_due(ctrl) : U64_MAX;
 		if (due != U64_MAX)
 			vfmig_worker_arm(&ctrl->worker, ns_to_ktime(due));

@@ -202,6 +202,7 @@ void vfmig_nvme_drop_commands(struct vfmig_nvme *ctrl)
 	memset(ctrl->cq, 0, sizeof(ctrl->cq));
 	WRITE_ONCE(ctrl->shadow.on, false);
 	bitmap_zero(ctrl->raise, VFMIG_NVME_VECTORS);
+	bitmap_zero(ctrl->held.vectors, VFMIG_NVME_VECTORS);
 	bitmap_zero(ctrl->busy, VFMIG_NVME_QUEUES);
 	ctrl->next_sq = 0;
 }

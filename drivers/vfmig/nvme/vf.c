@@ -37,8 +37,18 @@ static void set_frozen(struct vfmig_nvme *ctrl, bool frozen)
 	spin_unlock(&ctrl->latch.lock);
 }
 
+/* It holds no interrupt back beyond this: what it would do later is not part of its state */
+static void settle_irqs(struct vfmig_nvme *ctrl)
+{
+	if (!vfmig_is_running(&ctrl->running))
+		return;
+	vfmig_nvme_release_irqs(ctrl);
+	vfmig_nvme_flush_irqs(ctrl);
+}
+
 static void freeze_locked(struct vfmig_nvme *ctrl)
 {
+	settle_irqs(ctrl);
 	if (vfmig_running_freeze(&ctrl->running))
 		set_frozen(ctrl, true);
 }
@@ -62,6 +72,7 @@ static int vfmig_nvme_quiesce(void *vf)
 	struct vfmig_nvme *ctrl = vf;
 
 	guard(vfmig_nvme)(ctrl);
+	settle_irqs(ctrl);
 	vfmig_running_quiesce(&ctrl->running);
 	return 0;
 }

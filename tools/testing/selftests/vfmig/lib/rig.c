@@ -74,14 +74,15 @@ void rig_irqs(struct rig *rig, unsigned int dev)
 
 void rig_settle(struct rig *rig)
 {
+	struct vfio_dev *dev = rig->nvme.dev;
 	u64 flags;
 
 	/* A profile may hide P2P */
-	must(!mig_flags(&rig->dev[0], &flags));
-	must(!mig_set(&rig->dev[0], flags & VFIO_MIGRATION_P2P ? RUNNING_P2P : STOP, NULL));
+	must(!mig_flags(dev, &flags));
+	must(!mig_set(dev, flags & VFIO_MIGRATION_P2P ? RUNNING_P2P : STOP, NULL));
 	for (unsigned int i = 0; i < RIG_VECTORS; i++)
 		event_count(rig->irq[i]);
-	must(!mig_set(&rig->dev[0], RUNNING, NULL));
+	must(!mig_set(dev, RUNNING, NULL));
 }
 
 void rig_start(struct rig *rig)

@@ -39,7 +39,7 @@ struct vfio_dev *rig_second(struct rig *rig);
  */
 void rig_start(struct rig *rig);
 /*
- * Wait for interrupts of device 0 under way, and clear their counts.  The driver sees a
+ * Wait for interrupts under way of the driver's device, and clear their counts.  It sees a
  * completion before the device raises its interrupt.  The arc to RUNNING_P2P waits for the
  * interrupt, as does that to STOP; the device runs again afterwards.
  */
