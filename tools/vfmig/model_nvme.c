@@ -13,6 +13,7 @@
 #include "../../drivers/vfmig/nvme/state_check.h"
 
 #define MAX_QUEUES	(VFMIG_NVME_QUEUES - 1U)
+#define FEATURE_COALESCING	0x8	/* of interrupts */
 
 static const char *identity_check(const struct stream_identity *id)
 {
@@ -97,6 +98,16 @@ static void describe_controller(const struct vfmig_nvme_state *state, struct jso
 	put_hex(out, "acq", le64toh(state->acq));
 }
 
+/* Interrupt Coalescing: the threshold is a 0's based value */
+static void describe_interrupts(const struct vfmig_nvme_state *state, struct json_object *out)
+{
+	u32 value = le32toh(state->feature[FEATURE_COALESCING]);
+
+	put_number(out, "coalescing_threshold", (value & 0xff) + 1);
+	put_number(out, "coalescing_time_us", (value >> 8) * 100);
+	put_hex(out, "vectors_not_coalesced", le64toh(state->vector_cd));
+}
+
 static void describe_counters(const struct vfmig_nvme_state *state, struct json_object *out)
 {
 	put_number(out, "reads", le64toh(state->reads));
@@ -153,6 +164,7 @@ static void describe_state(const u8 *bytes, size_t length, struct json_object *o
 	(void)length;
 	describe_controller(state, out);
 	describe_shadow(state, out);
+	describe_interrupts(state, out);
 	describe_counters(state, out);
 	put_number(out, "commands_waiting", count_reqs(state, VFMIG_NVME_WAITING));
 	put_number(out, "event_requests", count_reqs(state, VFMIG_NVME_EVENT));

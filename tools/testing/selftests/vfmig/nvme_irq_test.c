@@ -7,7 +7,11 @@
  * holds it.  A controller may hold one for 25.5 ms at most.  Where the commands of a test took
  * longer, which they do now and then on a busy machine, the test tries again.
  */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "bells.h"
+#include "ctl.h"
 #include "rig.h"
 
 #include "harness.h"
@@ -346,6 +350,30 @@ TEST_F(nvme_irq, setting_moves)
 	rig_move(&self->rig, RUNNING);
 	EXPECT_TRUE(gives(&self->rig, 1, 1, 4, do_flush));
 	EXPECT_TRUE(gives(&self->rig, 4, 2, 4, do_flush_in_2));
+}
+
+TEST_F(nvme_irq, vfmigctl_tells_the_setting)
+{
+	const char *why = ctl_require();
+	char path[] = "/tmp/nvme_irq.XXXXXX";
+	struct blob blob = {};
+	int fd;
+
+	if (why)
+		SKIP(return, "%s", why);
+	fd = mkstemp(path);
+	ASSERT_GE(fd, 0);
+	coalesce(self->nvme, 4, LONGEST);
+	disable_for(self->nvme, 2);
+	mig_save(&self->rig.dev[0], &blob);
+	ASSERT_EQ(write(fd, blob.data, blob.len), (ssize_t)blob.len);
+	EXPECT_TRUE(ctl_json("[d[\"stream\"][\"state\"][k] for k in (\"coalescing_threshold\", "
+			     "\"coalescing_time_us\", \"vectors_not_coalesced\")] == "
+			     "[4, 25500, \"0x4\"]", "stream check %s", path))
+		TH_LOG("%s", tool_said());
+	close(fd);
+	unlink(path);
+	blob_free(&blob);
 }
 
 TEST_F_TIMEOUT(nvme_irq, reset_ends_it, 90)
