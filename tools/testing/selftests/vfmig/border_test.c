@@ -260,20 +260,6 @@ TEST_F(border_ops, bar_with_hardware_belongs_to_the_core)
 	}
 }
 
-/* Can the kernel read a byte there? */
-static bool is_there(const u8 *at)
-{
-	int fds[2];
-	bool there;
-
-	must(!pipe(fds));
-	there = write(fds[1], at, 1) == 1;
-	must(there || errno == EFAULT);
-	close(fds[0]);
-	close(fds[1]);
-	return there;
-}
-
 TEST_F(border_ops, page_of_the_pf_driver_can_be_mapped)
 {
 	u8 *page;

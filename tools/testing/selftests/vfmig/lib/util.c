@@ -237,6 +237,19 @@ void *bad_address(void)
 	return va;
 }
 
+bool is_there(const void *at)
+{
+	int fds[2];
+	bool there;
+
+	must(!pipe(fds));
+	there = write(fds[1], at, 1) == 1;
+	must(there || errno == EFAULT);
+	close(fds[0]);
+	close(fds[1]);
+	return there;
+}
+
 static u32 crc32c_table[256];
 
 /* Before there are threads that it would have to be kept from */

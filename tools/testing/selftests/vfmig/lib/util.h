@@ -92,6 +92,8 @@ bool is_filled(const void *buf, size_t len, u8 byte);
 
 /* An address that is invalid for system calls */
 void *bad_address(void);
+/* Can the kernel read a byte there? */
+bool is_there(const void *at);
 
 u32 crc32c(const void *buf, size_t len);
 
