@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/utsname.h>
 
+#include "bells.h"
 #include "rig.h"
 
 #include "harness.h"
@@ -228,6 +229,44 @@ TEST_F_TIMEOUT(removal, with_io_in_flight, 60)
 		nvme_submit(&rig->nvme, &rig->nvme.io[1], &flush);
 	nvme_ring(&rig->nvme, &rig->nvme.io[1]);
 	remove_open_vf(_metadata, rig, variant->how, STOP);
+}
+
+/* The doorbells of queues that do not exist */
+static void ring_none(u32 *bells, u32 i)
+{
+	bells_store(bells, 60 + i % 6, i);
+}
+
+/* It has the VF open, as the device fd has */
+TEST_F_TIMEOUT(removal, waits_for_a_mapping, 60)
+{
+	struct rig *rig = &self->rig;
+	struct vfio_dev *dev = &rig->dev[0];
+	int request = event_new();
+	struct remover r;
+	pthread_t thread;
+	struct hammer h;
+	u32 *bells;
+
+	rig_start(rig);
+	ASSERT_EQ(pf_attr_set(rig->pf, "doorbell_poll_us", 200), 0);
+	bells = bells_map(dev);
+	if (!bells)
+		SKIP(return, "doorbells are not mapped on a machine with one CPU");
+	vfio_request_irq_set(dev, request);
+	hammer_begin(&h, bells, ring_none);
+	remove_start(&r, &thread, rig->pf, variant->how);
+	EXPECT_TRUE(event_wait(request)) TH_LOG("the user was not asked to let go");
+	vfio_close_device(dev);
+	EXPECT_TRUE(stays_false(removed(&r)));
+	EXPECT_TRUE(is_there(bells));
+	hammer_end(&h);
+	bells_unmap(bells);
+	vfio_close(dev);
+	ASSERT_TRUE(wait_until(removed(&r)));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(r.err, 0);
+	close(request);
 }
 
 TEST_F_TIMEOUT(removal, is_not_held_up_by_a_data_fd, 60)
