@@ -21,6 +21,7 @@ soak         a long run, in which QEMUs are killed at random moments
 leftover     what work leaves in the kernel: objects and memory
 cpus         four processors with a queue each
 crossing     two guests at the same time
+mapped       from mapped doorbells to trapped ones and back
 firmware     a machine whose BIOS polls the disk
 net          guests with a NIC
 pxe          a machine whose firmware boots from a NIC

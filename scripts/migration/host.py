@@ -83,9 +83,18 @@ class Vf:
                               f"{', '.join(map(str, nodes))} is missing")
             time.sleep(0.05)
 
+    def _setting(self, name: str) -> Path:
+        """What an administrator may change at any time, whatever the guest is at."""
+        return Path("/sys/kernel/debug/vfmig") / self.address / name
+
+    def setting(self, name: str) -> int:
+        return int(self._setting(name).read_text())
+
+    def set(self, name: str, value: int) -> None:
+        self._setting(name).write_text(str(value))
+
     def resize(self, media_mb: int) -> None:
-        """What an administrator may do at any time, whatever the guest is at."""
-        (Path("/sys/kernel/debug/vfmig") / self.address / "media_mb").write_text(str(media_mb))
+        self.set("media_mb", media_mb)
 
 
 def model_of(pf: Path) -> str:

@@ -19,6 +19,7 @@ from .firmware import bios, uefi
 from .fresh import fresh_vf
 from .killed import killed
 from .late import reinit
+from .mapped import mapped
 from .misbehave import misbehave, misbehave_short
 from .net import net_across, net_and_nvme, net_flood, net_killed, net_queues4, net_vf
 from .paused import paused
@@ -178,6 +179,7 @@ BY_NAME: dict[str, Scenario] = {
     "snapshot-in-place": snapshot_in_place,
     "vcpus": vcpus,
     "crossing": crossing,
+    "mapped": mapped,
     "firmware": bios,
     "uefi": uefi,
     "misbehave": misbehave,
