@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "bells.h"
 #include "cgroup.h"
 #include "rig.h"
 
@@ -234,6 +236,48 @@ TEST_F(worker, thread_of_the_opener_executes_commands)
 	for (int i = 0; i < 20; i++)
 		nvme_read_bytes(&rig->nvme, 0, buf, READ_BYTES);
 	EXPECT_GT(sleeps(getpid(), tid), before);
+}
+
+/* CPU time of a thread of this process in ns */
+static u64 cpu_time(pid_t tid)
+{
+	/* That of a thread, as the scheduler counts it: what pthread_getcpuclockid() gives */
+	const clockid_t clock = (clockid_t)(~(u32)tid << 3 | 6);
+	struct timespec t;
+
+	must(!clock_gettime(clock, &t));
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* Also one that has just polled its doorbells, and held an interrupt */
+TEST_F(worker, thread_of_an_idle_vf_does_not_run)
+{
+	struct rig *rig = &self->rig;
+	const char *why = open_rig(rig, variant->mode);
+	u32 *bells;
+	u64 before;
+	pid_t tid;
+	u8 *buf;
+
+	if (why)
+		SKIP(return, "%s", why);
+	vfio_close(&rig->dev[1]);
+	ASSERT_EQ(pf_attr_set(rig->pf, "doorbell_poll_us", 10000), 0);
+	bells = bells_map(&rig->dev[0]);
+	bells_use(&rig->nvme, bells);
+	must(!nvme_set_feature(&rig->nvme, 0x08, 0xffff));
+	buf = arena_alloc(&rig->mem, READ_BYTES);
+	tid = thread_of(getpid());
+	before = cpu_time(tid);
+	for (unsigned int i = 0; i < 100; i++)
+		nvme_read_bytes(&rig->nvme, 0, buf, READ_BYTES);
+	EXPECT_GT(cpu_time(tid), before);
+	sleep_ms(2 * QUIET_MS);
+	before = cpu_time(tid);
+	sleep_ms(500);
+	EXPECT_EQ(cpu_time(tid), before);
+	if (bells)
+		bells_unmap(bells);
 }
 
 TEST_F(worker, closed_vf_has_no_thread)
