@@ -53,22 +53,24 @@ def became(result: Result, fault: Behaviour) -> Iterator[str]:
         yield f"left behind: {quoted(', '.join(fault.left))}"
 
 
-def table(results: Iterable[Result]) -> Iterator[str]:
+def row(result: Result) -> list[str]:
+    fault = result.behaviour
+    assert fault
+    return [f"   * - {fault.when}, {fault.side}", "",
+            f"       ``{repeat_command(fault)}``", "",
+            f"     - {'; '.join(became(result, fault))}",
+            f"     - {quoted(said(fault))}"]
+
+
+def titled(title: str, rows: Iterable[list[str]]) -> Iterator[str]:
+    """A table of these rows."""
+    yield from (title, "-" * len(title), "")
     yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {WIDTHS}", "")
     for number, name in enumerate(COLUMNS):
         yield f"   {' ' if number else '*'} - {name}"
-    for result in results:
-        fault = result.behaviour
-        assert fault
-        yield from (f"   * - {fault.when}, {fault.side}", "",
-                    f"       ``{repeat_command(fault)}``", "",
-                    f"     - {'; '.join(became(result, fault))}",
-                    f"     - {quoted(said(fault))}")
+    for lines_of_row in rows:
+        yield from lines_of_row
     yield ""
-
-
-def titled(title: str, results: Iterable[Result]) -> Iterator[str]:
-    yield from (title, "-" * len(title), "", *table(results))
 
 
 def wiring(result: Result) -> str:
@@ -78,18 +80,39 @@ def wiring(result: Result) -> str:
 def lines(results: list[Result]) -> Iterator[str]:
     """The tables of a run, one for each QEMU and wiring."""
     for title, rows in groupby((result for result in results if result.behaviour), wiring):
-        yield from titled(title, rows)
+        yield from titled(title, map(row, rows))
 
 
-def document(runs: Iterable[tuple[str, list[Result]]], faults: list[str]) -> Iterator[str]:
-    """The tables of several runs together, with the kernel of each.  faults are all faults,
-    in order."""
-    tables: dict[str, dict[str, Result]] = {}
+# The rows of each table, by their faults
+Tables = dict[str, dict[str, list[str]]]
+
+
+def read_tables(text: str) -> Tables:
+    """What document() wrote."""
+    tables: Tables = {}
+    for table in re.split(r"^(?=QEMU .*\n-+$)", text, flags=re.MULTILINE)[1:]:
+        title, *lines_of_table = table.split("\n")
+        rows = tables.setdefault(title, {})
+        # The first row has the names of the columns
+        for found in re.split(r"^(?=   \* - )", "\n".join(lines_of_table), flags=re.MULTILINE)[2:]:
+            lines_of_row = found.split("\n")[:6]
+            fault = lines_of_row[2].partition(" --fault ")[2].removesuffix("``")
+            rows[shlex.split(fault)[0]] = lines_of_row
+    return tables
+
+
+def add_runs(tables: Tables, runs: Iterable[tuple[str, list[Result]]]) -> None:
+    """The rows of several runs, with the kernel of each.  A later one takes the place of an
+    earlier one."""
     for kernel, results in runs:
         for result in results:
             assert result.behaviour
             rows = tables.setdefault(f"{wiring(result)}, Linux {kernel}", {})
-            rows[result.behaviour.fault] = result
+            rows[result.behaviour.fault] = row(result)
+
+
+def document(tables: Tables, faults: list[str]) -> Iterator[str]:
+    """All tables, and which faults are missing.  faults are all faults, in order."""
     for qemu, group in groupby(sorted(tables.items()), lambda item: item[0].split(",")[0]):
         done: set[str] = set()
         for title, rows in group:
