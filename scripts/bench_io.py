@@ -5,7 +5,7 @@
 The guest has a VF, and QEMU's nvme and virtio-blk-pci, each with a file in memory.  The latter has
 a thread of its own; QEMU's nvme can't have one, and is told of its doorbells by eventfds.  fio in
 the guest reads and writes each in turns.  Prints figures, and writes DIR/NAME.json for each, like
-vfmig_bench: I/Os per second, and the latency of one at a time.
+vfmig_bench: I/Os per second, the latency of one at a time, and I/Os per second of CPU time.
 
 Runs as root where the modules are installed and /dev/kvm works: in the test VM, called by
 scripts/bench, or on any other machine.  Needs the guest of scripts/guest-image.  Exit
@@ -14,6 +14,7 @@ status: 0 if all targets were met; else 1.
 
 import argparse
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,22 @@ def disks_of(guest: Guest) -> dict[str, str]:
     return found
 
 
+def cpu_time(guest: Guest) -> float:
+    """Seconds of all threads of QEMU, that of the VF among them: what its disks cost, and the
+    guest."""
+    # As clock_getcpuclockid() does it
+    return time.clock_gettime(~guest.qemu.process.pid << 3 | 2)
+
+
 def sample(guest: Guest, device: str, load: Load) -> dict[str, Any]:
+    before = cpu_time(guest)
     text = guest.output(
         f"fio --name=io --filename={device} --size={MEDIUM_MB}M {load.options} --direct=1 "
         f"--ioengine=libaio --time_based --runtime={SAMPLE} --group_reporting "
         f"--norandommap --lat_percentiles=1 --output-format=json --eta=never")
-    return fio_jobs(text)[0][load.direction]
+    job = fio_jobs(text)[0][load.direction]
+    # With that of fio's start, which takes as long with each disk
+    return {**job, "per_cpu_second": job["total_ios"] / (cpu_time(guest) - before)}
 
 
 def take(lab: Lab, hardware: Hardware, loads: list[Load], rounds: int, samples: Samples) -> None:
@@ -130,6 +141,9 @@ def report_all(output: Path, samples: Samples) -> bool:
         for other, target in load.targets:
             met &= report(output, figure_of(load, other), "I/Os/s", target, (VF, iops[VF]),
                           (other, iops[other]))
+        met &= report(output, f"guest_cpu_{load.name}", "I/Os/s of CPU", 1.0,
+                      *[(name, [job["per_cpu_second"] for job in taken[name]])
+                        for name in (VF, NVME)])
         if "depth_1_" not in load.name:
             continue
         for percentile in LATENCIES:
