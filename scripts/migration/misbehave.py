@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Iterable, Iterator, Optional
 
 from . import Failure, GuestLost, patience
-from .carry import DIRTYING, Mode, begin, live, settle
+from .carry import DIRTYING, Mode, begin, settle, welcome
 from .combination import Emulator, linux_knows_reinit
 from .faults import DRIVER, Fault, fault_of, on_disk
 from .host import Vf
@@ -205,6 +205,21 @@ def end(qemu: Qemu, vf: Vf) -> Iterator[str]:
         yield f"{vf.address}, closed: {', '.join(where)}"
 
 
+def once_more(tour: Tour, mode: Mode, result: Result) -> str:
+    """A migration without a fault; returns what it came to.  The guest is somewhere after it."""
+    source, timeline = tour.guest.qemu, Timeline(NAME)
+    _, destination = begin(tour, mode, timeline)
+    status, _ = follow(source)
+    if status == COMPLETED:
+        result.status = status
+        welcome(tour, mode, result, timeline, destination)
+    elif runs(source):
+        destination.quit()
+    else:
+        raise Failure("the guest runs nowhere")
+    return status
+
+
 def misbehaves(case: Case, fault: Fault, behaviour: Behaviour, tour: Tour, mode: Mode,
                result: Result, timeline: Timeline) -> None:
     """A migration with the fault, and then one without if the guest has not moved."""
@@ -236,8 +251,7 @@ def misbehaves(case: Case, fault: Fault, behaviour: Behaviour, tour: Tour, mode:
         result.status = status
     elif here:
         fault.check(tour.guest)
-        live(tour, mode, result, Timeline(NAME))
-        behaviour.again = result.status
+        behaviour.again = once_more(tour, mode, result)
     else:
         raise Failure("the guest runs nowhere")
 
@@ -256,8 +270,8 @@ def row(tour: Tour, case: Case, result: Result) -> Step:
         # What the guest's kernel says of it is shown: a driver may have to recover
         if result.error or result.errors() > result.guest_errors:
             behaviour.outcome = LOST
-        # The next row is not to have this one's messages
-        if result.error or result.errors():
+        # The next row is not to have this one's messages, nor its VF
+        if result.error or result.errors() or behaviour.again not in ("", COMPLETED):
             tour.lab.end_tour()
     finally:
         fault.end()

@@ -81,7 +81,8 @@ class Result:
 
     def good(self) -> bool:
         if self.behaviour:
-            return self.behaviour.outcome == self.behaviour.best and not self.behaviour.left
+            return (self.behaviour.outcome == self.behaviour.best and not self.behaviour.left and
+                    self.behaviour.again in ("", "completed"))
         verified = [self.io_bytes_verified, self.memory_bytes_verified] if self.disks else []
         verified += [self.net_bytes_verified] if self.nics else []
         return (self.status == self.expected and not self.error and bool(verified)
