@@ -20,10 +20,10 @@ from .carry import DIRTYING, Mode, begin, settle, welcome
 from .combination import Emulator, linux_knows_reinit
 from .faults import DRIVER, Fault, fault_of, on_disk
 from .host import Vf
-from .net import TRAFFIC, nic_tour
+from .net import PATIENT, TRAFFIC, nic_tour
 from .qemu import Qemu
 from .result import Behaviour, Result
-from .step import PRECOPY, Step, migrate, one_vf_tour
+from .step import Step, migrate, one_vf_tour
 from .timeline import Timeline
 from .tour import Lab, Tour
 
@@ -266,7 +266,7 @@ def row(tour: Tour, case: Case, result: Result) -> Step:
         misbehaves(case, fault, behaviour, tour, mode, result, timeline)
 
     try:
-        migrate(tour, result, move, PRECOPY, TRAFFIC if tour.nics else DIRTYING)
+        migrate(tour, result, move, PATIENT, TRAFFIC if tour.nics else DIRTYING)
         # What the guest's kernel says of it is shown: a driver may have to recover
         if result.error or result.errors() > result.guest_errors:
             behaviour.outcome = LOST
