@@ -250,14 +250,9 @@ const struct vfmig_model vfmig_sample_model = {
 	.desc = {
 		.vendor = VFMIG_PCI_VENDOR_ID,
 		.pf = { .device = 0x5053, .class = PCI_CLASS_ACCELERATOR_PROCESSING << 8 },
-		.vf = {
-			.device = 0x5653,
-			.class = PCI_CLASS_ACCELERATOR_PROCESSING << 8,
+		.vf = { .device = 0x5653, .class = PCI_CLASS_ACCELERATOR_PROCESSING << 8,
 			.bar_size = { SZ_16K },
-			.msix_vectors = 1,
-			.msix_table = SZ_4K,
-			.msix_pba = SZ_8K,
-		},
+			.msix_vectors = 1, .msix_table = SZ_4K, .msix_pba = SZ_8K },
 	},
 	.create = sample_create,
 	.destroy = sample_destroy,
