@@ -2,13 +2,13 @@
 /*
  * Watches how a guest is reached over the network.
  *
- *   ping ADDRESS INTERFACE
+ *   ping ADDRESS INTERFACE [MAC]
  *
  * Sends an ICMP echo request every 10 ms until its standard input is closed.  Prints a line
  * for each reply and for each announcement, as it comes:
  *
  *   reply TIME NUMBER DELAY    NUMBER of the request, and seconds since it was sent
- *   announcement TIME          a gratuitous ARP packet of ADDRESS
+ *   announcement TIME          a gratuitous ARP packet of ADDRESS, or a reverse ARP packet of MAC
  *   sent NUMBER                at the end: the number of requests
  *   error TEXT                 a reply with other data than was sent
  */
@@ -18,11 +18,13 @@
 #include <errno.h>
 #include <linux/types.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <netinet/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <netpacket/packet.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,7 @@ struct request {
 static double times[WINDOW];
 static __u32 sent;
 static struct sockaddr_in guest = { .sin_family = AF_INET };
+static struct ether_addr guest_mac;
 
 static void fail(const char *what)
 {
@@ -117,7 +120,24 @@ static void take_reply(int fd)
 	printf("reply %.6f %u %.6f\n", now(), reply.number, now() - times[reply.number % WINDOW]);
 }
 
-/* A packet that announces an address asks for the sender's own */
+/*
+ * A packet that announces an address asks for the sender's own.  A driver that knows no address
+ * asks for that of its MAC, which is reverse ARP.
+ */
+static bool announces(const struct ether_arp *arp)
+{
+	switch (ntohs(arp->arp_op)) {
+	case ARPOP_REQUEST:
+	case ARPOP_REPLY:
+		return !memcmp(arp->arp_spa, &guest.sin_addr, sizeof(arp->arp_spa)) &&
+			!memcmp(arp->arp_tpa, &guest.sin_addr, sizeof(arp->arp_tpa));
+	case ARPOP_RREQUEST:
+		return !memcmp(arp->arp_sha, &guest_mac, sizeof(guest_mac)) &&
+			!memcmp(arp->arp_tha, &guest_mac, sizeof(guest_mac));
+	}
+	return false;
+}
+
 static void take_arp(int fd)
 {
 	struct sockaddr_ll from;
@@ -125,18 +145,16 @@ static void take_arp(int fd)
 	struct ether_arp arp;
 	ssize_t len = recvfrom(fd, &arp, sizeof(arp), 0, (struct sockaddr *)&from, &from_len);
 
-	if (len < (ssize_t)sizeof(arp) || from.sll_pkttype == PACKET_OUTGOING)
-		return;
-	if (!memcmp(arp.arp_spa, &guest.sin_addr, sizeof(arp.arp_spa)) &&
-	    !memcmp(arp.arp_tpa, &guest.sin_addr, sizeof(arp.arp_tpa)))
+	if (len >= (ssize_t)sizeof(arp) && from.sll_pkttype != PACKET_OUTGOING && announces(&arp))
 		printf("announcement %.6f\n", now());
 }
 
-static int listen_to_arp(const char *interface)
+/* Packets of one protocol, ARP or reverse ARP */
+static int listen_to(int protocol, const char *interface)
 {
 	struct sockaddr_ll address = {
 		.sll_family = AF_PACKET,
-		.sll_protocol = htons(ETH_P_ARP),
+		.sll_protocol = htons(protocol),
 		.sll_ifindex = if_nametoindex(interface),
 	};
 	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -170,14 +188,15 @@ static void turn(int timer, int fd)
 
 int main(int argc, char **argv)
 {
-	enum { END, TIMER, REPLIES, ARP, FILES };
+	enum { END, TIMER, REPLIES, ARP, RARP, FILES };
 	struct pollfd fds[FILES] = {
 		[0 ... FILES - 1] = { .events = POLLIN },
 	};
 	int icmp;
 
-	if (argc != 3 || inet_pton(AF_INET, argv[1], &guest.sin_addr) != 1) {
-		fprintf(stderr, "usage: ping ADDRESS INTERFACE\n");
+	if (argc < 3 || argc > 4 || inet_pton(AF_INET, argv[1], &guest.sin_addr) != 1 ||
+	    (argc == 4 && !ether_aton_r(argv[3], &guest_mac))) {
+		fprintf(stderr, "usage: ping ADDRESS INTERFACE [MAC]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -187,15 +206,17 @@ int main(int argc, char **argv)
 	fds[END].fd = STDIN_FILENO;
 	fds[TIMER].fd = make_timer();
 	fds[REPLIES].fd = icmp;
-	fds[ARP].fd = listen_to_arp(argv[2]);
+	fds[ARP].fd = listen_to(ETH_P_ARP, argv[2]);
+	fds[RARP].fd = listen_to(ETH_P_RARP, argv[2]);
 
 	do {
 		if (poll(fds, FILES, -1) < 0)
 			fail("poll");
 		if (fds[REPLIES].revents)
 			take_reply(icmp);
-		if (fds[ARP].revents)
-			take_arp(fds[ARP].fd);
+		for (int i = ARP; i <= RARP; i++)
+			if (fds[i].revents)
+				take_arp(fds[i].fd);
 		if (fds[TIMER].revents)
 			turn(fds[TIMER].fd, icmp);
 	} while (!fds[END].revents);
