@@ -64,6 +64,31 @@ class Pings:
                    default=(0.0, 0.0))
 
 
+class Pinger:
+    """The peer pings an address, from its construction to stop().  With a MAC address, a
+    packet that announces that one counts too."""
+
+    def __init__(self, wire: Wire, image: Path, log: Path, address: str, mac: str = ""):
+        self._log = log
+        arguments = [address, PEER_NIC, *([mac] if mac else [])]
+        with log.open("w") as said:
+            self._process = wire.start_peer(str(image / "ping"), *arguments,
+                                            stdin=subprocess.PIPE, stdout=said)
+
+    def pings(self) -> Pings:
+        """What became of them so far."""
+        return Pings.parse(self._log)
+
+    def announced(self, since: float) -> bool:
+        return any(when >= since for when in self.pings().announcements)
+
+    def stop(self) -> Pings:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(TIMEOUT)
+        return self.pings()
+
+
 class Nic:
     """A NIC of the guest."""
 
@@ -110,9 +135,7 @@ class Traffic:
         guest.output(f"rm -rf {self._there}; mkdir {self._there}; (stream connect "
                      f"{' '.join(options)} {self._there} >{self._there}/said 2>&1 &)")
         self._wait_here("ready")
-        with (directory / "pings").open("w") as said:
-            self._ping = wire.start_peer(str(image / "ping"), self._address, PEER_NIC,
-                                         stdin=subprocess.PIPE, stdout=said)
+        self._pinger = Pinger(wire, image, directory / "pings", self._address)
         self.goes_on()
 
     def _fail_if_said(self) -> None:
@@ -157,22 +180,18 @@ class Traffic:
 
     def wait_announced(self, since: float) -> None:
         """Waits until the guest has announced itself since a time."""
-        self._wait(lambda: any(when >= since for when in
-                               Pings.parse(self._here / "pings").announcements),
+        self._wait(lambda: self._pinger.announced(since),
                    f"{self._address} has not announced itself")
 
     def stop(self) -> tuple[Carried, Pings]:
         """Ends the traffic, after it was seen to go on, and compares both ends."""
         self.goes_on()
-        assert self._ping.stdin
-        self._ping.stdin.close()
-        self._ping.wait(TIMEOUT)
+        pings = self._pinger.stop()
         self._guest.output(f"touch {self._there}/stop")
         self._wait_here("ended")
         self._guest.wait_for(f"[ -e {self._there}/ended -o -s {self._there}/said ]",
                              "end of the streams")
         there = self._guest.output(f"cat {self._there}/said {self._there}/result")
-        pings = Pings.parse(self._here / "pings")
         return self._compare(there, (self._here / "result").read_text(), pings), pings
 
     @staticmethod
