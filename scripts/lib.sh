@@ -270,15 +270,17 @@ guest_release()
 	return 1
 }
 
-# guest_modules ROOT: the files of all modules that a guest with the kernel there needs, in
-# the order in which they are loaded
+# guest_modules ROOT [DRIVER]...: the files of all modules that a guest with the kernel there needs,
+# or that these drivers need, in the order in which they are loaded
 guest_modules()
 {
-	local driver release steps=
+	local driver release root=$1 steps=
 
-	release=$(guest_release "$1") || return
-	for driver in "${GUEST_DRIVERS[@]}"; do
-		steps+=$(PATH=$PATH:/usr/sbin:/sbin modprobe -d "$1" -C /dev/null -S "$release" \
+	release=$(guest_release "$root") || return
+	shift
+	[ $# -gt 0 ] || set -- "${GUEST_DRIVERS[@]}"
+	for driver; do
+		steps+=$(PATH=$PATH:/usr/sbin:/sbin modprobe -d "$root" -C /dev/null -S "$release" \
 			--show-depends "$driver")$'\n' || return
 	done
 	sed -n 's/^insmod \(.*[^ ]\) *$/\1/p' <<<"$steps" | awk '!seen[$0]++'
