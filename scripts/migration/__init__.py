@@ -24,6 +24,7 @@ crossing     two guests at the same time
 mapped       from mapped doorbells to trapped ones and back
 firmware     a machine whose BIOS polls the disk
 net          guests with a NIC
+dpdk         a NIC that DPDK drives in the guest
 pxe          a machine whose firmware boots from a NIC
 faults       the kinds of faults of a VF, and how each is set
 misbehave    what QEMU makes of each fault

@@ -9,7 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Protocol, Sequence
 
 from . import Failure, patience
 from .guest import Disk, Guest, Memory, Sampler, Verified
@@ -18,7 +18,7 @@ from .result import Result
 from .timeline import TAIL, Timeline
 from .tour import Tour
 from .trace import Trace
-from .traffic import Traffic, TrafficLoad
+from .traffic import Carried, Pings, TrafficLoad
 
 # Regions of a disk in MiB: offset and size
 BEFORE = (0, 16)
@@ -313,7 +313,19 @@ def note_guest(guest: Guest, io: Verified, memory: Verified, result: Result) -> 
     result.guest_errors = len(result.guest_messages)
 
 
-def note_network(traffics: list[Traffic], result: Result, timeline: Timeline) -> None:
+class Talk(Protocol):
+    """What a NIC of the guest and the peer say to each other."""
+    def samples(self) -> list[tuple[float, list[int]]]:
+        """Times, and the bytes of each stream."""
+
+    def wait_announced(self, since: float) -> None:
+        """Waits until the guest has announced itself since a time."""
+
+    def stop(self) -> tuple[Carried, Pings]:
+        """Ends it, after it was seen to go on."""
+
+
+def note_network(traffics: Sequence[Talk], result: Result, timeline: Timeline) -> None:
     """Ends the traffic, and fills in its part of the result."""
     moved = timeline.resumed is not None
     if moved:

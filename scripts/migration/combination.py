@@ -15,6 +15,8 @@ FIRMWARE = "qboot.rom"
 # The first QEMU that asks for VFIO_PRECOPY_INFO_REINIT, and the first Linux that has it
 REINIT_QEMU = (11, 1)
 REINIT_LINUX = (7, 1)
+# A QEMU that migrates a VF of a guest with an IOMMU.  10.0 refuses to.
+GUEST_IOMMU_QEMU = (11, 1)
 
 
 def linux_knows_reinit() -> bool:
@@ -45,6 +47,11 @@ class Emulator:
     def knows_reinit(self) -> bool:
         """Does it learn of new initial data?"""
         return self.version >= REINIT_QEMU
+
+    @property
+    def moves_guest_iommu(self) -> bool:
+        """Does it migrate VFs behind an IOMMU of the guest?"""
+        return self.version >= GUEST_IOMMU_QEMU
 
     @staticmethod
     def find(program: str) -> "Emulator":
@@ -122,10 +129,17 @@ class Hardware:
     disks: tuple[tuple[str, Path], ...] = ()
     # VFs that QEMU drives by itself, for disks of the guest that are its own
     nvme: tuple[str, ...] = ()
+    # File systems for the guest to mount, which nobody writes to
+    packs: tuple[Path, ...] = ()
+    # The guest has an IOMMU, and uses it
+    iommu: bool = False
 
     def arguments(self) -> list[str]:
         accel, cpu = ("kvm", "host") if self.kvm else ("tcg", "max")
         found = ["-accel", accel, "-cpu", cpu, "-smp", str(self.cpus)]
+        if self.iommu:
+            # VFIO must learn of each mapping
+            found += ["-device", "intel-iommu,caching-mode=on"]
         for port in range(self.ports):
             found += ["-device", f"pcie-root-port,id=port{port},addr={0x10 + port:02x}.0,"
                       f"chassis={1 + port},slot={1 + port}"]
@@ -142,6 +156,10 @@ class Hardware:
             found += ["-blockdev", f"nvme,node-name=nvme{number},device={address},namespace=1",
                       "-device", f"virtio-blk-pci,id=user{number},drive=nvme{number},"
                       f"addr={0x1c + number:02x}.0,"
+                      "disable-modern=on,disable-legacy=off"]
+        for number, file in enumerate(self.packs):
+            found += ["-drive", f"if=none,id=pack{number},format=raw,readonly=on,file={file}",
+                      "-device", f"virtio-blk-pci,drive=pack{number},addr={3 + number:02x}.0,"
                       "disable-modern=on,disable-legacy=off"]
         return found
 

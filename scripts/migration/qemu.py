@@ -203,6 +203,7 @@ class Qemu:
             firmware = combination.hardware.firmware
             return ["-bios", firmware] if firmware else []
         cmdline = CMDLINE + (PATIENT if combination.hardware.cpus > 1 else "")
+        cmdline += " intel_iommu=on" if combination.hardware.iommu else ""
         return ["-bios", str(combination.firmware), "-kernel", str(image / "vmlinuz"),
                 "-initrd", str(image / "initramfs.img"), "-append", cmdline]
 

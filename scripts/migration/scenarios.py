@@ -15,6 +15,7 @@ from .carry import DIRTYING, IDLE, MEDIA_MB, Load, Mode, cancel, live, snapshot
 from .combination import TRACKED, UNTRACKED, Wiring, linux_knows_reinit, wirings
 from .cpus import vcpus
 from .crossing import crossing
+from .dpdk import dpdk
 from .firmware import bios, uefi
 from .fresh import fresh_vf
 from .killed import killed
@@ -187,6 +188,7 @@ BY_NAME: dict[str, Scenario] = {
     "net-flood": net_flood,
     "net-killed": net_killed,
     "net-pxe": net_pxe,
+    "dpdk": dpdk,
     **{f"net-{wiring.name}": net_across(wiring) for wiring in (UNTRACKED, *TRACKED)},
     "downtime": downtime,
     "soak": soak,
