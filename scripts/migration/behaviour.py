@@ -48,7 +48,7 @@ def became(result: Result, fault: Behaviour) -> Iterator[str]:
     if fault.again:
         yield f"then: {fault.again}"
     if result.guest_messages:
-        yield f"the guest: {quoted(result.guest_messages[0])}"
+        yield f"the guest: {quoted(result.guest_messages[0].strip())}"
     if fault.left:
         yield f"left behind: {quoted(', '.join(fault.left))}"
 
