@@ -116,7 +116,7 @@ static u16 set_num_queues(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u
 /* What was held for longer or shorter than is wanted now is no longer held at all */
 static u16 set_coalescing(struct vfmig_nvme *ctrl, struct vfmig_nvme_req *req, u32 dw11)
 {
-	vfmig_nvme_release_irqs(ctrl);
+	vfmig_nvme_release_irqs(ctrl, U64_MAX);
 	store(ctrl, NVME_FEAT_IRQ_COALESCE, dw11);
 	return NVME_SC_SUCCESS;
 }

@@ -32,9 +32,10 @@ static u64 longest_hold(const struct vfmig_nvme *ctrl)
 	return (ctrl->features.dword[NVME_FEAT_IRQ_COALESCE] >> 8) * VFMIG_NVME_IRQ_TIME_NS;
 }
 
-static bool is_coalesced(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq)
+/* May the interrupt for an entry in @cq be held? */
+bool vfmig_nvme_is_coalesced(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq)
 {
-	return cq != &ctrl->cq[0] && threshold(ctrl) && longest_hold(ctrl) &&
+	return cq->irq && cq != &ctrl->cq[0] && threshold(ctrl) && longest_hold(ctrl) &&
 	       !(ctrl->features.vector_cd & BIT_ULL(cq->vector));
 }
 
@@ -59,13 +60,16 @@ static bool hold(struct vfmig_nvme *ctrl, unsigned int vector, unsigned int n)
 	return held->entries[vector] <= threshold(ctrl);
 }
 
-/* @n entries were posted to @cq.  @urgent: the host should hear of one of them at once. */
+/*
+ * @n entries were posted to @cq.  @urgent: the host should hear of one of them at once, or nothing
+ * is held for @cq.
+ */
 void vfmig_nvme_want_irq(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
 			 unsigned int n, bool urgent)
 {
 	if (!cq->irq)
 		return;
-	if (urgent || !is_coalesced(ctrl, cq) || !hold(ctrl, cq->vector, n))
+	if (urgent || !hold(ctrl, cq->vector, n))
 		want_vector(ctrl, cq->vector);
 }
 
@@ -76,22 +80,19 @@ void vfmig_nvme_release_irq(struct vfmig_nvme *ctrl, unsigned int vector)
 		want_vector(ctrl, vector);
 }
 
-void vfmig_nvme_release_irqs(struct vfmig_nvme *ctrl)
+/* The same for those that must be raised at @time, ktime in ns; U64_MAX: for all */
+void vfmig_nvme_release_irqs(struct vfmig_nvme *ctrl, u64 time)
 {
 	unsigned int vector;
 
 	for_each_set_bit(vector, ctrl->held.vectors, VFMIG_NVME_VECTORS)
-		want_vector(ctrl, vector);
+		if (ctrl->held.until[vector] <= time)
+			want_vector(ctrl, vector);
 }
 
-/* Those that were held for long enough */
-static void release_old_irqs(struct vfmig_nvme *ctrl)
+static bool any_held(const struct vfmig_nvme *ctrl)
 {
-	unsigned int vector;
-
-	for_each_set_bit(vector, ctrl->held.vectors, VFMIG_NVME_VECTORS)
-		if (ctrl->held.until[vector] <= ktime_get_ns())
-			want_vector(ctrl, vector);
+	return !bitmap_empty(ctrl->held.vectors, VFMIG_NVME_VECTORS);
 }
 
 /* When the first vector must be raised that is held, ktime in ns, or U64_MAX if none is */
@@ -109,7 +110,8 @@ void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl)
 {
 	unsigned int vector;
 
-	release_old_irqs(ctrl);
+	if (any_held(ctrl))
+		vfmig_nvme_release_irqs(ctrl, ktime_get_ns());
 	for_each_set_bit(vector, ctrl->raise, VFMIG_NVME_VECTORS) {
 		__clear_bit(vector, ctrl->raise);
 		vfmig_fn_raise(ctrl->fn, vector);
@@ -119,10 +121,13 @@ void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl)
 /* A batch goes on: don't let its first completions wait for its end */
 void vfmig_nvme_flush_late_irqs(struct vfmig_nvme *ctrl)
 {
-	u64 now = ktime_get_ns();
+	bool wanted = !bitmap_empty(ctrl->raise, VFMIG_NVME_VECTORS);
+	u64 now;
 
-	if ((!bitmap_empty(ctrl->raise, VFMIG_NVME_VECTORS) &&
-	     now - ctrl->raise_since > VFMIG_NVME_IRQ_DELAY_NS) ||
+	if (!wanted && !any_held(ctrl))
+		return;
+	now = ktime_get_ns();
+	if ((wanted && now - ctrl->raise_since > VFMIG_NVME_IRQ_DELAY_NS) ||
 	    vfmig_nvme_held_until(ctrl) <= now)
 		vfmig_nvme_flush_irqs(ctrl);
 }

@@ -733,10 +733,11 @@ bool vfmig_nvme_serve(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_turn(void *vf);
 
 /* irq.c */
+bool vfmig_nvme_is_coalesced(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq);
 void vfmig_nvme_want_irq(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
 			 unsigned int n, bool urgent);
 void vfmig_nvme_release_irq(struct vfmig_nvme *ctrl, unsigned int vector);
-void vfmig_nvme_release_irqs(struct vfmig_nvme *ctrl);
+void vfmig_nvme_release_irqs(struct vfmig_nvme *ctrl, u64 time);
 u64 vfmig_nvme_held_until(const struct vfmig_nvme *ctrl);
 void vfmig_nvme_flush_irqs(struct vfmig_nvme *ctrl);
 void vfmig_nvme_flush_late_irqs(struct vfmig_nvme *ctrl);

@@ -178,11 +178,22 @@ static bool any_failed(const struct vfmig_nvme *ctrl, const struct vfmig_nvme_re
 }
 
 /*
- * The next @n entries of @cq are posted.  @urgent: one is for a command that failed.  A host that
- * wants few interrupts must hear at once of a full queue, too: nothing more comes to it.
+ * @n entries are posted to @cq, from @req on.  A host that wants few interrupts must hear at once
+ * of a command that failed, and of a full queue: nothing more comes to it.
  */
-static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned int n,
-		    bool urgent)
+static bool is_urgent(struct vfmig_nvme *ctrl, const struct vfmig_nvme_cq *cq,
+		      const struct vfmig_nvme_req *req, unsigned int n)
+{
+	if (!vfmig_nvme_is_coalesced(ctrl, cq))
+		return true;
+	if (!free_entries(cq))
+		vfmig_nvme_shadow_head(ctrl, cq - ctrl->cq, false);
+	return !free_entries(cq) || any_failed(ctrl, req, n);
+}
+
+/* The next @n entries of @cq are posted, from @req on */
+static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq,
+		    const struct vfmig_nvme_req *req, unsigned int n)
 {
 	u32 tail = cq->tail + n;
 
@@ -191,9 +202,7 @@ static void advance(struct vfmig_nvme *ctrl, struct vfmig_nvme_cq *cq, unsigned 
 		cq->phase = !cq->phase;
 	}
 	WRITE_ONCE(cq->tail, tail);
-	if (!free_entries(cq))
-		vfmig_nvme_shadow_head(ctrl, cq - ctrl->cq, false);
-	vfmig_nvme_want_irq(ctrl, cq, n, urgent || !free_entries(cq));
+	vfmig_nvme_want_irq(ctrl, cq, n, is_urgent(ctrl, cq, req, n));
 }
 
 /*
@@ -220,7 +229,7 @@ static void post_done(struct vfmig_nvme *ctrl)
 			n = post_entries(ctrl, cq, req, room);
 			if (!n)
 				return;
-			advance(ctrl, cq, n, any_failed(ctrl, req, n));
+			advance(ctrl, cq, req, n);
 		}
 		vfmig_nvme_move_req(ctrl, req, VFMIG_NVME_FREE);
 		n--;

@@ -42,7 +42,7 @@ static void settle_irqs(struct vfmig_nvme *ctrl)
 {
 	if (!vfmig_is_running(&ctrl->running))
 		return;
-	vfmig_nvme_release_irqs(ctrl);
+	vfmig_nvme_release_irqs(ctrl, U64_MAX);
 	vfmig_nvme_flush_irqs(ctrl);
 }
 
