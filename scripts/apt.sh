@@ -142,3 +142,43 @@ newest()
 		die "can't find the newest $what: $(apt_reason)"
 	fi
 }
+
+# Of scripts that get a program of the archive with all that it needs.  Such a script has
+# find_version, which sets version and root, download, and unpack.
+version=
+root=
+
+# get_root WHAT MIB: WHAT is in the directory root afterwards.  This needs MIB of disk.
+get_root()
+{
+	[ ! -e "$root" ] || return 0
+	check_disk "$2"
+	command -v dpkg-deb >/dev/null || die "to unpack $1 this is missing: apt install dpkg"
+	if ! download; then
+		# The archive may have a newer one in its place since it was looked up
+		lookup=1
+		find_version
+		[ ! -e "$root" ] || return 0
+		download || die "can't download $1 $version: $(apt_reason)"
+	fi
+	note "unpacking them"
+	unpack_to "$root" unpack
+}
+
+# prune_roots NAME: removes all but the newest from the cache
+prune_roots()
+{
+	local file
+
+	find_version
+	for file in "$cache/$1"-{[0-9]*,unpack.*,apt.*}; do
+		case $file in
+		"$root" | "$apt")
+			continue
+			;;
+		esac
+		[ -e "$file" ] || continue
+		note "removing $file"
+		rm -rf "$file"
+	done
+}
