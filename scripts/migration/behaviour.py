@@ -91,10 +91,10 @@ def read_tables(text: str) -> Tables:
     """What document() wrote."""
     tables: Tables = {}
     for table in re.split(r"^(?=QEMU .*\n-+$)", text, flags=re.MULTILINE)[1:]:
-        title, *lines_of_table = table.split("\n")
+        title, _, body = table.partition("\n")
         rows = tables.setdefault(title, {})
         # The first row has the names of the columns
-        for found in re.split(r"^(?=   \* - )", "\n".join(lines_of_table), flags=re.MULTILINE)[2:]:
+        for found in re.split(r"^(?=   \* - )", body, flags=re.MULTILINE)[2:]:
             lines_of_row = found.split("\n")[:6]
             fault = lines_of_row[2].partition(" --fault ")[2].removesuffix("``")
             rows[shlex.split(fault)[0]] = lines_of_row
