@@ -57,11 +57,9 @@ FIXTURE_SETUP(bells_state)
 	self->nvme = &self->rig.nvme;
 	self->q = &self->nvme->io[1];
 	self->buf = arena_alloc(&self->rig.mem, 2 * PAGE);
-	ASSERT_EQ(pf_attr_set(self->rig.pf, "doorbell_poll_us", POLL_US), 0);
-	self->bells = bells_map(&self->rig.dev[0]);
+	self->bells = bells_begin(self->nvme, self->rig.pf, POLL_US);
 	if (!self->bells)
 		SKIP(return, "doorbells are not mapped on a machine with one CPU");
-	bells_use(self->nvme, self->bells);
 }
 
 FIXTURE_TEARDOWN(bells_state)

@@ -64,11 +64,9 @@ FIXTURE_SETUP(nvme_irq)
 	self->nvme = &self->rig.nvme;
 	if (!variant->mapped)
 		return;
-	ASSERT_EQ(pf_attr_set(self->rig.pf, "doorbell_poll_us", 200), 0);
-	self->bells = bells_map(&self->rig.dev[0]);
+	self->bells = bells_begin(self->nvme, self->rig.pf, 200);
 	if (!self->bells)
 		SKIP(return, "doorbells are not mapped on a machine with one CPU");
-	bells_use(self->nvme, self->bells);
 }
 
 FIXTURE_TEARDOWN(nvme_irq)

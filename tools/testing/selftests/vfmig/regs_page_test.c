@@ -60,9 +60,8 @@ FIXTURE_SETUP(regs)
 	rig_start(&self->rig);
 	self->nvme = &self->rig.nvme;
 	self->buf = arena_alloc(&self->rig.mem, 4 * PAGE);
-	ASSERT_EQ(pf_attr_set(self->rig.pf, "doorbell_poll_us", POLL_US), 0);
 	ASSERT_EQ(pf_attr_set(self->rig.pf, "map_registers", 1), 0);
-	self->bells = bells_map(&self->rig.dev[0]);
+	self->bells = bells_begin(self->nvme, self->rig.pf, POLL_US);
 	if (!self->bells)
 		SKIP(return, "no page is mapped on a machine with one CPU");
 	self->regs = regs_map(&self->rig.dev[0]);

@@ -262,9 +262,7 @@ TEST_F(worker, thread_of_an_idle_vf_does_not_run)
 	if (why)
 		SKIP(return, "%s", why);
 	vfio_close(&rig->dev[1]);
-	ASSERT_EQ(pf_attr_set(rig->pf, "doorbell_poll_us", 10000), 0);
-	bells = bells_map(&rig->dev[0]);
-	bells_use(&rig->nvme, bells);
+	bells = bells_begin(&rig->nvme, rig->pf, 10000);
 	must(!nvme_set_feature(&rig->nvme, 0x08, 0xffff));
 	buf = arena_alloc(&rig->mem, READ_BYTES);
 	tid = thread_of(getpid());

@@ -5,6 +5,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "pf.h"
+
 /* The region's information, and its capabilities behind it */
 struct info {
 	struct vfio_region_info region;
@@ -71,6 +73,17 @@ void bells_store(u32 *bells, unsigned int index, u32 value)
 void bells_use(struct nvme *nvme, u32 *bells)
 {
 	nvme->bells = bells;
+}
+
+u32 *bells_begin(struct nvme *nvme, const char *pf, unsigned int poll_us)
+{
+	u32 *bells;
+
+	must(!pf_attr_set(pf, "doorbell_poll_us", poll_us));
+	bells = bells_map(nvme->dev);
+	if (bells)
+		bells_use(nvme, bells);
+	return bells;
 }
 
 u32 *regs_map(struct vfio_dev *dev)

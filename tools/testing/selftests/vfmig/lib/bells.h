@@ -20,6 +20,12 @@ void bells_store(u32 *bells, unsigned int index, u32 value);
 /* Have the driver ring by @bells from now on, or by write() again if NULL */
 void bells_use(struct nvme *nvme, u32 *bells);
 
+/*
+ * Have them polled for @poll_us, map them, and have the driver ring by them from now on.  NULL on a
+ * machine with one CPU, where they are not mapped.
+ */
+u32 *bells_begin(struct nvme *nvme, const char *pf, unsigned int poll_us);
+
 /* Map the registers before them, in the whole process; or NULL */
 u32 *regs_map(struct vfio_dev *dev);
 void regs_unmap(u32 *regs);

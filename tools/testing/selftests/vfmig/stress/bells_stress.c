@@ -65,13 +65,11 @@ FIXTURE_SETUP(sleeps)
 		SKIP(return, "%s", why);
 	rig_start(&self->rig);
 	self->buf = arena_alloc(&self->rig.mem, PAGE);
-	ASSERT_EQ(pf_attr_set(self->rig.pf, "doorbell_poll_us", POLL_US), 0);
 	ASSERT_EQ(pf_attr_set(self->rig.pf, "map_registers", 1), 0);
-	self->bells = bells_map(&self->rig.dev[0]);
+	self->bells = bells_begin(&self->rig.nvme, self->rig.pf, POLL_US);
 	if (!self->bells)
 		SKIP(return, "no page is mapped on a machine with one CPU");
 	self->regs = regs_map(&self->rig.dev[0]);
-	bells_use(&self->rig.nvme, self->bells);
 }
 
 FIXTURE_TEARDOWN(sleeps)
