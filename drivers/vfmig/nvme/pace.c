@@ -7,20 +7,24 @@
  * shadow doorbells, to ring with the last of them, and executes them together.  It looks by itself
  * when the time is over in which they should have come.
  *
- * The number is learned.  From time to time the controller tries twice as many.  If they come in
- * time, for as long as it would wait until the next try, it has learned that.  If not, it goes on
- * with as many as before or as have come, and the next try is later.  So a guest that submits one
- * command at a time, or that stops in the middle of a burst, waits for a timer but rarely.
+ * The number is learned.  From time to time the controller tries twice as many, or half, and goes
+ * on with what brings more commands.  If half of a burst does not come, several times in a row, the
+ * burst is too long.  That ends a trial at once, and what was learned before.  So a guest that
+ * submits one command at a time rarely waits for a timer.
  */
+#include <linux/log2.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/time64.h>
 
 #include "pace.h"
 
-/* Bursts between two tries, at first and after many that failed */
-#define VFMIG_NVME_MIN_TRIES	16
-#define VFMIG_NVME_MAX_TRIES	512
+/* Time between two trials: longer when one has changed nothing, else shorter */
+#define VFMIG_NVME_MIN_REST_NS	(10ULL * NSEC_PER_MSEC)
+#define VFMIG_NVME_MAX_REST_NS	(1280ULL * NSEC_PER_MSEC)
+
+/* One that is late may be a matter of luck */
+#define VFMIG_NVME_MISSES	3
 
 /* After a pause the guest may do something else */
 #define VFMIG_NVME_PAUSE_NS	(100ULL * NSEC_PER_MSEC)
@@ -36,63 +40,121 @@ void vfmig_nvme_pace_init(struct vfmig_nvme_pace *pace, u64 now)
 {
 	*pace = (struct vfmig_nvme_pace) {
 		.burst = 1,
-		.good = 1,
-		.tries = VFMIG_NVME_MIN_TRIES,
-		.left = VFMIG_NVME_MIN_TRIES,
+		.learned = 1,
+		.up = true,
 		.gap = VFMIG_NVME_MAX_GAP_NS,
 		.since = now,
+		.rest = VFMIG_NVME_MIN_REST_NS,
+		.next_trial = now + VFMIG_NVME_MIN_REST_NS,
 	};
 }
 
-/* A burst has come as it was expected */
-static void came(struct vfmig_nvme_pace *pace)
+static void set_rest(struct vfmig_nvme_pace *pace, u64 rest, u64 now)
 {
-	if (pace->left)
-		pace->left--;
-	if (pace->left)
-		return;
-	/* The guest keeps up with it */
-	if (pace->trying)
-		pace->tries = max(pace->tries / 2, VFMIG_NVME_MIN_TRIES);
-	pace->trying = false;
-	pace->good = pace->burst;
-	if (pace->burst == VFMIG_NVME_MAX_BURST || pace->gap >= VFMIG_NVME_MAX_GAP_NS)
-		return;
-	pace->trying = true;
-	pace->burst = min(2 * pace->burst, VFMIG_NVME_MAX_BURST);
-	pace->left = pace->tries;
+	pace->rest = clamp(rest, VFMIG_NVME_MIN_REST_NS, VFMIG_NVME_MAX_REST_NS);
+	pace->next_trial = now + pace->rest;
 }
 
-/* Only @n of a burst have come */
-static void missed(struct vfmig_nvme_pace *pace, unsigned int n)
+/* A trial is over: bursts of @learned are better */
+static void learn(struct vfmig_nvme_pace *pace, unsigned int learned, u64 now)
 {
-	/* Not a matter of luck, as one or two that are late would be */
-	if (n && (pace->trying || 2 * n <= pace->burst))
-		pace->tries = min(2 * pace->tries, VFMIG_NVME_MAX_TRIES);
-	if (!pace->trying)
-		pace->good = max(n, 1U);
-	pace->burst = n ? max(n, pace->good) : 1;
-	pace->trying = false;
-	pace->left = pace->tries;
+	bool same = learned == pace->learned;
+
+	/* The next trial looks the other way, or further in this one */
+	pace->up ^= same;
+	set_rest(pace, same ? 2 * pace->rest : pace->rest / 4, now);
+	pace->learned = learned;
+}
+
+/* The shorter burst of a trial */
+static unsigned int shorter(const struct vfmig_nvme_pace *pace)
+{
+	return pace->up ? pace->learned : pace->learned / 2;
+}
+
+static void begin_trial(struct vfmig_nvme_pace *pace, u64 now)
+{
+	if (now < pace->next_trial || pace->gap >= VFMIG_NVME_MAX_GAP_NS)
+		return;
+	if (pace->learned == 1)
+		pace->up = true;
+	else if (pace->learned == VFMIG_NVME_MAX_BURST)
+		pace->up = false;
+	vfmig_trial_begin(&pace->trial);
+}
+
+static void count_trial(struct vfmig_nvme_pace *pace, unsigned int n, u64 took, u64 now)
+{
+	unsigned int low = shorter(pace);
+
+	vfmig_trial_count(&pace->trial, pace->trial.way, n, took);
+	if (vfmig_trial_is_on(&pace->trial))
+		return;
+	learn(pace, vfmig_trial_gain(&pace->trial) < VFMIG_TRIAL_EVEN ? low : 2 * low, now);
+}
+
+/* Only @n of a burst have come.  Several times in a row, the burst is too long. */
+static void count_miss(struct vfmig_nvme_pace *pace, unsigned int n, u64 now)
+{
+	pace->most = pace->misses ? max(pace->most, n) : n;
+	if (++pace->misses < VFMIG_NVME_MISSES)
+		return;
+	pace->misses = 0;
+	/* The guest does something else than before */
+	if (!vfmig_trial_is_on(&pace->trial))
+		pace->rest = 0;
+	vfmig_trial_end(&pace->trial);
+	learn(pace, pace->most ? rounddown_pow_of_two(pace->most) : 1, now);
+}
+
+/* Number of commands that the next burst should have */
+static unsigned int next_burst(const struct vfmig_nvme_pace *pace)
+{
+	if (pace->idle || pace->gap >= VFMIG_NVME_MAX_GAP_NS)
+		return 1;
+	if (!vfmig_trial_is_on(&pace->trial))
+		return pace->learned;
+	return pace->trial.way == VFMIG_TRIAL_FIRST ? shorter(pace) : 2 * shorter(pace);
+}
+
+static void average(u64 *gap, u64 ns)
+{
+	*gap = (3 * *gap + min(ns, VFMIG_NVME_MAX_GAP_NS)) / 4;
+}
+
+static void count(struct vfmig_nvme_pace *pace, unsigned int n, unsigned int burst, u64 now)
+{
+	u64 took = now - pace->since;
+
+	pace->since = now;
+	if (took > VFMIG_NVME_PAUSE_NS)
+		set_rest(pace, 0, now);
+	else if (vfmig_trial_is_on(&pace->trial))
+		count_trial(pace, n, took, now);
+	if (2 * n <= burst) {
+		count_miss(pace, n, now);
+	} else if (!pace->idle) {
+		pace->misses = 0;
+		/* The wait for those that did not come says nothing of the next ones */
+		if (n >= burst)
+			average(&pace->gap, div_u64(took, n));
+	}
+	pace->idle = false;
 }
 
 void vfmig_nvme_pace_count(struct vfmig_nvme_pace *pace, unsigned int n, unsigned int burst,
 			   u64 now)
 {
-	u64 took = now - pace->since;
-
-	if (took > VFMIG_NVME_PAUSE_NS) {
-		pace->tries = VFMIG_NVME_MIN_TRIES;
-		pace->left = min(pace->left, pace->tries);
-	}
-	/* How long the wait for those that did not come was says nothing of the next ones */
-	if (n >= burst) {
-		pace->gap = (3 * pace->gap + min(div_u64(took, n), VFMIG_NVME_MAX_GAP_NS)) / 4;
-		came(pace);
+	if (n) {
+		count(pace, n, burst, now);
 	} else if (burst > 1) {
-		missed(pace, n);
+		/* The host has stopped for now.  The next command is to be executed at once. */
+		count_miss(pace, 0, now);
+		pace->idle = true;
 	}
-	pace->since = now;
+	if (!vfmig_trial_is_on(&pace->trial))
+		begin_trial(pace, now);
+	pace->burst = next_burst(pace);
 	/* The time that they should take, and that of two more */
 	pace->until = now + clamp(pace->gap * (pace->burst + 2), VFMIG_NVME_MIN_WAIT_NS,
 				  VFMIG_NVME_MAX_WAIT_NS);

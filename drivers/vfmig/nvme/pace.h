@@ -8,28 +8,38 @@
 
 #include <linux/types.h>
 
-/* Commands to a ring at most */
-#define VFMIG_NVME_MAX_BURST	8U
+#include "../model/trial.h"
+
+/* Commands to a ring at most; a power of two */
+#define VFMIG_NVME_MAX_BURST	32U
 
 /**
  * struct vfmig_nvme_pace - how many commands are awaited
- * @burst: number of commands
- * @good: the number before a try
- * @trying: it is more than @good, and it is not known whether the host keeps up with it
- * @tries: bursts between two tries
- * @left: how many of these are left
+ * @burst: that number
+ * @learned: the number that has proved best so far, a power of two
+ * @trial: of a burst, which is the first way, and one twice as long; one of them is @learned
+ * @up: the longer one is not @learned
+ * @idle: nothing came when a burst was awaited
+ * @misses: bursts in a row of which half did not come in time
+ * @most: the most commands that came of one of them
  * @gap: average time from one command to the next, in ns
  * @since: time of the last count, ktime in ns
+ * @rest: time between two trials, in ns
+ * @next_trial: ktime in ns
  * @until: if the burst has not come by then it won't, ktime in ns
  */
 struct vfmig_nvme_pace {
 	unsigned int burst;
-	unsigned int good;
-	bool trying;
-	unsigned int tries;
-	unsigned int left;
+	unsigned int learned;
+	struct vfmig_trial trial;
+	bool up;
+	bool idle;
+	unsigned int misses;
+	unsigned int most;
 	u64 gap;
 	u64 since;
+	u64 rest;
+	u64 next_trial;
 	u64 until;
 };
 

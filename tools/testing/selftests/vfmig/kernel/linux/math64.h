@@ -8,4 +8,9 @@ static inline unsigned long long div_u64(unsigned long long dividend, unsigned i
 	return dividend / divisor;
 }
 
+static inline unsigned long long div64_u64(unsigned long long dividend, unsigned long long divisor)
+{
+	return dividend / divisor;
+}
+
 #endif /* VFMIG_TEST_MATH64_H */
