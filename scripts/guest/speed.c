@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -201,6 +202,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: speed serve PORT, or\n"
 			"       speed send|receive|ask PORT ROUNDS ADDRESS ADDRESS\n");
 		return 2;
+	}
+	/* An emulated CPU may lose a guest that sends right after a page fault (testing.rst) */
+	if (mlockall(MCL_CURRENT | MCL_FUTURE)) {
+		perror("mlockall");
+		return 1;
 	}
 	rounds = strtoul(argv[3], NULL, 0);
 	for (int path = 0; path < 2; path++) {

@@ -13,7 +13,7 @@ from typing import Callable
 
 from . import Failure, patience
 from .guest import Guest
-from .wire import PEER_NIC, PREFIX, Wire, guest_address, peer_address
+from .wire import NETMASK, PEER_NIC, Wire, guest_address, peer_address
 
 TIMEOUT = patience(60)
 PORT = 5001
@@ -100,11 +100,10 @@ class Nic:
         self.address = guest_address(number)
         guest.wait_for(f"[ -e /sys/class/net/{self.name} ]", self.name)
         # The driver starts with one pair for each processor
-        queues = "" if queue_pairs == 1 else f"queues {self.name} {queue_pairs} && "
+        count = 0 if queue_pairs == 1 else queue_pairs
         # One NIC does not answer for another one's address
         guest.output("echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; "
-                     f"{queues}ip address add {self.address}/{PREFIX} dev {self.name} && "
-                     f"ip link set {self.name} up")
+                     f"nic {self.name} {count} {self.address} {NETMASK}")
 
 
 @dataclass

@@ -4,6 +4,7 @@ a namespace of its own on the same bridge.  No address of it is outside of the t
 """
 
 import subprocess
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import IO, Optional
 
@@ -18,6 +19,7 @@ TAP = "vfmig-tap"
 # Each NIC of a guest has a network of its own, so each is on the peer's only way to the
 # address of that NIC.  Of RFC 5737: nobody else uses these.
 NETWORK, PREFIX = "192.0.2", 28
+NETMASK = IPv4Network(f"0.0.0.0/{PREFIX}").netmask
 MAX_NICS = 2
 
 
