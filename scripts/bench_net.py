@@ -14,10 +14,11 @@ status: 0 if all targets were met; else 1.
 
 import argparse
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from migration import patience
+from migration import Failure, patience
 from migration.combination import Emulator, Hardware, wirings
 from migration.figure import ROUNDS, bench_parser, report, run_bench, take_with_guests
 from migration.tour import Lab
@@ -26,6 +27,8 @@ from migration.wire import peer_address
 PORT = 5002
 # A round takes two seconds, and none should take longer than this
 ROUND = patience(20)
+# Until the peer listens
+TIMEOUT = patience(20)
 TARGET = 1.0
 
 
@@ -56,13 +59,25 @@ def progress(text: str) -> None:
     print(f"net: {text}", flush=True)
 
 
+def start_server(lab: Lab) -> None:
+    """The peer's end of the connections; returns when it listens."""
+    assert lab.wire
+    said = lab.logs / "served"
+    with said.open("w") as file:
+        lab.wire.start_peer(str(lab.image / "speed"), "serve", str(PORT), stdout=file)
+    deadline = time.monotonic() + TIMEOUT
+    while said.read_text() != "listening\n":
+        if time.monotonic() > deadline:
+            raise Failure(f"the peer does not listen: {said.read_text().strip()}")
+        time.sleep(0.1)
+
+
 def take(lab: Lab, hardware: Hardware, samples: dict[str, list[str]], rounds: int) -> None:
     """Boots a guest and takes the figures that there are not yet."""
     assert lab.wire
     tour = lab.tour("bench", [[lab.nics[0]]], hardware=hardware)
     try:
-        with (lab.logs / "served").open("w") as said:
-            lab.wire.start_peer(str(lab.image / "speed"), "serve", str(PORT), stdout=said)
+        start_server(lab)
         for figure in FIGURES:
             if figure.name not in samples:
                 samples[figure.name] = tour.guest.output(

@@ -5,10 +5,10 @@
  *   speed serve PORT
  *   speed send|receive|ask PORT ROUNDS ADDRESS ADDRESS
  *
- * "serve" is the other end, for any number of connections.  The others measure how many bytes
- * per second they send and the other end acknowledges, how many they receive, or how many
- * requests per second of one byte are answered with a byte.  A line is printed for each
- * round: the figures of both addresses.
+ * "serve" is the other end, for any number of connections.  It prints a line when it listens.
+ * The others measure how many bytes per second they send and the other end acknowledges, how many
+ * they receive, or how many requests per second of one byte are answered with a byte.  A line is
+ * printed for each round: the figures of both addresses.
  *
  * A figure is of several slices of time, in turns with those of the other address: what else
  * the machine does comes and goes, and then is in both.  A slice ends when all that was sent
@@ -110,6 +110,8 @@ static void serve_all(struct sockaddr_in *address)
 	    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    bind(listener, (struct sockaddr *)address, sizeof(*address)) || listen(listener, 16))
 		fail("listen");
+	puts("listening");
+	fflush(stdout);
 	for (;;) {
 		long fd = accept(listener, NULL, NULL);
 		pthread_t thread;
