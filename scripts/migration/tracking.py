@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What notes the guest memory that a device writes, turned on and off beside a QEMU.
+"""What notes the guest memory that a device writes, or what changes of its own memory, turned on
+and off beside a QEMU.
 
 QEMU does so for a migration only, where it has KVM note what the guest itself writes as
 well, which costs the guest much more.  So its file descriptors are duplicated, and the
@@ -29,13 +30,23 @@ VFIO_DEVICE_FEATURE = 0x3b75
 FEATURE_HEADER = struct.Struct("=II")
 FEATURE_GET = 1 << 16
 FEATURE_SET = 1 << 17
+MIG_DEVICE_STATE = 2
 DMA_LOGGING_START, DMA_LOGGING_STOP, DMA_LOGGING_REPORT = 6, 7, 8
+# vfio_device_feature_mig_state: device_state, data_fd
+MIG_STATE = struct.Struct("=Ii")
+STATE_RUNNING, STATE_PRE_COPY = 2, 6
+# _IO(';', 100 + 21).  struct vfio_precopy_info: argsz, flags, initial_bytes, dirty_bytes
+VFIO_MIG_GET_PRECOPY_INFO = 0x3b79
+PRECOPY_INFO = struct.Struct("=IIQQ")
 # vfio_device_feature_dma_logging_control: page_size, num_ranges, reserved, ranges
 LOGGING_CONTROL = struct.Struct("=QIIQ")
 # ..._range: iova, length
 LOGGING_RANGE = struct.Struct("=QQ")
 # ..._report: iova, length, page_size, bitmap
 LOGGING_REPORT = struct.Struct("=QQQQ")
+
+# Bytes of device memory at a time
+READ = 1 << 20
 
 # _IO(';', 0x8b) and the next
 IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8b, 0x3b8c
@@ -93,6 +104,15 @@ class Tracker:
             return error.errno == errno.EINVAL
 
 
+def feature(device: int, flags: int, payload: bytes = b"") -> bytes:
+    """Gets or sets a feature of a VFIO device.  Returns what the kernel has made of the payload."""
+    header = FEATURE_HEADER.pack(FEATURE_HEADER.size + len(payload), flags)
+    # The kernel writes back, so it must be a buffer that can be written
+    buffer = bytearray(header + payload)
+    fcntl.ioctl(device, VFIO_DEVICE_FEATURE, buffer)
+    return bytes(buffer[FEATURE_HEADER.size:])
+
+
 class DeviceLog(Tracker):
     """DMA logging by the device itself."""
 
@@ -100,22 +120,56 @@ class DeviceLog(Tracker):
         super().__init__("the device", memory)
         self._device = device
 
-    def _feature(self, flags: int, payload: bytes = b"") -> None:
-        header = FEATURE_HEADER.pack(FEATURE_HEADER.size + len(payload), flags)
-        # The kernel writes back, so it must be a buffer that can be written
-        fcntl.ioctl(self._device, VFIO_DEVICE_FEATURE, bytearray(header + payload))
-
     def _switch(self, on: bool) -> None:
         if not on:
-            self._feature(FEATURE_SET | DMA_LOGGING_STOP)
+            feature(self._device, FEATURE_SET | DMA_LOGGING_STOP)
             return
         ranges = ctypes.create_string_buffer(LOGGING_RANGE.pack(0, self._memory))
-        self._feature(FEATURE_SET | DMA_LOGGING_START,
-                      LOGGING_CONTROL.pack(PAGE, 1, 0, ctypes.addressof(ranges)))
+        feature(self._device, FEATURE_SET | DMA_LOGGING_START,
+                LOGGING_CONTROL.pack(PAGE, 1, 0, ctypes.addressof(ranges)))
 
     def _report(self, bitmap: int) -> None:
-        self._feature(FEATURE_GET | DMA_LOGGING_REPORT,
-                      LOGGING_REPORT.pack(0, self._memory, PAGE, bitmap))
+        feature(self._device, FEATURE_GET | DMA_LOGGING_REPORT,
+                LOGGING_REPORT.pack(0, self._memory, PAGE, bitmap))
+
+
+class Session(Tracker):
+    """A PRE_COPY session, which notes what changes of the device's own memory.  Each one begins
+    with all of it, and a reader gets that first."""
+
+    def __init__(self, device: int):
+        super().__init__("a session", 0)
+        self._device = device
+        self._data = -1
+
+    def _switch(self, on: bool) -> None:
+        state = STATE_PRE_COPY if on else STATE_RUNNING
+        answer = feature(self._device, FEATURE_SET | MIG_DEVICE_STATE, MIG_STATE.pack(state, -1))
+        if on:
+            _, self._data = MIG_STATE.unpack(answer)
+            self._read_all()
+        else:
+            os.close(self._data)
+            self._data = -1
+
+    def _read_all(self) -> None:
+        """What the guest changes counts as dirty only after it was read once."""
+        try:
+            while os.read(self._data, READ):
+                pass
+        except OSError as error:
+            if error.errno != errno.ENOMSG:
+                raise
+
+    def _pages(self) -> int:
+        info = bytearray(PRECOPY_INFO.pack(PRECOPY_INFO.size, 0, 0, 0))
+        fcntl.ioctl(self._data, VFIO_MIG_GET_PRECOPY_INFO, info)
+        return PRECOPY_INFO.unpack(info)[3] // PAGE
+
+    def off(self) -> bool:
+        state, _ = MIG_STATE.unpack(feature(self._device, FEATURE_GET | MIG_DEVICE_STATE,
+                                            MIG_STATE.pack(0, -1)))
+        return self._data < 0 and state == STATE_RUNNING
 
 
 class IommuTracking(Tracker):
