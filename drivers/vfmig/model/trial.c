@@ -17,8 +17,8 @@
 #define VFMIG_TRIAL_MAX_WINDOWS	32
 
 /* A window has at least so many counts and lasts for at least so long */
-#define VFMIG_TRIAL_COUNTS	8
-#define VFMIG_TRIAL_WINDOW_NS	(4ULL * NSEC_PER_MSEC)
+#define VFMIG_TRIAL_COUNTS	4
+#define VFMIG_TRIAL_WINDOW_NS	(8ULL * NSEC_PER_MSEC)
 
 /* A gain or a loss beyond these is no matter of luck */
 #define VFMIG_TRIAL_CLEAR_GAIN	(VFMIG_TRIAL_EVEN * 5 / 4)
@@ -41,13 +41,15 @@ static bool is_clear(const struct vfmig_trial *trial)
 	       (gain >= VFMIG_TRIAL_CLEAR_GAIN || gain <= VFMIG_TRIAL_CLEAR_LOSS);
 }
 
-void vfmig_trial_count(struct vfmig_trial *trial, unsigned int way, unsigned int amount, u64 ns)
+void vfmig_trial_count(struct vfmig_trial *trial, unsigned int amount, u64 ns)
 {
-	trial->amount[way] += amount;
-	trial->ns[way] += ns;
+	/* The first one still has to do with the other way */
+	if (!trial->in_window++)
+		return;
+	trial->amount[trial->way] += amount;
+	trial->ns[trial->way] += ns;
 	trial->window_ns += ns;
-	trial->in_window++;
-	if (trial->in_window < VFMIG_TRIAL_COUNTS || trial->window_ns < VFMIG_TRIAL_WINDOW_NS)
+	if (trial->in_window <= VFMIG_TRIAL_COUNTS || trial->window_ns < VFMIG_TRIAL_WINDOW_NS)
 		return;
 	trial->in_window = 0;
 	trial->window_ns = 0;
@@ -59,8 +61,9 @@ void vfmig_trial_count(struct vfmig_trial *trial, unsigned int way, unsigned int
 
 u64 vfmig_trial_gain(const struct vfmig_trial *trial)
 {
-	u64 first = trial->amount[VFMIG_TRIAL_FIRST] * (trial->ns[VFMIG_TRIAL_SECOND] >> 10);
-	u64 second = trial->amount[VFMIG_TRIAL_SECOND] * (trial->ns[VFMIG_TRIAL_FIRST] >> 10);
+	/* Units of 65 us, or the products were too large for an amount of bytes */
+	u64 first = trial->amount[VFMIG_TRIAL_FIRST] * (trial->ns[VFMIG_TRIAL_SECOND] >> 16);
+	u64 second = trial->amount[VFMIG_TRIAL_SECOND] * (trial->ns[VFMIG_TRIAL_FIRST] >> 16);
 
 	return div64_u64(second * VFMIG_TRIAL_EVEN, max(first, 1ULL));
 }

@@ -12,7 +12,7 @@
 #define VFMIG_TRIAL_FIRST	0
 #define VFMIG_TRIAL_SECOND	1
 
-/* A gain of this is none */
+/* The gain of two ways that bring the same */
 #define VFMIG_TRIAL_EVEN	1024
 
 /**
@@ -33,7 +33,7 @@ struct vfmig_trial {
 	u64 ns[2];
 };
 
-/** vfmig_trial_begin() - begin with the second way */
+/** vfmig_trial_begin() - the second way is first: most often nobody has used it lately */
 void vfmig_trial_begin(struct vfmig_trial *trial);
 
 /** vfmig_trial_end() - there is no trial any more */
@@ -49,15 +49,14 @@ static inline bool vfmig_trial_is_on(const struct vfmig_trial *trial)
 }
 
 /**
- * vfmig_trial_count() - something was done
+ * vfmig_trial_count() - something was done in the way that was to be used
  * @trial: the trial, which is on
- * @way: the way in which it was done
- * @amount: what that brought, in any unit
+ * @amount: what that brought, in any unit; at most 4 G in a second
  * @ns: time that it took; less than a second
  *
  * Sets @trial->way for the next time, and ends the trial when it has lasted for long enough.
  */
-void vfmig_trial_count(struct vfmig_trial *trial, unsigned int way, unsigned int amount, u64 ns);
+void vfmig_trial_count(struct vfmig_trial *trial, unsigned int amount, u64 ns);
 
 /**
  * vfmig_trial_gain() - compare the ways after a trial

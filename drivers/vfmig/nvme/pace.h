@@ -20,10 +20,10 @@
  * @trial: of a burst, which is the first way, and one twice as long; one of them is @learned
  * @up: the longer one is not @learned
  * @idle: nothing came when a burst was awaited
- * @misses: bursts in a row of which half did not come in time
+ * @misses: bursts in a row that did not come in time as a whole
  * @most: the most commands that came of one of them
  * @gap: average time from one command to the next, in ns
- * @since: time of the last count, ktime in ns
+ * @since: when commands were counted for the last time, ktime in ns
  * @rest: time between two trials, in ns
  * @next_trial: ktime in ns
  * @until: if the burst has not come by then it won't, ktime in ns
@@ -50,12 +50,12 @@ void vfmig_nvme_pace_init(struct vfmig_nvme_pace *pace, u64 now);
  * vfmig_nvme_pace_count() - commands have come, or it is @until
  * @pace: the pace
  * @n: number of commands that have come since the last call
- * @burst: number that was awaited: @pace->burst, or less if the queue is smaller
+ * @limit: commands that the queue has room for
  * @now: ktime in ns
  *
- * Sets @pace->burst and @pace->until for the next ones.
+ * Sets @pace->burst, at most @limit, and @pace->until for the next ones.
  */
-void vfmig_nvme_pace_count(struct vfmig_nvme_pace *pace, unsigned int n, unsigned int burst,
+void vfmig_nvme_pace_count(struct vfmig_nvme_pace *pace, unsigned int n, unsigned int limit,
 			   u64 now);
 
 #endif /* _VFMIG_NVME_PACE_H */

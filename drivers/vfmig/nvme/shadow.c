@@ -170,12 +170,6 @@ void vfmig_nvme_shadow_tails(struct vfmig_nvme *ctrl)
 			take(ctrl, 2 * sqid);
 }
 
-/* Number of commands to queue @sqid that are awaited; a small queue can't have more */
-static unsigned int burst_of(const struct vfmig_nvme *ctrl, unsigned int sqid)
-{
-	return min(ctrl->shadow.pace[sqid].burst, ctrl->sq[sqid].size - 1);
-}
-
 /*
  * Have the host ring queue @sqid when it has submitted a burst, and look once more.  Returns true
  * if it has, as then it may not ring.
@@ -183,7 +177,7 @@ static unsigned int burst_of(const struct vfmig_nvme *ctrl, unsigned int sqid)
 static bool await_burst(struct vfmig_nvme *ctrl, unsigned int sqid)
 {
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
-	unsigned int burst = burst_of(ctrl, sqid);
+	unsigned int burst = ctrl->shadow.pace[sqid].burst;
 	u16 tail;
 
 	ctrl->shadow.told[sqid] = sq->tail;
@@ -199,17 +193,16 @@ static bool rest(struct vfmig_nvme *ctrl, unsigned int sqid)
 	const struct vfmig_nvme_sq *sq = &ctrl->sq[sqid];
 	struct vfmig_nvme_pace *pace = &ctrl->shadow.pace[sqid];
 	u32 n = vfmig_nvme_distance(ctrl->shadow.told[sqid], sq->tail, sq->size);
-	unsigned int burst = burst_of(ctrl, sqid);
 	u64 now = ktime_get_ns();
 
 	/* Something else than this queue was a reason to look */
-	if (burst > 1 && n < burst && now < pace->until)
+	if (pace->burst > 1 && n < pace->burst && now < pace->until)
 		return false;
-	vfmig_nvme_pace_count(pace, n, burst, now);
+	vfmig_nvme_pace_count(pace, n, sq->size - 1, now);
 	if (await_burst(ctrl, sqid))
 		return true;
 	/* Without the EventIdx the queue must stay awake: it goes on when DMA is on */
-	if (burst_of(ctrl, sqid) == 1 && !ctrl->stalled)
+	if (pace->burst == 1 && !ctrl->stalled)
 		__clear_bit(sqid, ctrl->shadow.awake);
 	return false;
 }
