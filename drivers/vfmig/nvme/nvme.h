@@ -99,8 +99,8 @@ struct vfmig_nvme_config {
 /* Of VFMIG_NVME_MAX_REQS, those that are reserved for admin commands */
 #define VFMIG_NVME_ADMIN_REQS	16
 
-/* Commands that a vCPU executes in its access at most: those of a burst */
-#define VFMIG_NVME_BRIEF	VFMIG_NVME_MAX_BURST
+/* Commands that a vCPU executes in its access at most */
+#define VFMIG_NVME_BRIEF	8U
 
 /* Commands of a queue before the next one has its turn */
 #define VFMIG_NVME_BURST	8U
@@ -716,6 +716,7 @@ void vfmig_nvme_shadow_wake(struct vfmig_nvme *ctrl);
 void vfmig_nvme_shadow_tails(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_shadow_rest(struct vfmig_nvme *ctrl);
 bool vfmig_nvme_shadow_head(struct vfmig_nvme *ctrl, unsigned int cqid, bool await);
+bool vfmig_nvme_shadow_awaits_burst(const struct vfmig_nvme *ctrl);
 u64 vfmig_nvme_shadow_until(const struct vfmig_nvme *ctrl);
 
 /* queue.c */

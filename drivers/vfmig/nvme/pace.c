@@ -8,9 +8,9 @@
  * when the time is over in which they should have come.
  *
  * The number is learned.  From time to time the controller tries twice as many, or half, and goes
- * on with what brings more commands.  If several bursts in a row are incomplete, they are too long.
- * That ends a trial at once, and what was learned before.  So a guest that submits one command at a
- * time rarely waits for a timer.
+ * on with what brings more commands.  If half of a burst does not come, several times in a row, the
+ * burst is too long.  That ends a trial at once, and what was learned before.  So a guest that
+ * submits one command at a time rarely waits for a timer.
  *
  * A guest that submits at a rate of its own brings as many commands in both ways, and would wait in
  * vain.  So a longer burst must bring somewhat more than a shorter one.

@@ -11,7 +11,7 @@
 #include "../model/trial.h"
 
 /* Commands to a ring at most; a power of two */
-#define VFMIG_NVME_MAX_BURST	32U
+#define VFMIG_NVME_MAX_BURST	64U
 
 /**
  * struct vfmig_nvme_pace - how many commands are awaited
@@ -20,7 +20,7 @@
  * @trial: of a burst, which is the first way, and one twice as long; one of them is @learned
  * @up: the longer one is not @learned
  * @idle: nothing came when a burst was awaited
- * @misses: bursts in a row that did not come in time as a whole
+ * @misses: bursts in a row of which half did not come in time
  * @most: the most commands that came of one of them
  * @gap: average time from one command to the next, in ns
  * @since: when commands were counted for the last time, ktime in ns

@@ -667,8 +667,8 @@ static bool is_idle(const struct vfmig_nvme *ctrl)
 
 /*
  * A vCPU has rung a doorbell: do the worker's part here and now, if nobody has the controller.
- * That costs less than to wake the worker.  Commands that are not brief are left to it.  Returns
- * false if it must be woken.
+ * That costs less than to wake the worker.  Commands that are not brief are left to it, and bursts:
+ * the guest submits the next one meanwhile.  Returns false if the worker must be woken.
  */
 bool vfmig_nvme_serve(struct vfmig_nvme *ctrl)
 {
@@ -678,7 +678,7 @@ bool vfmig_nvme_serve(struct vfmig_nvme *ctrl)
 
 	if (vfmig_lock_is_wanted(&ctrl->lock) || !mutex_trylock(&ctrl->lock.mutex))
 		return false;
-	if (vfmig_is_running(&ctrl->running)) {
+	if (vfmig_is_running(&ctrl->running) && !vfmig_nvme_shadow_awaits_burst(ctrl)) {
 		vfmig_nvme_take_registers(ctrl);
 		process(ctrl, &pass);
 		vfmig_nvme_flush_irqs(ctrl);

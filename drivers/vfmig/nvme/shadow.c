@@ -224,6 +224,19 @@ bool vfmig_nvme_shadow_rest(struct vfmig_nvme *ctrl)
 	return news;
 }
 
+/* Is a burst of any queue awaited?  The caller holds the lock. */
+bool vfmig_nvme_shadow_awaits_burst(const struct vfmig_nvme *ctrl)
+{
+	unsigned int sqid = 1;
+
+	if (!is_on(ctrl))
+		return false;
+	for_each_set_bit_from(sqid, ctrl->shadow.awake, VFMIG_NVME_QUEUES)
+		if (ctrl->shadow.pace[sqid].burst > 1)
+			return true;
+	return false;
+}
+
 /* When the next burst should have come, ktime in ns, or U64_MAX if none is awaited */
 u64 vfmig_nvme_shadow_until(const struct vfmig_nvme *ctrl)
 {

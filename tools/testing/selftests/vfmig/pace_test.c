@@ -252,14 +252,14 @@ TEST_F(pace, deep_queue_rings_rarely)
 
 TEST_F(pace, burst_is_as_long_as_the_queue_is_deep)
 {
-	for (unsigned int depth = 1; depth <= VFMIG_NVME_MAX_BURST; depth *= 2) {
+	for (unsigned int depth = 1; depth <= 32; depth *= 2) {
 		struct guest guest = guest_of_depth(&variant->guest, depth);
 
 		if (guest.late)
 			SKIP(return, "such a guest has no best burst");
 		vfmig_nvme_pace_init(&self->dev.pace, self->dev.now);
 		play(&self->dev, &guest, 8 * S);
-		/* The last step brings little */
+		/* The longer a burst, the less does a longer one bring */
 		EXPECT_GE(self->dev.pace.learned, (depth + 1) / 2);
 		EXPECT_LE(self->dev.pace.learned, depth);
 	}
