@@ -88,6 +88,12 @@ class Work:
         rate = MEMORY_RATE if load.region[1] else 0
         self._memories = [Memory(disk, *MEMORY, seed, rate) for disk in disks]
 
+    def hurry(self) -> None:
+        """The limit of the load has served its purpose: what is left goes as fast as it can."""
+        if self._load.rate:
+            for disk in self._disks:
+                disk.hurry()
+
     def memory(self) -> Verified:
         """Of the guest's memory.  To be called soon after the guest has moved."""
         return sum((memory.stop() for memory in self._memories), Verified())

@@ -91,6 +91,7 @@ def under_work(lab: Lab, pair: Pair, act: Act, load: Load, result: Result) -> No
     since = time.time()
     act(pair, result)
     lab.progress(f"guest on {pair.here.host} verifies all")
+    work.hurry()
     memory = work.memory()
     if traffic:
         note_traffic(traffic, since, result)
