@@ -165,6 +165,28 @@ get_root()
 	unpack_to "$root" unpack
 }
 
+# make_qemu: makes qemu-system-x86_64 in the directory root, and sets program to it.  It starts
+# the root's QEMU.  Started with its own loader and libraries, QEMU can't tell where it is, so
+# it is told where its modules and its firmware are.
+make_qemu()
+{
+	local lib=usr/lib/x86_64-linux-gnu said
+
+	program=$root/qemu-system-x86_64
+	cat >"$program.new" <<-END
+		#!/bin/sh
+		# Made by vfmig's scripts/${0##*/}
+		root=\$(dirname "\$(readlink -f "\$0")")
+		QEMU_MODULE_DIR=\$root/$lib/qemu
+		export QEMU_MODULE_DIR
+		exec "\$root/$lib/ld-linux-x86-64.so.2" --argv0 "\$0" --library-path "\$root/$lib" \\
+			"\$root/usr/bin/qemu-system-x86_64" \\
+			-L "\$root/usr/share/qemu" -L "\$root/usr/share/seabios" "\$@"
+	END
+	chmod 755 "$program.new" && mv "$program.new" "$program" || die "can't write to $root"
+	said=$("$program" --version 2>&1) || die "QEMU of $root does not run here: $(head -n 1 <<<"$said")"
+}
+
 # prune_roots NAME: removes all but the newest from the cache
 prune_roots()
 {
