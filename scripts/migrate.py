@@ -56,6 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--act", action="append", default=[], metavar="NAME", choices=ACTS,
                         help="of the scenario two-hosts only this act, may be repeated: "
                         f"{', '.join(ACTS)}")
+    parser.add_argument("--libvirt", type=Path, metavar="ROOT",
+                        help="of two-hosts, a libvirt with its QEMU (scripts/libvirt), instead "
+                        "of the machine's")
     parser.add_argument("--rounds", type=int, default=Course.rounds, metavar="N",
                         help="migrations of the scenario soak (default: %(default)s)")
     parser.add_argument("--hours", type=float, default=0, metavar="H",
@@ -117,6 +120,7 @@ class Run:
         self._faults: list[str] = arguments.fault
         self._alone: str = arguments.alone
         self._acts: list[str] = arguments.act
+        self._libvirt: Optional[Path] = arguments.libvirt
         self._course = Course(arguments.rounds, arguments.hours, arguments.seed)
         self._steps: list[Step] = []
         self.summary_file = self._output / "summary.json"
@@ -143,8 +147,8 @@ class Run:
 
     def lab(self, image: Path, run: Path) -> Lab:
         return Lab(image, self._output, run, self._emulators, self._wiring, self.progress,
-                   self._faults, self._alone, self._acts, self._course,
-                   self.facts["lost_guests"])
+                   self._faults, self._alone, self._acts, self._libvirt,
+                   self._course, self.facts["lost_guests"])
 
     def _take(self, result: Result, timeline: Optional[Timeline] = None) -> None:
         self._steps.append((result, timeline))

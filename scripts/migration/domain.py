@@ -65,12 +65,21 @@ def with_vfs(xml: str, vfs: list[str]) -> str:
                                zip(pieces[1::2], vfs, pieces[2::2], strict=True))
 
 
-def hostdev(number: int, vf: str) -> str:
+def hostdev(number: int, vf: str, wiring: Wiring) -> str:
+    driver = "<driver iommufd='yes'/>" if wiring.iommu == "iommufd" else ""
     return f"""<hostdev mode='subsystem' type='pci' managed='no'>
+      {driver}
       <source>{source_address(vf)}</source>
       <alias name='ua-vf{number}'/>
       <address type='pci' domain='0' bus='0' slot='{5 + number}' function='0'/>
     </hostdev>"""
+
+
+def path_of(emulator: Emulator) -> Path:
+    path = shutil.which(emulator.program)
+    if not path:
+        raise Failure(f"{emulator.program} can't be run")
+    return Path(path)
 
 
 def description(vfs: list[str], emulator: Emulator, wiring: Wiring) -> str:
@@ -94,7 +103,7 @@ def description(vfs: list[str], emulator: Emulator, wiring: Wiring) -> str:
   <clock offset='utc'><timer name='hpet' present='no'/></clock>
   <on_reboot>destroy</on_reboot>
   <devices>
-    <emulator>{shutil.which(emulator.program)}</emulator>
+    <emulator>{path_of(emulator)}</emulator>
     <controller type='usb' model='none'/>
     <disk type='file' device='disk'>
       <driver name='qemu' type='raw' queue_size='1024'/>
@@ -103,7 +112,7 @@ def description(vfs: list[str], emulator: Emulator, wiring: Wiring) -> str:
       <readonly/>
       <address type='pci' domain='0' bus='0' slot='2' function='0'/>
     </disk>
-    {"".join(hostdev(number, vf) for number, vf in enumerate(vfs))}
+    {"".join(hostdev(number, vf, wiring) for number, vf in enumerate(vfs))}
     <serial type='file'>
       <source path='{HOME}/console'/>
       <target type='isa-serial' port='0'/>
@@ -121,10 +130,12 @@ def description(vfs: list[str], emulator: Emulator, wiring: Wiring) -> str:
 
 
 def provide_files(host: Host, image: Path, emulator: Emulator) -> None:
-    """Copies the guest's files to a host."""
+    """Copies the guest's files to a host, and lets libvirt's user reach the QEMU."""
     host.output(f"mkdir -p {HOME} && chmod 777 {HOME} && "
                 f"cp {quote(str(image))}/{{vmlinuz,initramfs.img,root.img}} "
                 f"{quote(str(emulator.firmware))} {HOME}/")
+    directories = " ".join(quote(str(directory)) for directory in path_of(emulator).parents)
+    host.output(f"chmod a+x {directories}")
 
 
 class Domain:

@@ -2,6 +2,7 @@
 """Two hosts with libvirt, and a guest that goes to and fro between them."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Optional
@@ -9,7 +10,7 @@ from typing import Optional
 from . import Failure, patience
 from .carry import MEDIA_MB
 from .combination import Emulator, Wiring
-from .domain import Domain, description, provide_files
+from .domain import Domain, description, provide_files, virsh
 from .guest import Disk, Guest
 from .host import NET, NVME
 from .hosts import ADDRESSES, NAMES, TRUNK, Clock, Host, plug_in
@@ -24,6 +25,13 @@ PREFIX = "two-hosts"
 VFS = 3
 
 
+def choose_wiring(lab: Lab) -> Wiring:
+    """What libvirt gives a VF to QEMU by: it has iommufd since 12.1."""
+    if lab.wiring.tracking == "none":
+        return lab.wiring
+    return Wiring(lab.wiring.iommu if lab.libvirt else "type1", "device")
+
+
 class Pair:
     """Two hosts that are ready, and a guest on one of them."""
 
@@ -33,7 +41,11 @@ class Pair:
         self.hosts = [Host(0, False, self.clock), Host(1, True, self.clock)]
         self.domains = [Domain(host, lab.logs, PREFIX) for host in self.hosts]
         self.emulator: Emulator = lab.emulators[0]
-        self.wiring = Wiring("type1", "none" if lab.wiring.tracking == "none" else "device")
+        if lab.libvirt:
+            self.emulator = replace(self.emulator, program="/usr/bin/qemu-system-x86_64")
+        self.wiring = choose_wiring(lab)
+        # The version
+        self.libvirt = ""
         # Of each host: addresses of VFs with a disk, and the NIC that a guest may have with
         # its netdev
         self.vfs: list[list[str]] = []
@@ -55,6 +67,7 @@ class Pair:
         self._lab.progress("both hosts: starting libvirtd, making VFs")
         with ThreadPoolExecutor() as both:
             self.vfs = list(both.map(self._prepare, self.domains))
+        self.libvirt = virsh(self.hosts[0], "--version")
 
     def _prepare(self, domain: Domain) -> list[str]:
         """Makes a VM a host with VFs; returns their addresses."""
@@ -63,7 +76,7 @@ class Pair:
         side.output("cat >>/etc/hosts", text=names)
         log = self._lab.logs / f"{domain.name}.libvirtd"
         side.output(f"{TOP}/scripts/libvirt-host {side.name} {side.address} {side.uuid} "
-                    f"{quote(str(log))}", patience(180))
+                    f"{quote(str(log))} {quote(str(self._lab.libvirt or ''))}", patience(180))
         provide_files(side, self._lab.image, self.emulator)
         made = self._vfs(side, f"{NVME} {VFS} media_mb={MEDIA_MB}")
         return [line.split()[0] for line in made.splitlines()]

@@ -130,6 +130,8 @@ class Lab:
     alone: str = ""
     # Only these acts of it, or all
     acts: list[str] = field(default_factory=list)
+    # The root of its libvirt; the machine's if there is none
+    libvirt: Optional[Path] = None
     course: Course = field(default_factory=Course)
     # What was begun again, as an emulated processor lost its guest
     lost_guests: list[str] = field(default_factory=list)

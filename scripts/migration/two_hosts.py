@@ -52,7 +52,7 @@ SHORT = ["live", "back"]
 
 def describe(pair: Pair, name: str, expected: str, load: Load) -> Result:
     result = Result(f"{SCENARIO}, {name}", expected=expected, hosts=len(pair.hosts))
-    result.mode, result.guest_io = "libvirt", load.name
+    result.mode, result.guest_io = f"libvirt {pair.libvirt}", load.name
     result.qemu_source = result.qemu_destination = str(pair.emulator)
     result.machine = f"pc-q35-{'.'.join(map(str, pair.emulator.version[:2]))}"
     result.iommu, result.dirty_tracking = pair.wiring.iommu, pair.wiring.tracking
