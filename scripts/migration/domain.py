@@ -197,6 +197,12 @@ class Domain:
             return Failure(f"the guest's last words: {console.strip()}")
         return GuestLost(f"the guest is gone from {self.host}")
 
+    def lost_error_code(self) -> bool:
+        """Has the guest seen a page fault of user mode whose error code is 0?  No processor says
+        that: bit 2 is always set.  See Documentation/qemu.rst."""
+        return not self.host.run_quietly(f"grep -A 1 '#PF: .* in user mode' {HOME}/console | "
+                                         "grep -q '#PF: error_code(0x0000)'")
+
     def wait_state(self, wanted: str, timeout: float = TIMEOUT) -> None:
         deadline = time.monotonic() + timeout
         while (state := self.state()) != wanted:

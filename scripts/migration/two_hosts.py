@@ -114,6 +114,8 @@ def once(lab: Lab, pair: Pair, name: str, load: Load = LOAD) -> Step:
     except GuestLost:
         raise
     except Failure as failure:
+        if pair.here.lost_error_code():
+            raise GuestLost("QEMU lost an exception's error code") from failure
         if result.status in ("not run", expected):
             result.status = "failed" if expected == "completed" else "error"
         result.error = str(failure)
