@@ -53,7 +53,7 @@ void vfmig_nvme_free(struct vfmig_nvme *ctrl)
 	kvfree(ctrl->arrivals);
 	vfmig_lock_destroy(&ctrl->lock);
 	mutex_destroy(&ctrl->save_lock);
-	mutex_destroy(&ctrl->client_lock);
+	vfmig_client_destroy(&ctrl->client);
 	vfmig_worker_destroy(&ctrl->worker);
 	kfree(ctrl);
 }
@@ -77,7 +77,7 @@ struct vfmig_nvme *vfmig_nvme_alloc(struct vfmig_fn *fn, const struct vfmig_nvme
 	vfmig_nvme_set_map_registers(ctrl, config->map_registers);
 	ctrl->health.since = ktime_get_ns();
 	spin_lock_init(&ctrl->latch.lock);
-	mutex_init(&ctrl->client_lock);
+	vfmig_client_init(&ctrl->client);
 	mutex_init(&ctrl->save_lock);
 	vfmig_lock_init(&ctrl->lock);
 	vfmig_nvme_load_init(ctrl);

@@ -197,8 +197,8 @@ static bool park(struct vfmig_nvme *ctrl)
  */
 void vfmig_nvme_map_watch(struct vfmig_nvme *ctrl)
 {
-	ctrl->map.client = vfmig_is_running(&ctrl->running) ? ctrl->client : NULL;
-	ctrl->map.client_data = ctrl->client_data;
+	ctrl->map.client = vfmig_is_running(&ctrl->running) ? ctrl->client.ops : NULL;
+	ctrl->map.client_data = ctrl->client.data;
 }
 
 /*

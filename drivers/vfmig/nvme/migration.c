@@ -231,9 +231,8 @@ static void load_again(struct work_struct *work)
 	struct vfmig_nvme *ctrl = container_of(work, struct vfmig_nvme, load_again.work);
 
 	vfmig_worker_charge(&ctrl->worker, load_get_memory, ctrl);
-	guard(mutex)(&ctrl->client_lock);
-	if (ctrl->client)
-		ctrl->client->data_ready(ctrl->client_data);
+	guard(mutex)(&ctrl->client.lock);
+	vfmig_client_data_ready(&ctrl->client);
 }
 
 void vfmig_nvme_load_init(struct vfmig_nvme *ctrl)

@@ -10,7 +10,7 @@
  *
  * Locks, outermost first:
  *
- *	client_lock	serialises the client's reset() with open() and close()
+ *	client.lock	see model/client.h
  *	save_lock	the saved state
  *	load.lock	serialises a load with a resize and its end
  *	worker.turn_lock
@@ -37,6 +37,7 @@
 #include "../memory/load.h"
 #include "../memory/memory.h"
 #include "../model/blob.h"
+#include "../model/client.h"
 #include "../model/lock.h"
 #include "../model/running.h"
 #include "../model/worker.h"
@@ -238,9 +239,9 @@ struct vfmig_nvme_page {
  * @active_at: when one was mapped, or a store was taken from it, for the last time; ktime in ns
  * @parked_at: when the worker has taken the mappings away for the last time
  * @poll_ns: how long the worker polls after @active_at
- * @client: &vfmig_nvme.client of the worker's current turn, or NULL if the VF does not run.  Only
+ * @client: &vfmig_client.ops of the worker's current turn, or NULL if the VF does not run.  Only
  *	the worker accesses it and @client_data.
- * @client_data: &vfmig_nvme.client_data
+ * @client_data: &vfmig_client.data
  *
  * No lock protects what a fault and the worker both write: these are hints for how long to poll,
  * except @mapped.
@@ -452,10 +453,7 @@ struct vfmig_nvme_dirty {
  * @map: pages of BAR 0 that are mapped
  * @worker: executes commands
  *
- * @client_lock: protects @client and @client_data, which change with @lock held too;
- *	held while the client's reset() runs
- * @client: callbacks of the user that has the VF open, or NULL
- * @client_data: argument of @client
+ * @client: the user that has the VF open; changes with @lock held too
  * @save_lock: protects @saved
  * @saved: the state of this save; allocated while a save is on
  * @load: what is loaded for @media
@@ -528,9 +526,7 @@ struct vfmig_nvme {
 	struct vfmig_nvme_map map;
 	struct vfmig_worker worker;
 
-	struct mutex client_lock;	/* client, client_data */
-	const struct vfmig_vf_client *client;
-	void *client_data;
+	struct vfmig_client client;
 
 	struct mutex save_lock;		/* saved */
 	struct vfmig_blob saved;

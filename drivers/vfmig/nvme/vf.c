@@ -19,8 +19,7 @@ void vfmig_nvme_media_dirty(struct vfmig_memory *media)
 {
 	struct vfmig_nvme *ctrl = container_of(media, struct vfmig_nvme, media);
 
-	if (ctrl->client)
-		ctrl->client->data_ready(ctrl->client_data);
+	vfmig_client_data_ready(&ctrl->client);
 }
 
 static void set_frozen(struct vfmig_nvme *ctrl, bool frozen)
@@ -137,10 +136,7 @@ void vfmig_nvme_reset(void *vf)
 	}
 	/* It may have gone to sleep with its pages mapped, as the VF did not run */
 	vfmig_worker_kick(&ctrl->worker);
-
-	guard(mutex)(&ctrl->client_lock);
-	if (ctrl->client)
-		ctrl->client->reset(ctrl->client_data);
+	vfmig_client_reset(&ctrl->client);
 }
 
 /* The VF is closed: may anybody want its data? */
@@ -156,8 +152,8 @@ static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void 
 	struct vfmig_nvme *ctrl = vf;
 	int ret;
 
-	guard(mutex)(&ctrl->client_lock);
-	if (ctrl->client)
+	guard(mutex)(&ctrl->client.lock);
+	if (vfmig_client_is_set(&ctrl->client))
 		return -EBUSY;
 	ret = vfmig_nvme_map_open(ctrl);
 	if (!ret)
@@ -166,8 +162,7 @@ static int vfmig_nvme_open(void *vf, const struct vfmig_vf_client *client, void 
 		return ret;
 
 	guard(vfmig_nvme)(ctrl);
-	ctrl->client = client;
-	ctrl->client_data = data;
+	vfmig_client_set(&ctrl->client, client, data);
 	vfmig_nvme_ident_open(ctrl);
 	/* The guest that was here before may have come from a VF with less */
 	WRITE_ONCE(ctrl->queues, ctrl->max_queues);
@@ -182,9 +177,9 @@ static void vfmig_nvme_close(void *vf)
 {
 	struct vfmig_nvme *ctrl = vf;
 
-	scoped_guard(mutex, &ctrl->client_lock) {
+	scoped_guard(mutex, &ctrl->client.lock) {
 		guard(vfmig_nvme)(ctrl);
-		ctrl->client = NULL;
+		vfmig_client_clear(&ctrl->client);
 		freeze_locked(ctrl);
 		if (is_to_be_erased(ctrl))
 			vfmig_memory_erase(&ctrl->media);

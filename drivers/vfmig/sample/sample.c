@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/vfio.h>
 
+#include "../model/client.h"
 #include "../model/handle.h"
 #include "../sim.h"
 
@@ -22,15 +23,10 @@ enum { STATUS_DONE = 1, STATUS_FAILED };
 
 #define SAMPLE_VERSION	1
 
-/*
- * A client's reset() calls operations that take @lock, so another lock is held for it.  @lock
- * is held for each command.
- */
+/* @lock is held for each command */
 struct sample {
 	struct vfmig_fn *fn;
-	struct mutex client_lock;		/* the following two */
-	const struct vfmig_vf_client *client;	/* of the user, or NULL */
-	void *client_data;
+	struct vfmig_client client;
 	struct mutex lock;		/* all below */
 	bool frozen;
 	bool state_taken;		/* in this save */
@@ -82,9 +78,7 @@ static void sample_reset(void *vf)
 		memset(dev->regs, 0, sizeof(dev->regs));
 		dev->frozen = false;
 	}
-	guard(mutex)(&dev->client_lock);
-	if (dev->client)
-		dev->client->reset(dev->client_data);
+	vfmig_client_reset(&dev->client);
 }
 
 /* What a user of the VF does.  The variant driver calls these, see include/linux/vfmig.h. */
@@ -93,11 +87,10 @@ static int sample_open(void *vf, const struct vfmig_vf_client *client, void *dat
 {
 	struct sample *dev = vf;
 
-	guard(mutex)(&dev->client_lock);
-	if (dev->client)
+	guard(mutex)(&dev->client.lock);
+	if (vfmig_client_is_set(&dev->client))
 		return -EBUSY;
-	dev->client = client;
-	dev->client_data = data;
+	vfmig_client_set(&dev->client, client, data);
 	return 0;
 }
 
@@ -105,8 +98,8 @@ static void sample_close(void *vf)
 {
 	struct sample *dev = vf;
 
-	guard(mutex)(&dev->client_lock);
-	dev->client = NULL;
+	guard(mutex)(&dev->client.lock);
+	vfmig_client_clear(&dev->client);
 }
 
 /* Waits for a command under way, so there is no DMA after this */
@@ -229,7 +222,7 @@ static void *sample_create(void *pf, struct vfmig_fn *fn, const void *config)
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
 	dev->fn = fn;
-	mutex_init(&dev->client_lock);
+	vfmig_client_init(&dev->client);
 	mutex_init(&dev->lock);
 	return dev;
 }

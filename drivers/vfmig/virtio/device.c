@@ -271,7 +271,7 @@ int vfmig_virtio_init(struct vfmig_virtio *dev, const struct vfmig_virtio_type *
 	dev->fn = fn;
 	dev->features = type->features | VFMIG_VIRTIO_FEATURES;
 	raw_spin_lock_init(&dev->latch.lock);
-	mutex_init(&dev->client_lock);
+	vfmig_client_init(&dev->client);
 	mutex_init(&dev->load_lock);
 	vfmig_lock_init(&dev->lock);
 	init_irq_work(&dev->cap_kick, cap_kick);
@@ -297,5 +297,5 @@ void vfmig_virtio_destroy(struct vfmig_virtio *dev)
 	kfree(dev->regs);
 	vfmig_lock_destroy(&dev->lock);
 	mutex_destroy(&dev->load_lock);
-	mutex_destroy(&dev->client_lock);
+	vfmig_client_destroy(&dev->client);
 }

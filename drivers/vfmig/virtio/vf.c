@@ -118,10 +118,7 @@ void vfmig_virtio_reset(void *vf)
 		/* The fabric may have let interrupts out before a quiesce() held them again */
 		vfmig_running_run(&dev->running);
 	}
-
-	guard(mutex)(&dev->client_lock);
-	if (dev->client)
-		dev->client->reset(dev->client_data);
+	vfmig_client_reset(&dev->client);
 }
 
 static int vfmig_virtio_save_stop(void *vf)
@@ -146,16 +143,15 @@ static int vfmig_virtio_open(void *vf, const struct vfmig_vf_client *client, voi
 	struct vfmig_virtio *dev = vf;
 	int ret;
 
-	guard(mutex)(&dev->client_lock);
-	if (dev->client)
+	guard(mutex)(&dev->client.lock);
+	if (vfmig_client_is_set(&dev->client))
 		return -EBUSY;
 	ret = vfmig_worker_open(&dev->worker);
 	if (ret)
 		return ret;
 
 	guard(vfmig_virtio)(dev);
-	dev->client = client;
-	dev->client_data = data;
+	vfmig_client_set(&dev->client, client, data);
 	dev->type->opened(dev);
 	vfmig_virtio_power_on(dev);
 	vfmig_running_run(&dev->running);
@@ -166,9 +162,9 @@ static void vfmig_virtio_close(void *vf)
 {
 	struct vfmig_virtio *dev = vf;
 
-	scoped_guard(mutex, &dev->client_lock) {
+	scoped_guard(mutex, &dev->client.lock) {
 		guard(vfmig_virtio)(dev);
-		dev->client = NULL;
+		vfmig_client_clear(&dev->client);
 		freeze_locked(dev);
 		dev->type->lost(dev, true);
 		vfmig_virtio_power_on(dev);

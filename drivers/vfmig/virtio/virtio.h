@@ -10,7 +10,7 @@
  *
  * Locks, outermost first:
  *
- *	client_lock	serialises the client's reset() with open() and close()
+ *	client.lock	see model/client.h
  *	load_lock	serialises a load with its end
  *	lock		the device
  *	latch.lock	the registers as the guest sees them
@@ -31,6 +31,7 @@
 #include <linux/virtio_pci.h>
 
 #include "../model/blob.h"
+#include "../model/client.h"
 #include "../model/lock.h"
 #include "../model/running.h"
 #include "../model/worker.h"
@@ -186,10 +187,7 @@ struct vfmig_virtio_counts {
  * @worker: does the work
  * @cap_kick: kicks the worker for a write through the PCI configuration access capability
  *
- * @client_lock: protects @client and @client_data, which change with @lock held too;
- *	held while the client's reset() runs
- * @client: callbacks of the user that has the VF open, or NULL
- * @client_data: argument of @client
+ * @client: the user that has the VF open; changes with @lock held too
  *
  * @load_lock: protects @load and @load_version
  * @load: the state that is being loaded
@@ -220,9 +218,7 @@ struct vfmig_virtio {
 	struct vfmig_worker worker;
 	struct irq_work cap_kick;
 
-	struct mutex client_lock;	/* client, client_data */
-	const struct vfmig_vf_client *client;
-	void *client_data;
+	struct vfmig_client client;
 
 	struct mutex load_lock;		/* load, load_version */
 	struct vfmig_blob load;
