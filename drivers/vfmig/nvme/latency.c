@@ -84,7 +84,8 @@ void vfmig_nvme_set_io_latency(void *vf, unsigned int us)
 	u64 *arrivals = NULL;
 
 	if (us && !READ_ONCE(ctrl->arrivals))
-		arrivals = kvcalloc(VFMIG_NVME_ARRIVALS, sizeof(*arrivals), GFP_KERNEL);
+		arrivals = kvcalloc(VFMIG_NVME_ARRIVALS, sizeof(*arrivals),
+				    GFP_KERNEL | __GFP_NOWARN);
 	scoped_guard(vfmig_nvme, ctrl) {
 		WRITE_ONCE(ctrl->io_latency_ns, (u64)us * NSEC_PER_USEC);
 		if (!ctrl->arrivals)
