@@ -231,6 +231,17 @@ static void vfmig_device_destroy(struct vfmig_fabric *fabric)
 	irq_domain_free_fwnode(fabric->fwnode);
 }
 
+/* As pci_add_resource(), which goes on without memory: the bus would have no window */
+static int vfmig_add_window(struct pci_host_bridge *bridge, struct resource *res)
+{
+	struct resource_entry *entry = resource_list_create_entry(res, 0);
+
+	if (!entry)
+		return -ENOMEM;
+	resource_list_add_tail(entry, &bridge->windows);
+	return 0;
+}
+
 static int vfmig_bridge_create(struct vfmig_fabric *fabric)
 {
 	const struct vfmig_fabric_desc *desc = &fabric->desc;
@@ -244,8 +255,13 @@ static int vfmig_bridge_create(struct vfmig_fabric *fabric)
 	fabric->busn.name = dev_name(fabric->dev);
 	fabric->busn.flags = IORESOURCE_BUS;
 	fabric->busn.end = PCI_BUS_NUM(vfmig_vf_rid(desc, desc->num_pfs - 1, desc->total_vfs - 1));
-	pci_add_resource(&bridge->windows, &fabric->busn);
-	pci_add_resource(&bridge->windows, &fabric->window);
+	ret = vfmig_add_window(bridge, &fabric->busn);
+	if (!ret)
+		ret = vfmig_add_window(bridge, &fabric->window);
+	if (ret) {
+		pci_free_host_bridge(bridge);
+		return ret;
+	}
 
 	bridge->dev.parent = fabric->dev;
 	bridge->sysdata = &fabric->sysdata;
