@@ -98,24 +98,6 @@ static bool reported(struct rig *rig, u8 *buf, unsigned int page)
 	return bit;
 }
 
-TEST_F(log, is_offered_as_the_uapi_says)
-{
-	const u32 sets[] = { LOG_START, LOG_STOP };
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(sets); i++) {
-		EXPECT_EQ(vfio_feature(self->dev, VFIO_DEVICE_FEATURE_PROBE |
-				       VFIO_DEVICE_FEATURE_SET | sets[i], NULL, 0), 0);
-		EXPECT_EQ(vfio_feature(self->dev, VFIO_DEVICE_FEATURE_PROBE |
-				       VFIO_DEVICE_FEATURE_GET | sets[i], NULL, 0), -EINVAL);
-	}
-	EXPECT_EQ(vfio_feature(self->dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
-			       LOG_REPORT, NULL, 0), 0);
-	EXPECT_EQ(vfio_feature(self->dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET |
-			       LOG_REPORT, NULL, 0), -EINVAL);
-	/* To ask is not to start */
-	EXPECT_EQ(log_report(self->dev, ARENA_IOVA, PAGE, PAGE, self->bits), -EINVAL);
-}
-
 TEST_F(log, start_refuses_what_makes_no_sense)
 {
 	static struct vfio_device_feature_dma_logging_range many[RANGES + 1];

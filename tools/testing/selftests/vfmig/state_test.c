@@ -104,49 +104,9 @@ FIXTURE_TEARDOWN(state)
 	rig_close(&self->rig);
 }
 
-TEST_F(state, features_are_offered)
-{
-	struct vfio_dev *dev = &self->rig.dev[0];
-	u64 flags;
-
-	ASSERT_EQ(mig_flags(dev, &flags), 0);
-	EXPECT_TRUE(flags & VFIO_MIGRATION_STOP_COPY);
-	EXPECT_TRUE(flags & VFIO_MIGRATION_P2P);
-	EXPECT_EQ(flags & ~7ULL, 0);
-	EXPECT_EQ(vfio_feature(dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
-			       VFIO_DEVICE_FEATURE_MIGRATION, NULL, 0), 0);
-	EXPECT_EQ(vfio_feature(dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
-			       VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
-			       NULL, 0), 0);
-	EXPECT_EQ(vfio_feature(dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
-			       VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, NULL, 0), 0);
-	EXPECT_NE(vfio_feature(dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET |
-			       VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, NULL, 0), 0);
-}
-
 TEST_F(state, device_runs_when_opened)
 {
 	EXPECT_EQ(mig_get(&self->rig.dev[0]), RUNNING);
-}
-
-TEST_F(state, unknown_states_are_refused)
-{
-	EXPECT_EQ(mig_set(&self->rig.dev[0], STATES, NULL), -EINVAL);
-	EXPECT_EQ(mig_set(&self->rig.dev[0], ~0U, NULL), -EINVAL);
-	EXPECT_EQ(mig_get(&self->rig.dev[0]), RUNNING);
-}
-
-TEST_F(state, combination_arcs_end_where_asked)
-{
-	struct vfio_dev *dev = &self->rig.dev[0];
-	int fd;
-
-	ASSERT_EQ(mig_set(dev, STOP_COPY, &fd), 0);
-	EXPECT_EQ(mig_get(dev), STOP_COPY);
-	close(fd);
-	ASSERT_EQ(mig_set(dev, RESUMING, &fd), 0);
-	EXPECT_EQ(mig_get(dev), RESUMING);
-	close(fd);
 }
 
 /* Each start state with each target: the table of the uAPI */
@@ -358,29 +318,6 @@ TEST_F(arcs, data_size_is_never_0)
 		EXPECT_EQ(size, runs ? before : self->stream.len);
 	EXPECT_GT(size, 0);
 	close(fd);
-}
-
-/* ERROR, if the driver goes there at all, is left by reset only */
-TEST_F(state, error_needs_a_reset)
-{
-	struct vfio_dev *dev = &self->rig.dev[0];
-	u64 size;
-	int fd;
-
-	walk_to(dev, RESUMING, &fd);
-	EXPECT_EQ(mig_set(dev, STOP, NULL), -EINVAL);
-	close(fd);
-	if (mig_get(dev) == ERROR) {
-		for (u32 to = 0; to < STATES; to++) {
-			EXPECT_NE(mig_set(dev, to, NULL), 0) TH_LOG("to %s", mig_name(to));
-			EXPECT_EQ(mig_get(dev), ERROR);
-		}
-	}
-	EXPECT_EQ(mig_size(dev, &size), 0);
-	EXPECT_GT(size, 0);
-	ASSERT_EQ(vfio_reset(dev), 0);
-	EXPECT_EQ(mig_get(dev), RUNNING);
-	rig_start(&self->rig);
 }
 
 TEST_F(state, reading_fd_is_for_reading_in_order)
