@@ -10,6 +10,7 @@ each program, gcov-tool adds them up, and gcovr makes the page and the numbers o
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def gcov(counts: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     files = sorted(counts.rglob("*.gcda"))
     if not files:
         return
-    for text in run("gcov", "--json-format", "--stdout", *files).splitlines():
+    for text in run("gcov", "--json-format", "--branch-probabilities", "--stdout",
+                    *files).splitlines():
         for entry in json.loads(text)["files"]:
             name = entry["file"]
             if os.path.isabs(name):
@@ -66,6 +68,53 @@ def lines_of(counts: Path) -> Lines:
         for line in entry["lines"]:
             lines[name][line["line_number"]] += line["count"]
     return lines
+
+
+# What takes memory, and can fail
+ALLOCATES = re.compile(
+    r"\b(?:(?:devm_)?k?v?(?:[mzc]alloc|memdup|strdup|asprintf)(?:_\w+)?|memdup_user\w*|"
+    r"alloc_\w+|get_zeroed_page|pci_alloc_\w+|devlink_alloc|vhost_task_create|anon_inode_getfile|"
+    r"sysfs_create_file|kobject_create_and_add|register_netdev\w*|root_device_register|"
+    r"iommu_device_(?:sysfs_add|register))\(")
+
+# So many lines after it, at most, it is looked at whether that has failed
+CHECK_WITHIN = 7
+
+
+def branches_of(merged: Path) -> dict[str, dict[int, list[int]]]:
+    """How often each way out of a line was taken."""
+    found: dict[str, dict[int, list[int]]] = defaultdict(dict)
+    for name, entry in gcov(merged):
+        for line in entry["lines"]:
+            counts = [branch["count"] for branch in line["branches"]]
+            before = found[name].get(line["line_number"])
+            if before and len(before) == len(counts):
+                counts = [sum(pair) for pair in zip(before, counts)]
+            if counts:
+                found[name][line["line_number"]] = counts
+    return found
+
+
+def is_allocation(text: str) -> bool:
+    """In a function, whose caller does not look at it instead."""
+    return text.startswith("\t") and "return" not in text and bool(ALLOCATES.search(text))
+
+
+def is_checked(line: int, branches: dict[int, list[int]]) -> bool:
+    """Did what is allocated in this line fail, and succeed?  True if nothing depends on it."""
+    for number in range(line, line + CHECK_WITHIN):
+        if number in branches:
+            return all(branches[number])
+    return True
+
+
+def write_allocations(file: Path, merged: Path) -> None:
+    """Those that no test has seen fail, or succeed, as far as the code looks at that."""
+    with file.open("w") as out:
+        for name, branches in sorted(branches_of(merged).items()):
+            for number, text in enumerate((TOP / name).read_text().splitlines(), 1):
+                if is_allocation(text) and not is_checked(number, branches):
+                    out.write(f"{name}:{number}: {text.strip()}\n")
 
 
 def write_functions(file: Path, merged: Path) -> None:
@@ -165,6 +214,7 @@ def main() -> None:
     write_lines(out)
     merged = merge(out)
     write_functions(out / "functions.txt", merged)
+    write_allocations(out / "allocations.txt", merged)
     text = "\n".join(table(make_page(out, merged)))
     (out / "table.txt").write_text(text + "\n")
     print(text)
