@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * As fault_test, before there is anything to migrate: VFs are made, bound and opened, and
- * memory is mapped for them, while memory is refused.
+ * As fault_test, before there is anything to migrate: VFs are opened, memory is mapped for them,
+ * their interrupts are enabled, writes are tracked, while memory is refused.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "bells.h"
+#include "dirty.h"
 #include "fault.h"
 #include "mig.h"
+#include "net_rig.h"
 
 #include "harness.h"
 
@@ -24,11 +27,18 @@ FIXTURE(opened)
 
 FIXTURE_VARIANT(opened)
 {
+	const char *model;
 	enum iommu_mode mode;
 };
 
 FIXTURE_VARIANT_ADD(opened, type1)
 {
+	.mode = IOMMU_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(opened, virtio_type1)
+{
+	.model = NET_MODEL,
 	.mode = IOMMU_TYPE1,
 };
 
@@ -48,7 +58,8 @@ FIXTURE_VARIANT_ADD(opened, iommufd_tracked)
 
 FIXTURE_SETUP(opened)
 {
-	const char *why = fault_init() ?: pf_require(&(struct pf_vfs){ .count = 1 }, self->pf);
+	struct pf_vfs vfs = { .model = variant->model, .count = 1 };
+	const char *why = fault_init() ?: pf_require(&vfs, self->pf);
 
 	if (!why)
 		why = iommu_init(&self->iommu, variant->mode);
@@ -68,12 +79,19 @@ FIXTURE_TEARDOWN(opened)
 	iommu_exit(&self->iommu);
 }
 
+/* The kernel says loudly that it has no memory for the stack of the worker's thread */
+static void refuse_to_open(void)
+{
+	fault_not_below_function("copy_process");
+}
+
 TEST_F(opened, at_the_second_try)
 {
 	struct sweep sweep = {};
 	unsigned int failed = 0;
 	int err;
 
+	refuse_to_open();
 	while (sweep_next(&sweep)) {
 		/* A domain with tracking would stay */
 		iommu_exit(&self->iommu);
@@ -120,127 +138,153 @@ TEST_F(opened, maps_all_or_nothing)
 	vfio_close(&self->dev);
 }
 
-FIXTURE(made)
+#define VECTORS		4
+
+TEST_F(opened, has_all_vectors_or_none)
 {
+	struct vfio_irq_info info;
+	struct sweep sweep = {};
+	unsigned int failed = 0;
+	int irq[VECTORS], err;
+
+	for (unsigned int i = 0; i < VECTORS; i++)
+		irq[i] = event_new();
+	must(!vfio_open(&self->dev, &self->iommu, self->bdf));
+	vfio_irq_info(&self->dev, VFIO_PCI_MSIX_IRQ_INDEX, &info);
+	ASSERT_GE(info.count, VECTORS);
+	while (sweep_next(&sweep)) {
+		sweep_begin(&sweep);
+		err = vfio_irqs_set(&self->dev, 0, VECTORS, irq);
+		sweep_end(&sweep);
+		if (err) {
+			failed++;
+			/* The core of interrupts says ENOSPC if the first one finds no memory */
+			ASSERT_TRUE(err == -ENOMEM || err == -ENOSPC)
+				TH_LOG("%d in round %u", err, sweep.round);
+			ASSERT_EQ(vfio_irqs_set(&self->dev, 0, VECTORS, irq), 0);
+		}
+		vfio_irqs_off(&self->dev);
+	}
+	EXPECT_GT(failed, 0);
+	note("failed for %u of %u", failed, sweep.refused);
+	vfio_close(&self->dev);
+	for (unsigned int i = 0; i < VECTORS; i++)
+		close(irq[i]);
+}
+
+FIXTURE(mapped)
+{
+	struct iommu iommu;
+	struct vfio_dev dev;
+	char bdf[BDF_SIZE];
 	char pf[BDF_SIZE];
-	char vf[BDF_SIZE];
 };
 
-FIXTURE_SETUP(made)
+FIXTURE_SETUP(mapped)
 {
 	const char *why = fault_init() ?: pf_require(&(struct pf_vfs){ .count = 1 }, self->pf);
 
+	if (!why)
+		why = iommu_init(&self->iommu, IOMMU_TYPE1);
 	if (why)
 		SKIP(return, "%s", why);
-	must(pf_vf(self->pf, 0, self->vf));
+	must(pf_vf(self->pf, 0, self->bdf));
+	must(!pf_attr_set(self->pf, "doorbell_poll_us", 100));
+	must(!pf_attr_set(self->pf, "map_registers", 1));
 }
 
-FIXTURE_TEARDOWN(made)
+FIXTURE_TEARDOWN(mapped)
 {
-	pf_set_numvfs(self->pf, 0);
-	pf_vfs_gone();
+	if (!self->bdf[0])
+		return;
+	iommu_exit(&self->iommu);
+	pf_attr_set(self->pf, "doorbell_poll_us", 0);
+	pf_attr_set(self->pf, "map_registers", 0);
 }
 
-/* 0 or -errno */
-static int driver_file(const char *file, const char *bdf)
+/* As opened.at_the_second_try; that the BAR can be mapped takes memory to say */
+TEST_F(mapped, at_the_second_try)
 {
-	char path[PATH_SIZE];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/" VF_DRIVER "/%s", file);
-	return file_write(path, bdf);
-}
-
-static bool bound(const char *bdf)
-{
-	char driver[64];
-
-	return pci_driver(bdf, driver, sizeof(driver)) && !strcmp(driver, VF_DRIVER);
-}
-
-/* The PCI core has a worker probe: it is one of some allocations, and nobody knows which */
-#define BINDS	20
-
-TEST_F(made, is_bound_at_the_second_try)
-{
-	unsigned int refused = 0, failed = 0;
+	struct sweep sweep = {};
+	unsigned int failed = 0;
+	u32 *regs;
 	int err;
 
-	for (unsigned int i = 0; i < BINDS; i++) {
-		must(!driver_file("unbind", self->vf));
-		fault_once(i + 2);
-		err = driver_file("bind", self->vf);
-		refused += fault_stop();
-		ASSERT_EQ(bound(self->vf), !err);
+	refuse_to_open();
+	while (sweep_next(&sweep)) {
+		iommu_exit(&self->iommu);
+		must(!iommu_init(&self->iommu, IOMMU_TYPE1));
+		sweep_begin(&sweep);
+		err = vfio_open(&self->dev, &self->iommu, self->bdf);
+		sweep_end(&sweep);
 		if (err) {
 			failed++;
 			EXPECT_EQ(err, -ENOMEM);
-			ASSERT_EQ(driver_file("bind", self->vf), 0);
+			ASSERT_EQ(vfio_open(&self->dev, &self->iommu, self->bdf), 0);
 		}
+		regs = regs_map(&self->dev);
+		if (!regs)
+			SKIP(goto out, "BAR 0 can't be mapped");
+		EXPECT_EQ(regs_load(regs, NVME_VS), bar_read32(&self->dev, NVME_VS));
+		regs_unmap(regs);
+		vfio_close(&self->dev);
 	}
 	EXPECT_GT(failed, 0);
-	note("failed for %u of %u", failed, refused);
+	note("failed for %u of %u", failed, sweep.refused);
+	return;
+out:
+	vfio_close(&self->dev);
 }
 
-/* 0 or -errno of making VFs, of which there are none before; they are all there, or none is */
-static int make_swept(struct __test_metadata *_metadata, const char *pf, unsigned int vfs,
-		      struct sweep *sweep)
+FIXTURE(tracked)
 {
+	struct iommu iommu;
+	struct vfio_dev dev;
+};
+
+FIXTURE_SETUP(tracked)
+{
+	char pf[BDF_SIZE], vf[BDF_SIZE];
+	const char *why = fault_init() ?: pf_require(&(struct pf_vfs){ .count = 1 }, pf);
+
+	if (!why)
+		why = iommu_init(&self->iommu, IOMMU_IOMMUFD_TRACKED);
+	if (why)
+		SKIP(return, "%s", why);
+	must(pf_vf(pf, 0, vf));
+	must(!vfio_open(&self->dev, &self->iommu, vf));
+}
+
+FIXTURE_TEARDOWN(tracked)
+{
+	if (!self->dev.iommu)
+		return;
+	vfio_close(&self->dev);
+	iommu_exit(&self->iommu);
+}
+
+TEST_F(tracked, is_off_or_on)
+{
+	struct sweep sweep = {};
+	unsigned int failed = 0;
+	u64 bits = 0;
 	int err;
 
-	must(!pf_set_numvfs(pf, 0));
-	sweep_begin(sweep);
-	err = pf_set_numvfs(pf, vfs);
-	sweep_end(sweep);
-	EXPECT_EQ(pf_numvfs(pf), err ? 0 : vfs);
-	if (err)
-		EXPECT_EQ(err, -ENOMEM);
-	return err;
-}
-
-static bool makes_good_vfs(const char *pf)
-{
-	char vf[BDF_SIZE];
-
-	must(!pf_set_numvfs(pf, 0));
-	return !pf_set_numvfs(pf, 1) && pf_vf(pf, 0, vf) && wait_until(bound(vf));
-}
-
-/* How many of at most @rounds failed */
-static unsigned int make_some(struct __test_metadata *_metadata, const char *pf, unsigned int vfs,
-			      unsigned int rounds)
-{
-	/* Some were made before, it need not be seen again how that goes */
-	struct sweep sweep = { .round = 1 };
-	unsigned int failed = 0;
-
-	while (sweep.refused < rounds && sweep_next(&sweep))
-		failed += !!make_swept(_metadata, pf, vfs, &sweep);
+	while (sweep_next(&sweep)) {
+		sweep_begin(&sweep);
+		err = hwpt_track(&self->iommu, self->iommu.hwpt_id, true);
+		sweep_end(&sweep);
+		if (err) {
+			failed++;
+			ASSERT_EQ(err, -ENOMEM);
+			ASSERT_EQ(hwpt_track(&self->iommu, self->iommu.hwpt_id, true), 0);
+		}
+		ASSERT_EQ(hwpt_report(&self->iommu, self->iommu.hwpt_id, 0, 0, PAGE, PAGE, &bits),
+			  0);
+		ASSERT_EQ(hwpt_track(&self->iommu, self->iommu.hwpt_id, false), 0);
+	}
+	EXPECT_GT(failed, 0);
 	note("failed for %u of %u", failed, sweep.refused);
-	return failed;
-}
-
-/*
- * To remove a VF takes the PCI core a second, and to add one takes many allocations of its
- * own, not all of which it gets right: where pci_setup_device() has no memory for the name
- * of a VF it goes on, and device_add() fails, whose caller goes on too and loses its way.
- * So the depth is what our own allocations need, and no more.  Those for the model of each
- * VF come first, before there is any VF.
- */
-#define SLAB_DEPTH		7
-#define PAGE_DEPTH		11
-#define MODEL_SLABS		2	/* the controller, and its medium's table */
-#define MODEL_ALLOCATIONS	4	/* ... a page, and requests, which need not be contiguous */
-
-TEST_F(made, all_or_none)
-{
-	fault_below_us(PAGE_DEPTH);
-	EXPECT_GT(make_some(_metadata, self->pf, 1, MODEL_ALLOCATIONS), 0);
-	fault_below_us(SLAB_DEPTH);
-	EXPECT_GT(make_some(_metadata, self->pf, 2, 2 * MODEL_SLABS), 0);
-
-	/* The bus does not ask us: there is a VF then, but no IOMMU or no driver for it */
-	EXPECT_GT(make_some(_metadata, self->pf, 1, ~0), 0);
-	EXPECT_TRUE(makes_good_vfs(self->pf));
 }
 
 TEST_HARNESS_MAIN

@@ -2,6 +2,7 @@
 /* See fault.h */
 #include "fault.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,7 +13,10 @@
 #include "pf.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
+#define TASKS		"/proc/self/task"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
+/* The most that the kernel looks at */
+#define DEPTH		32
 #define MOST_ROUNDS	1000
 
 static const char * const injectors[] = { "failslab", "fail_page_alloc" };
@@ -181,22 +185,22 @@ static void set_range(const char *what, u64 start, u64 end)
 	set_both(name, end);
 }
 
-static void fault_below(u64 start, u64 end, unsigned int depth)
+static void fault_below(u64 start, u64 end)
 {
 	set_range("require", start, end);
-	set_both("stacktrace-depth", depth);
+	set_both("stacktrace-depth", DEPTH);
 	/* Of a stack of no depth nothing is in the range */
 	set_number(USERCOPY, "require-start", start);
 	set_number(USERCOPY, "require-end", end);
 	set_number(USERCOPY, "stacktrace-depth", 0);
 }
 
-void fault_below_us(unsigned int depth)
+void fault_below_us(void)
 {
 	u64 start, end;
 
 	find_modules("vfmig_", &start, &end);
-	fault_below(start, end, depth);
+	fault_below(start, end);
 }
 
 void fault_below_function(const char *name)
@@ -205,7 +209,22 @@ void fault_below_function(const char *name)
 
 	find_function(name, &start, &end);
 	must(start);
-	fault_below(start, end, FAULT_DEEPEST);
+	fault_below(start, end);
+}
+
+void fault_not_below_functions(const char *first, const char *last)
+{
+	u64 start, end, unused;
+
+	find_function(first, &start, &unused);
+	find_function(last, &unused, &end);
+	must(start && start < end);
+	set_range("reject", start, end);
+}
+
+void fault_not_below_function(const char *name)
+{
+	fault_not_below_functions(name, name);
 }
 
 void fault_only_at_once(bool only)
@@ -217,7 +236,7 @@ void fault_only_at_once(bool only)
 void fault_copies_below_us(void)
 {
 	set_both("stacktrace-depth", 0);
-	set_number(USERCOPY, "stacktrace-depth", FAULT_DEEPEST);
+	set_number(USERCOPY, "stacktrace-depth", DEPTH);
 }
 
 static void start_rate(unsigned int interval, const char *times)
@@ -308,12 +327,42 @@ const char *fault_init(void)
 	set_one("fail_page_alloc", "ignore-gfp-highmem", "N");
 	set_one("fail_page_alloc", "min-order", "0");
 	set_number(USERCOPY, "verbose", 0);
-	fault_below_us(FAULT_DEEPEST);
+	fault_below_us();
 	fault_stop();
-	if (nth_fd < 0)
-		nth_fd = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
-	must(nth_fd >= 0);
+	fault_in_thread(NULL);
 	return NULL;
+}
+
+/* The path of fail-nth of a thread of this process; false if there is no such thread */
+static bool find_thread(const char *name, char *path, size_t size)
+{
+	DIR *dir = opendir(TASKS);
+	bool found = false;
+	struct dirent *de;
+
+	must(dir);
+	while (!found && (de = readdir(dir))) {
+		char comm[32];
+
+		snprintf(path, size, TASKS "/%s/comm", de->d_name);
+		found = !file_read(path, comm, sizeof(comm)) && !strcmp(comm, name);
+		if (found)
+			snprintf(path, size, TASKS "/%s/fail-nth", de->d_name);
+	}
+	closedir(dir);
+	return found;
+}
+
+void fault_in_thread(const char *name)
+{
+	char path[300] = FAIL_NTH;
+
+	if (name)
+		must(find_thread(name, path, sizeof(path)));
+	if (nth_fd >= 0)
+		close(nth_fd);
+	nth_fd = open(path, O_RDWR | O_CLOEXEC);
+	must(nth_fd >= 0);
 }
 
 bool sweep_next(struct sweep *sweep)

@@ -13,14 +13,17 @@
 /* Returns NULL, or why the test must be skipped.  Nothing fails yet. */
 const char *fault_init(void);
 
-/*
- * From now on count only allocations with a function of the modules among the innermost
- * @depth functions of the stack.  @depth is at most FAULT_DEEPEST, the initial value.
- */
-#define FAULT_DEEPEST	32
-void fault_below_us(unsigned int depth);
+/* From now on count only allocations below a function of the modules; so it is at first */
+void fault_below_us(void);
 /* From now on count only allocations below this function, which must not be inlined */
 void fault_below_function(const char *name);
+/*
+ * Of these, from now on don't count allocations below this function, which must not be inlined.
+ * Those that kmemleak makes for its own records count then.
+ */
+void fault_not_below_function(const char *name);
+/* The same for all functions from @first to @last, in the order in which they are in memory */
+void fault_not_below_functions(const char *first, const char *last);
 /* From now on, or not any more, count only allocations that may not wait for memory */
 void fault_only_at_once(bool only);
 /* From now on count only copies between kernel and user that the modules make */
@@ -52,9 +55,15 @@ struct sweep {
 	unsigned int refused;
 };
 
+/*
+ * From now on a sweep is about the thread @name of the calling process, for example a VF's worker;
+ * NULL for the calling thread, as at first
+ */
+void fault_in_thread(const char *name);
+
 /* Is there another round?  The previous one must be over. */
 bool sweep_next(struct sweep *sweep);
-/* Begin the operation, in the calling thread */
+/* Begin the operation, in the calling thread or that of fault_in_thread() */
 void sweep_begin(struct sweep *sweep);
 /* End it; returns true if anything failed */
 bool sweep_end(struct sweep *sweep);

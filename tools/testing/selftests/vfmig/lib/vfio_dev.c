@@ -105,22 +105,38 @@ static void closed_dev(struct vfio_dev *dev, struct iommu *iommu, const char *bd
 	bdf_copy(dev->bdf, bdf);
 }
 
+/* 0 or -errno */
+static int try_region_info(struct vfio_dev *dev, u32 index, struct vfio_region_info *info)
+{
+	*info = (struct vfio_region_info){ .argsz = sizeof(*info), .index = index };
+	return ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, info) ? -errno : 0;
+}
+
+static int find_regions(struct vfio_dev *dev)
+{
+	struct vfio_region_info bar0, config;
+	int err;
+
+	err = try_region_info(dev, VFIO_PCI_BAR0_REGION_INDEX, &bar0) ?:
+	      try_region_info(dev, VFIO_PCI_CONFIG_REGION_INDEX, &config);
+	if (err)
+		return err;
+	dev->bar0 = bar0.offset;
+	dev->bar0_size = bar0.size;
+	dev->config = config.offset;
+	return 0;
+}
+
 static int open_file(struct vfio_dev *dev, const char *path)
 {
-	struct vfio_region_info info;
 	int err;
 
 	err = dev->iommu->mode == IOMMU_TYPE1 ? open_group(dev, path) : open_cdev(dev, path);
-	if (err) {
+	if (!err)
+		err = find_regions(dev);
+	if (err)
 		vfio_close(dev);
-		return err;
-	}
-	vfio_region_info(dev, VFIO_PCI_BAR0_REGION_INDEX, &info);
-	dev->bar0 = info.offset;
-	dev->bar0_size = info.size;
-	vfio_region_info(dev, VFIO_PCI_CONFIG_REGION_INDEX, &info);
-	dev->config = info.offset;
-	return 0;
+	return err;
 }
 
 int vfio_open(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)
@@ -163,8 +179,7 @@ int vfio_reset(struct vfio_dev *dev)
 
 void vfio_region_info(struct vfio_dev *dev, u32 index, struct vfio_region_info *info)
 {
-	*info = (struct vfio_region_info){ .argsz = sizeof(*info), .index = index };
-	must(!ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, info));
+	must(!try_region_info(dev, index, info));
 }
 
 void vfio_irq_info(struct vfio_dev *dev, u32 index, struct vfio_irq_info *info)
