@@ -523,6 +523,42 @@ TEST_F(refused, io_and_precopy_go_on)
 	session_end(&s);
 }
 
+/*
+ * Write where there are no pages, while each allocation of the thread that sweeps are about is
+ * refused in turn.  It takes as many pages as the device has spare.  Returns how many were refused.
+ */
+static unsigned int write_swept(struct __test_metadata *_metadata, struct source *src)
+{
+	struct sweep sweep = {};
+
+	while (sweep_next(&sweep)) {
+		source_punch(src, 0, GRANULES);
+		sweep_begin(&sweep);
+		source_write(src, 0, MIB(1));
+		sweep_end(&sweep);
+		EXPECT_TRUE(source_reads_right(src))
+			TH_LOG("round %u", sweep.round);
+	}
+	return sweep.refused;
+}
+
+TEST_F_TIMEOUT(refused, a_write_is_done_when_the_worker_has_memory, 60)
+{
+	char name[32];
+
+	/* As drivers/vfmig/model/worker.c has it: bus, device and function */
+	snprintf(name, sizeof(name), "vfmig-%s", strchr(self->dev->bdf, ':') + 1);
+	fault_in_thread(name);
+	EXPECT_GT(write_swept(_metadata, &self->src), 0);
+}
+
+/* Without a latency, whoever rings the doorbell executes the command */
+TEST_F(refused, a_doorbell_allocates_nothing)
+{
+	must(!pf_attr_set(self->src.rig.pf, "io_latency_us", 0));
+	EXPECT_EQ(write_swept(_metadata, &self->src), 0);
+}
+
 /* Arcs and resets wait for the controller's lock, so nothing is allocated with it held */
 TEST_F(refused, a_write_allocates_nothing_with_the_lock_held)
 {
