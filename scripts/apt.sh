@@ -165,6 +165,26 @@ get_root()
 	unpack_to "$root" unpack
 }
 
+# cached_root NAME: the newest version of it that is in the cache, or nothing
+cached_root()
+{
+	find "$cache" -maxdepth 1 -name "$1-[0-9]*" -printf '%f\n' | sed "s/^$1-//" | sort -V |
+		tail -n 1
+}
+
+# unpack_all DIR [TAR_OPTION]...: what is needed to run the packages that were downloaded
+unpack_all()
+{
+	local dir=$1 package
+
+	shift
+	for package in "$apt"/cache/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$package" | tar -x -C "$dir" --exclude=./etc --exclude=./var \
+			--exclude=./usr/share/doc --exclude=./usr/share/man \
+			--exclude=./usr/share/locale --exclude=./usr/share/i18n "$@" || return
+	done
+}
+
 # make_qemu: makes qemu-system-x86_64 in the directory root, and sets program to it.  It starts
 # the root's QEMU.  Started with its own loader and libraries, QEMU can't tell where it is, so
 # it is told where its modules and its firmware are.
