@@ -147,23 +147,15 @@ TEST_F(net, a_save_needs_none_and_a_load_can_be_done_again)
 	EXPECT_TALKS(1, 1);
 }
 
-/* The name that drivers/vfmig/model/worker.c gives the thread: bus, device and function */
-static void worker_name(const char *bdf, char name[32])
-{
-	snprintf(name, 32, "vfmig-%s", strchr(bdf, ':') + 1);
-}
-
 /* Each frame arrives: the worker tries again when it does not hold the lock */
 TEST_F(net, frames_of_the_guest_arrive)
 {
 	static const size_t lens[] = { 60, 1500, 9000 };
 	struct port *port = &self->rig.port[0];
 	u32 seq = 0;
-	char name[32];
 
-	worker_name(self->rig.dev[0].bdf, name);
 	port_set_mtu(port, 9000);
-	fault_in_thread(name);
+	fault_in_worker(self->rig.dev[0].bdf);
 	for (unsigned int i = 0; i < ARRAY_SIZE(lens); i++) {
 		struct sweep sweep = {};
 
@@ -178,7 +170,7 @@ TEST_F(net, frames_of_the_guest_arrive)
 		EXPECT_GT(sweep.refused, 0);
 		note("%zu bytes: %u", lens[i], sweep.refused);
 	}
-	fault_in_thread(NULL);
+	fault_in_worker(NULL);
 	port_set_mtu(port, 1500);
 	EXPECT_TALKS(0, ++seq);
 }

@@ -544,11 +544,7 @@ static unsigned int write_swept(struct __test_metadata *_metadata, struct source
 
 TEST_F_TIMEOUT(refused, a_write_is_done_when_the_worker_has_memory, 60)
 {
-	char name[32];
-
-	/* As drivers/vfmig/model/worker.c has it: bus, device and function */
-	snprintf(name, sizeof(name), "vfmig-%s", strchr(self->dev->bdf, ':') + 1);
-	fault_in_thread(name);
+	fault_in_worker(self->dev->bdf);
 	EXPECT_GT(write_swept(_metadata, &self->src), 0);
 }
 

@@ -3,7 +3,6 @@
  * Who pays for what a guest has its device do: the commands that a vCPU does not execute itself
  * are executed in a thread of the process that opened the VF, and memory is charged to it.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -27,26 +26,6 @@
 
 /* Between two turns of the worker of a process that can't have a thread */
 #define PAUSE_MS	100
-
-/* The thread of @pid that executes a VF's commands, or 0 */
-static pid_t thread_of(pid_t pid)
-{
-	char path[PATH_SIZE], comm[32];
-	struct dirent *entry;
-	pid_t found = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	dir = opendir(path);
-	while (dir && !found && (entry = readdir(dir))) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", pid, entry->d_name);
-		if (!file_read(path, comm, sizeof(comm)) && !strncmp(comm, "vfmig-", 6))
-			found = atoi(entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
 
 /* How often a thread of @pid went to sleep */
 static u64 sleeps(pid_t pid, pid_t tid)
@@ -230,7 +209,7 @@ TEST_F(worker, thread_of_the_opener_executes_commands)
 	if (why)
 		SKIP(return, "%s", why);
 	buf = arena_alloc(&rig->mem, READ_BYTES);
-	tid = thread_of(getpid());
+	tid = vfio_worker(NULL, getpid());
 	ASSERT_NE(tid, 0);
 	before = sleeps(getpid(), tid);
 	for (int i = 0; i < 20; i++)
@@ -265,7 +244,7 @@ TEST_F(worker, thread_of_an_idle_vf_does_not_run)
 	bells = bells_begin(&rig->nvme, rig->pf, 10000);
 	must(!nvme_set_feature(&rig->nvme, 0x08, 0xffff));
 	buf = arena_alloc(&rig->mem, READ_BYTES);
-	tid = thread_of(getpid());
+	tid = vfio_worker(NULL, getpid());
 	before = cpu_time(tid);
 	for (unsigned int i = 0; i < 100; i++)
 		nvme_read_bytes(&rig->nvme, 0, buf, READ_BYTES);
@@ -285,10 +264,10 @@ TEST_F(worker, closed_vf_has_no_thread)
 
 	if (why)
 		SKIP(return, "%s", why);
-	EXPECT_NE(thread_of(getpid()), 0);
+	EXPECT_NE(vfio_worker(NULL, getpid()), 0);
 	for (unsigned int i = 0; i < rig->devs; i++)
 		vfio_close(&rig->dev[i]);
-	EXPECT_TRUE(wait_until(!thread_of(getpid())));
+	EXPECT_TRUE(wait_until(!vfio_worker(NULL, getpid())));
 }
 
 /* As QEMU's cpr-transfer does: the process that opened the VF is gone, another has it */
@@ -300,13 +279,13 @@ TEST_F(worker, vf_goes_on_with_who_has_it_when_the_opener_is_killed)
 
 	if (why)
 		SKIP(return, "%s", why);
-	EXPECT_NE(thread_of(scene->opener), 0);
-	EXPECT_EQ(thread_of(scene->user), 0);
+	EXPECT_NE(vfio_worker(NULL, scene->opener), 0);
+	EXPECT_EQ(vfio_worker(NULL, scene->user), 0);
 	ASSERT_EQ(kill(scene->opener, SIGKILL), 0);
 	ASSERT_EQ(waitpid(scene->opener, NULL, 0), scene->opener);
 	done = commands_done(scene);
 	EXPECT_TRUE(wait_until(commands_done(scene) > done + 50));
-	EXPECT_TRUE(wait_until(thread_of(scene->user)));
+	EXPECT_TRUE(wait_until(vfio_worker(NULL, scene->user)));
 	scene->stop = true;
 	EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);
 	scene->opener = 0;
@@ -325,10 +304,10 @@ TEST_F(worker, thread_is_that_of_who_changes_the_state_when_the_opener_is_killed
 	ASSERT_EQ(kill(scene->opener, SIGKILL), 0);
 	ASSERT_EQ(waitpid(scene->opener, NULL, 0), scene->opener);
 	scene->opener = 0;
-	EXPECT_EQ(thread_of(scene->user), 0);
+	EXPECT_EQ(vfio_worker(NULL, scene->user), 0);
 	set(&scene->arcs, true);
 	EXPECT_TRUE(wait_until(!is_set(&scene->arcs)));
-	EXPECT_NE(thread_of(scene->user), 0);
+	EXPECT_NE(vfio_worker(NULL, scene->user), 0);
 	set(&scene->stop, true);
 	EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);
 }
@@ -366,10 +345,10 @@ TEST_F(worker, vf_is_slow_while_who_has_it_has_no_room_for_a_thread)
 		done = commands_done(scene);
 		EXPECT_TRUE(wait_until(commands_done(scene) > done + 5));
 		EXPECT_TRUE(is_slow(scene));
-		EXPECT_EQ(thread_of(scene->user), 0);
+		EXPECT_EQ(vfio_worker(NULL, scene->user), 0);
 
 		cgroup_set(&cg, "pids.max", "max");
-		EXPECT_TRUE(wait_until(thread_of(scene->user)));
+		EXPECT_TRUE(wait_until(vfio_worker(NULL, scene->user)));
 		EXPECT_TRUE(wait_until(!is_slow(scene)));
 		scene->stop = true;
 		EXPECT_EQ(waitpid(scene->user, NULL, 0), scene->user);

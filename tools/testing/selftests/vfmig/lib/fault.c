@@ -2,7 +2,6 @@
 /* See fault.h */
 #include "fault.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,9 +10,9 @@
 #include <unistd.h>
 
 #include "pf.h"
+#include "vfio_dev.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
-#define TASKS		"/proc/self/task"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 /* The most that the kernel looks at */
 #define DEPTH		32
@@ -329,36 +328,20 @@ const char *fault_init(void)
 	set_number(USERCOPY, "verbose", 0);
 	fault_below_us();
 	fault_stop();
-	fault_in_thread(NULL);
+	fault_in_worker(NULL);
 	return NULL;
 }
 
-/* The path of fail-nth of a thread of this process; false if there is no such thread */
-static bool find_thread(const char *name, char *path, size_t size)
+void fault_in_worker(const char *bdf)
 {
-	DIR *dir = opendir(TASKS);
-	bool found = false;
-	struct dirent *de;
+	char path[PATH_SIZE] = FAIL_NTH;
+	pid_t worker;
 
-	must(dir);
-	while (!found && (de = readdir(dir))) {
-		char comm[32];
-
-		snprintf(path, size, TASKS "/%s/comm", de->d_name);
-		found = !file_read(path, comm, sizeof(comm)) && !strcmp(comm, name);
-		if (found)
-			snprintf(path, size, TASKS "/%s/fail-nth", de->d_name);
+	if (bdf) {
+		worker = vfio_worker(bdf, getpid());
+		must(worker);
+		snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", worker);
 	}
-	closedir(dir);
-	return found;
-}
-
-void fault_in_thread(const char *name)
-{
-	char path[300] = FAIL_NTH;
-
-	if (name)
-		must(find_thread(name, path, sizeof(path)));
 	if (nth_fd >= 0)
 		close(nth_fd);
 	nth_fd = open(path, O_RDWR | O_CLOEXEC);

@@ -56,14 +56,14 @@ struct sweep {
 };
 
 /*
- * From now on a sweep is about the thread @name of the calling process, for example a VF's worker;
- * NULL for the calling thread, as at first
+ * From now on a sweep is about the worker of VF @bdf, which the calling process has open; NULL for
+ * the calling thread, as at first
  */
-void fault_in_thread(const char *name);
+void fault_in_worker(const char *bdf);
 
 /* Is there another round?  The previous one must be over. */
 bool sweep_next(struct sweep *sweep);
-/* Begin the operation, in the calling thread or that of fault_in_thread() */
+/* Begin the operation, in the calling thread or that of fault_in_worker() */
 void sweep_begin(struct sweep *sweep);
 /* End it; returns true if anything failed */
 bool sweep_end(struct sweep *sweep);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -433,4 +434,25 @@ void vfio_reset_by(struct vfio_dev *dev, const char *pf, enum reset_kind kind)
 		must(!file_write(pci_path(pf, "reset"), "1"));
 		break;
 	}
+}
+
+pid_t vfio_worker(const char *bdf, pid_t pid)
+{
+	char path[PATH_SIZE], name[32], comm[32];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir;
+
+	/* As drivers/vfmig/model/worker.c has it: bus, device and function */
+	snprintf(name, sizeof(name), "vfmig-%s", bdf ? strchr(bdf, ':') + 1 : "");
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", pid, entry->d_name);
+		if (!file_read(path, comm, sizeof(comm)) && !strncmp(comm, name, strlen(name)))
+			found = atoi(entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
 }

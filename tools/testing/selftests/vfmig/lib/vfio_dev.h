@@ -88,4 +88,7 @@ enum reset_kind {
 
 void vfio_reset_by(struct vfio_dev *dev, const char *pf, enum reset_kind kind);
 
+/* The thread of process @pid that executes the commands of VF @bdf, NULL for any VF; or 0 */
+pid_t vfio_worker(const char *bdf, pid_t pid);
+
 #endif /* VFMIG_TEST_VFIO_DEV_H */
