@@ -33,7 +33,7 @@ struct vfmig_trial {
 	u64 ns[2];
 };
 
-/** vfmig_trial_begin() - the second way is first: most often nobody has used it lately */
+/** vfmig_trial_begin() - begin a trial, with the second way */
 void vfmig_trial_begin(struct vfmig_trial *trial);
 
 /** vfmig_trial_end() - there is no trial any more */
