@@ -11,23 +11,22 @@
 
 #include "fault.h"
 #include "kmod.h"
-#include "pf.h"
+#include "sim.h"
 
 #include "harness.h"
 
 /* On a kernel that checks much, a module takes seconds to load */
 #define SECONDS		280
 
-/* Each needs the ones before it; unloaded in the opposite order */
-static const char * const modules[] = {
-	"vfmig_registry", "vfmig_fabric", SIM_MODULE, VF_DRIVER,
-};
-
-#define NUM_MODULES	ARRAY_SIZE(modules)
+/* Each needs some of those before it; unloaded in the opposite order */
+static const char *name_of(unsigned int module)
+{
+	return sim_modules[SIM_MODULES - 1 - module];
+}
 
 FIXTURE(load)
 {
-	char path[NUM_MODULES][PATH_SIZE];
+	char path[SIM_MODULES][PATH_SIZE];
 	bool unloaded;
 };
 
@@ -65,7 +64,7 @@ static bool is_loaded(unsigned int module)
 {
 	char path[PATH_SIZE];
 
-	snprintf(path, sizeof(path), "/sys/module/%s", modules[module]);
+	snprintf(path, sizeof(path), "/sys/module/%s", name_of(module));
 	return file_exists(path);
 }
 
@@ -73,14 +72,14 @@ FIXTURE_SETUP(load)
 {
 	const char *why = fault_init() ?: no_vfs();
 
-	for (unsigned int i = 0; !why && i < NUM_MODULES; i++)
-		why = find_module(modules[i], self->path[i], PATH_SIZE);
+	for (unsigned int i = 0; !why && i < SIM_MODULES; i++)
+		why = find_module(name_of(i), self->path[i], PATH_SIZE);
 	if (why)
 		SKIP(return, "%s", why);
 	/* What else uses them, such as a test module, would be in the way */
-	for (unsigned int i = NUM_MODULES; i--;) {
-		ASSERT_EQ(kmod_unload(modules[i]), 0)
-			TH_LOG("%s", modules[i]);
+	for (unsigned int i = SIM_MODULES; i--;) {
+		ASSERT_EQ(kmod_unload(name_of(i)), 0)
+			TH_LOG("%s", name_of(i));
 	}
 	self->unloaded = true;
 }
@@ -90,7 +89,7 @@ FIXTURE_TEARDOWN(load)
 	if (!self->unloaded)
 		return;
 	fault_stop();
-	for (unsigned int i = 0; i < NUM_MODULES; i++)
+	for (unsigned int i = 0; i < SIM_MODULES; i++)
 		if (!is_loaded(i))
 			EXPECT_EQ(kmod_load(self->path[i], ""), 0);
 }
@@ -139,43 +138,43 @@ static unsigned int load_swept(struct __test_metadata *_metadata, unsigned int m
 
 	while (sweep_next(&sweep)) {
 		if (is_loaded(module))
-			must(!kmod_unload(modules[module]));
+			must(!kmod_unload(name_of(module)));
 		sweep_begin(&sweep);
 		err = kmod_load(path, "");
 		sweep_end(&sweep);
 		EXPECT_EQ(is_loaded(module), !err)
-			TH_LOG("%s, round %u", modules[module], sweep.round);
+			TH_LOG("%s, round %u", name_of(module), sweep.round);
 		if (err) {
 			failed++;
 			/* EINVAL if the driver core has none for the folder of its drivers */
 			EXPECT_TRUE(err == -ENOMEM || err == -EINVAL)
-				TH_LOG("%s: %d in round %u", modules[module], err, sweep.round);
-		} else if (!strcmp(modules[module], SIM_MODULE)) {
+				TH_LOG("%s: %d in round %u", name_of(module), err, sweep.round);
+		} else if (!strcmp(name_of(module), SIM_MODULE)) {
 			EXPECT_TRUE(pf_is_whole())
 				TH_LOG("round %u", sweep.round);
 		}
 	}
-	note("%s: failed for %u of %u", modules[module], failed, sweep.refused);
+	note("%s: failed for %u of %u", name_of(module), failed, sweep.refused);
 	return failed;
 }
 
 TEST_F_TIMEOUT(load, at_the_second_try, SECONDS)
 {
-	for (unsigned int i = 0; i < NUM_MODULES; i++) {
+	for (unsigned int i = 0; i < SIM_MODULES; i++) {
 		unsigned int failed;
 
 		refuse_to_init();
 		failed = load_swept(_metadata, i, self->path[i]);
 		/* The registry is a list, and the fabric's init makes none */
-		if (!strcmp(modules[i], SIM_MODULE) || !strcmp(modules[i], VF_DRIVER))
+		if (!strcmp(name_of(i), SIM_MODULE) || !strcmp(name_of(i), VF_DRIVER))
 			EXPECT_GT(failed, 0);
 	}
 }
 
 TEST_F_TIMEOUT(load, with_a_whole_fabric_or_none, SECONDS)
 {
-	for (unsigned int i = 0; i < NUM_MODULES; i++) {
-		if (strcmp(modules[i], SIM_MODULE)) {
+	for (unsigned int i = 0; i < SIM_MODULES; i++) {
+		if (strcmp(name_of(i), SIM_MODULE)) {
 			must(!kmod_load(self->path[i], ""));
 			continue;
 		}
@@ -187,19 +186,19 @@ TEST_F_TIMEOUT(load, with_a_whole_fabric_or_none, SECONDS)
 /* Of each that is loaded; what it allocates when it goes, it does without */
 TEST_F_TIMEOUT(load, goes_at_once, SECONDS)
 {
-	for (unsigned int i = 0; i < NUM_MODULES; i++) {
+	for (unsigned int i = 0; i < SIM_MODULES; i++) {
 		struct sweep sweep = {};
 
 		fault_below_function("__x64_sys_delete_module");
 		while (sweep_next(&sweep)) {
 			must(!kmod_load(self->path[i], ""));
 			sweep_begin(&sweep);
-			ASSERT_EQ(kmod_unload(modules[i]), 0)
-				TH_LOG("%s, round %u", modules[i], sweep.round);
+			ASSERT_EQ(kmod_unload(name_of(i)), 0)
+				TH_LOG("%s, round %u", name_of(i), sweep.round);
 			sweep_end(&sweep);
 			ASSERT_FALSE(is_loaded(i));
 		}
-		note("%s: %u", modules[i], sweep.refused);
+		note("%s: %u", name_of(i), sweep.refused);
 		must(!kmod_load(self->path[i], ""));
 	}
 }

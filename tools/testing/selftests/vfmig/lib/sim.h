@@ -5,7 +5,7 @@
 
 #include "pf.h"
 
-/* All modules of ours that a VF in use needs */
+/* All modules of ours that a VF in use needs, each before those that it needs */
 #define SIM_MODULES	4
 extern const char * const sim_modules[SIM_MODULES];
 
