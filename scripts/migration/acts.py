@@ -18,7 +18,7 @@ from .pair import Pair
 from .result import Result
 
 # Of one call of virsh that moves a guest
-TIMEOUT = patience(150)
+TIMEOUT = patience(300)
 # Until a migration whose destination or network is gone has ended
 LOSS_TIMEOUT = patience(90)
 # Seconds that the network is cut for: more than the keepalives of scripts/libvirt-host take
