@@ -10,7 +10,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from . import Failure, GuestLost, patience
 from .combination import Combination, Emulator, in_port
@@ -31,6 +31,8 @@ PATIENT = " rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
 #   size, whatever it is asked for, and other QEMUs refuse a queue larger than their own.
 DISK = "virtio-blk-pci,addr=02.0,disable-modern=on,disable-legacy=off,queue-size=1024"
 TIMEOUT = patience(180)
+# From kill -9 to the end
+DEATH_TIMEOUT = patience(60)
 
 
 def connect(path: Path, process: subprocess.Popen, log: Path) -> socket.socket:
@@ -307,7 +309,7 @@ class Qemu:
         except Failure:
             pass
         try:
-            self.process.wait(30)
+            self.process.wait(patience(30))
             in_order = True
         except subprocess.TimeoutExpired:
             self.kill()
@@ -316,6 +318,10 @@ class Qemu:
         self.agent.close()
         return in_order
 
-    def kill(self, timeout: Optional[float] = 10) -> None:
+    def kill(self) -> None:
+        """Its memory and its VFs are given back first, which takes long on a busy machine."""
         self.process.kill()
-        self.process.wait(timeout)
+        try:
+            self.process.wait(DEATH_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"QEMU is still there {DEATH_TIMEOUT:.0f} s after a kill -9") from None
