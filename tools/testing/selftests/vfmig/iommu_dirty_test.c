@@ -74,9 +74,7 @@ static u64 dirty(struct iommu *iommu, u32 hwpt, u32 flags)
 
 static int attach(struct vfio_dev *dev, u32 pt_id)
 {
-	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .pt_id = pt_id };
-
-	return ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? -errno : 0;
+	return vfio_attach(dev, &pt_id);
 }
 
 TEST_F(track, is_offered)

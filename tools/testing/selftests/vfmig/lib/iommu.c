@@ -16,10 +16,16 @@
 #define MAP_HUGE_SHIFT	26
 #endif
 
-const char *iommu_init(struct iommu *iommu, enum iommu_mode mode)
+static void ioas_alloc(struct iommu *iommu)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 
+	must(!ioctl(iommu->fd, IOMMU_IOAS_ALLOC, &alloc));
+	iommu->ioas_id = alloc.out_ioas_id;
+}
+
+const char *iommu_init(struct iommu *iommu, enum iommu_mode mode)
+{
 	iommu->mode = mode;
 	iommu->hwpt_id = 0;
 	if (mode == IOMMU_TYPE1) {
@@ -35,9 +41,16 @@ const char *iommu_init(struct iommu *iommu, enum iommu_mode mode)
 		return "this kernel has no iommufd (/dev/iommu)";
 	if (!file_exists("/dev/vfio/devices"))
 		return "this kernel has no VFIO device cdevs (/dev/vfio/devices)";
-	must(!ioctl(iommu->fd, IOMMU_IOAS_ALLOC, &alloc));
-	iommu->ioas_id = alloc.out_ioas_id;
+	ioas_alloc(iommu);
 	return NULL;
+}
+
+void iommu_init_beside(struct iommu *iommu, const struct iommu *first)
+{
+	must(first->mode != IOMMU_TYPE1);
+	*iommu = *first;
+	iommu->hwpt_id = 0;
+	ioas_alloc(iommu);
 }
 
 void iommu_exit(struct iommu *iommu)

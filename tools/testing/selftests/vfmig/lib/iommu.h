@@ -28,6 +28,8 @@ struct iommu {
 /* Returns NULL, or why this mode is not available */
 const char *iommu_init(struct iommu *iommu, enum iommu_mode mode);
 void iommu_exit(struct iommu *iommu);
+/* Another address space of the same iommufd, which iommu_exit() of @first is the end of */
+void iommu_init_beside(struct iommu *iommu, const struct iommu *first);
 bool iommu_has(enum iommu_mode mode);
 
 /* 0 or -errno; a container can map only after a device was opened in it */

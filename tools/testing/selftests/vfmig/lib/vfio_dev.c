@@ -68,16 +68,32 @@ static int open_group(struct vfio_dev *dev, const char *path)
 	return dev->fd < 0 ? -errno : 0;
 }
 
+int vfio_attach(struct vfio_dev *dev, u32 *pt_id)
+{
+	/* Newer headers have a PASID behind these fields */
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = 12, .pt_id = *pt_id };
+
+	if (ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach))
+		return -errno;
+	*pt_id = attach.pt_id;
+	return 0;
+}
+
+int vfio_detach(struct vfio_dev *dev)
+{
+	/* The argument has only the first two of these fields */
+	struct vfio_device_attach_iommufd_pt detach = { .argsz = 8 };
+
+	return ioctl(dev->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach) ? -errno : 0;
+}
+
 static int open_cdev(struct vfio_dev *dev, const char *path)
 {
 	struct vfio_device_bind_iommufd bind = {
 		.argsz = sizeof(bind),
 		.iommufd = dev->iommu->fd,
 	};
-	struct vfio_device_attach_iommufd_pt attach = {
-		.argsz = sizeof(attach),
-		.pt_id = dev->iommu->ioas_id,
-	};
+	u32 pt_id = dev->iommu->ioas_id;
 	int err = 0;
 
 	dev->fd = open(path, O_RDWR | O_CLOEXEC);
@@ -93,9 +109,9 @@ static int open_cdev(struct vfio_dev *dev, const char *path)
 					       &dev->iommu->hwpt_id);
 		if (err)
 			return err;
-		attach.pt_id = dev->iommu->hwpt_id;
+		pt_id = dev->iommu->hwpt_id;
 	}
-	return ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? -errno : 0;
+	return vfio_attach(dev, &pt_id);
 }
 
 static void closed_dev(struct vfio_dev *dev, struct iommu *iommu, const char *bdf)

@@ -30,6 +30,14 @@ void vfio_close(struct vfio_dev *dev);
 /* Close the device alone: its group stays open, and in the container */
 void vfio_close_device(struct vfio_dev *dev);
 
+/*
+ * Attach a device of iommufd to the address space or page table *@pt_id, in place of what it is
+ * attached to.  *@pt_id is the page table then, or the address space.  0 or -errno.
+ */
+int vfio_attach(struct vfio_dev *dev, u32 *pt_id);
+/* Leave it; 0 or -errno */
+int vfio_detach(struct vfio_dev *dev);
+
 /* Does VFIO know how to reset it?  It finds out when the device is opened. */
 bool vfio_can_reset(struct vfio_dev *dev);
 /* 0 or -errno */

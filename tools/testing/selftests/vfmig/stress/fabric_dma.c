@@ -210,28 +210,12 @@ void dma_race(struct worker *w)
 	check_reused(u, tag, "an unmap");
 }
 
-static void ioas_detach(struct user *u)
-{
-	struct vfio_device_attach_iommufd_pt detach = { .argsz = 8 };
-
-	must(!ioctl(u->dev.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));
-}
-
-static void ioas_attach(struct user *u)
-{
-	struct vfio_device_attach_iommufd_pt attach = {
-		.argsz = 12,
-		.pt_id = u->iommu.ioas_id,
-	};
-
-	must(!ioctl(u->dev.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
-}
-
 /* Only iommufd has a device leave an address space while it is open */
 void dma_detach(struct worker *w)
 {
 	u64 tag = next_random(&w->random);
 	struct user *u = w->user;
+	u32 pt_id = u->iommu.ioas_id;
 	u16 cids[RACE_COMMANDS];
 
 	if (u->mode != IOMMU_IOMMUFD)
@@ -240,12 +224,12 @@ void dma_detach(struct worker *w)
 	map_race(u);
 	begin_dma(u, cids);
 	linger(w);
-	ioas_detach(u);
+	must(!vfio_detach(&u->dev));
 	must(!iommu_unmap(&u->iommu, RACE_IOVA, RACE_PAGES * PAGE));
 	reuse(w, tag);
 	linger(w);
 	check_reused(u, tag, "a detach");
-	ioas_attach(u);
+	must(!vfio_attach(&u->dev, &pt_id));
 	/* The queues were not there for a while */
 	u->started = false;
 }
