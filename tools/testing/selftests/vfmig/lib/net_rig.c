@@ -22,16 +22,11 @@ static const char *open_dev(struct net_rig *rig, unsigned int n, enum iommu_mode
 	return NULL;
 }
 
-const char *net_rig_open(struct net_rig *rig, enum iommu_mode mode, unsigned int devs,
-			 unsigned int pairs)
+const char *net_rig_open_vfs(struct net_rig *rig, enum iommu_mode mode, unsigned int devs)
 {
-	struct pf_vfs vfs = { .model = NET_MODEL, .count = devs, .pairs = pairs };
 	const char *why;
 
 	must(devs <= NET_RIG_DEVS);
-	why = pf_require(&vfs, rig->pf);
-	if (why)
-		return why;
 	arena_init(&rig->mem);
 	for (rig->devs = 0; rig->devs < devs; rig->devs++) {
 		why = open_dev(rig, rig->devs, mode);
@@ -39,6 +34,14 @@ const char *net_rig_open(struct net_rig *rig, enum iommu_mode mode, unsigned int
 			return why;
 	}
 	return NULL;
+}
+
+const char *net_rig_open(struct net_rig *rig, enum iommu_mode mode, unsigned int devs,
+			 unsigned int pairs)
+{
+	struct pf_vfs vfs = { .model = NET_MODEL, .count = devs, .pairs = pairs };
+
+	return pf_require(&vfs, rig->pf) ?: net_rig_open_vfs(rig, mode, devs);
 }
 
 const char *net_rig_open_best(struct net_rig *rig, unsigned int devs, unsigned int pairs)

@@ -26,7 +26,9 @@ struct net_rig {
 /* Open @devs VFs of @pairs queue pairs.  Returns NULL, or why the test must be skipped. */
 const char *net_rig_open(struct net_rig *rig, enum iommu_mode mode, unsigned int devs,
 			 unsigned int pairs);
-/* The same with the best mode that this kernel has */
+/* The same with the first VFs that the PF rig->pf has already */
+const char *net_rig_open_vfs(struct net_rig *rig, enum iommu_mode mode, unsigned int devs);
+/* The same as net_rig_open() with the best mode that this kernel has */
 const char *net_rig_open_best(struct net_rig *rig, unsigned int devs, unsigned int pairs);
 void net_rig_close(struct net_rig *rig);
 /* Undo what a test has set of VF @n and its port as the administrator; 0 or -errno */
