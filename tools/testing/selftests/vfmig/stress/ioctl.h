@@ -16,9 +16,12 @@
 #include "mig.h"
 #include "stress.h"
 
-#define IOCTL_VFS	4
+#define IOCTL_PFS	2	/* of NVMe, and of virtio-net */
+#define IOCTL_NVME_VFS	4
+#define IOCTL_NET_VFS	2
+#define IOCTL_VFS	(IOCTL_NVME_VFS + IOCTL_NET_VFS)
 #define IOCTL_ACTORS	6
-#define FDS_OF_KIND	5	/* that are kept open at a time */
+#define FDS_OF_KIND	6	/* that are kept open at a time */
 #define ERRNOS_MAX	16
 #define DMA_MEM_SIZE	MIB(1)
 #define DMA_IOVA	0x200000000ULL
@@ -41,7 +44,7 @@ struct shared_fd {
 	unsigned int refs;
 	bool closing;
 	enum kind kind;
-	unsigned int vf;	/* of a group, a device, a data fd and a command file */
+	unsigned int vf;	/* of a group, a device, a data fd and a command file; first NVMe */
 };
 
 struct fuzz;
@@ -62,10 +65,23 @@ void fds_close(struct fuzz *fuzz, struct shared_fd *s);
 void fds_close_all(struct fuzz *fuzz);
 /* The number of some fd of these kinds, without a reference, or -1 */
 int fds_number(struct fuzz_actor *a, u32 kinds);
+/* The objects of an iommufd, in the order in which fds_open_some() makes them, and their IDs */
+enum object { OBJECT_NONE, OBJECT_SPACE, OBJECT_BESIDE, OBJECT_DEVICE, OBJECT_TABLE };
+
+#define ID_OF(object)	(1U << OBJECT_##object)
+#define SPACE_IDS	(ID_OF(SPACE) | ID_OF(BESIDE))
+#define ANY_ID		(ATTACH_IDS | ID_OF(DEVICE))
+#define ATTACH_IDS	(SPACE_IDS | ID_OF(TABLE))
+
 /* Open something as a good user does */
 void fds_open_some(struct fuzz_actor *a);
 /* Number of fds that this process has open */
 unsigned int fds_of_process(void);
+/* Of which PF is a VF? */
+static inline unsigned int pf_of(unsigned int vf)
+{
+	return vf >= IOCTL_NVME_VFS;
+}
 
 /* ---- ioctl_table.c: what there is */
 
@@ -78,7 +94,7 @@ enum field_kind {
 	FIELD_NUMBER,	/* @valid: the largest */
 	FIELD_STATE,	/* a migration state */
 	FIELD_FD,	/* @valid: kinds */
-	FIELD_ID,	/* of an object of iommufd */
+	FIELD_ID,	/* of an object of iommufd; @valid: a bit for each ID that it can be */
 	FIELD_IOVA,
 	FIELD_LENGTH,	/* of a range of IOVA, or of memory */
 	FIELD_PAGE_SIZE,
@@ -202,6 +218,9 @@ void check_call(struct fuzz_actor *a, const struct call *made, const struct shar
 /* ---- ioctl_file.c: all else that can be done with a fd */
 void file_step(struct fuzz_actor *a, struct shared_fd *s);
 
+/* ---- ioctl_after.c: what VFs are good for after all of that */
+void check_vfs(struct fuzz *fuzz);
+
 #define COUNTS_MAX	96
 
 /* A thread */
@@ -214,11 +233,12 @@ struct fuzz_actor {
 	struct stress_watch watch;
 	u64 calls[COUNTS_MAX], good[COUNTS_MAX];
 	u64 good_of_kind[KINDS];
+	u64 good_of_pf[IOCTL_PFS];	/* on a device */
 	u64 wrong, files, opened;
 };
 
 struct fuzz {
-	char pf[BDF_SIZE];
+	char pf[IOCTL_PFS][BDF_SIZE];
 	char vf[IOCTL_VFS][BDF_SIZE];
 	char group[IOCTL_VFS][32];
 	char cdev[IOCTL_VFS][32];	/* empty without cdevs */

@@ -76,6 +76,16 @@ static u64 any_number(struct fuzz_actor *a)
 	return edges[random_below(&a->random, ARRAY_SIZE(edges))];
 }
 
+/* Objects come and go, so any small ID may be one */
+static u32 some_id(u32 valid, u64 random)
+{
+	unsigned int id = random >> 8 & 7;
+
+	while (random & 3 && !(valid >> id & 1))
+		id = (id + 1) & 7;
+	return id;
+}
+
 static u64 valid_field(struct fuzz_actor *a, const struct call *call, const struct field *f)
 {
 	u64 random = next_random(&a->random);
@@ -101,7 +111,7 @@ static u64 valid_field(struct fuzz_actor *a, const struct call *call, const stru
 	case FIELD_FD:
 		return random % 8 ? (u32)fds_number(a, f->valid) : (u32)-1;
 	case FIELD_ID:
-		return 1 + random % 12;
+		return some_id(f->valid, random);
 	case FIELD_IOVA:
 		return DMA_IOVA + random % 64 * 4 * PAGE;
 	case FIELD_LENGTH:

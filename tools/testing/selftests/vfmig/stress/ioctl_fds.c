@@ -204,21 +204,53 @@ static void open_group(struct fuzz_actor *a, unsigned int vf)
 	keep(a, container, KIND_CONTAINER, vf);
 }
 
+static int ioas_alloc(int iommufd, u32 *id)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	int ret = ioctl(iommufd, IOMMU_IOAS_ALLOC, &alloc);
+
+	*id = alloc.out_ioas_id;
+	return ret;
+}
+
+/* In the order of enum object, so that the IDs are known.  There may be no device. */
+static void make_objects(int iommufd, int cdev)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };
+	struct vfio_dev dev = { .fd = cdev };
+	struct iommu iommu = { .fd = iommufd };
+	u32 space, hwpt;
+
+	if (ioas_alloc(iommufd, &space) || ioas_alloc(iommufd, &iommu.ioas_id))
+		return;
+	if (cdev < 0 || ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, &bind))
+		return;
+	iommu_hwpt_alloc(&iommu, bind.out_devid, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt);
+	vfio_attach(&dev, &space);
+}
+
 static void open_cdev(struct fuzz_actor *a, unsigned int vf)
 {
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
-	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
-	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 	int cdev = open(a->fuzz->cdev[vf], O_RDWR | O_CLOEXEC);
+	int iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 
-	bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	if (cdev >= 0 && !ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, &bind) &&
-	    !ioctl(bind.iommufd, IOMMU_IOAS_ALLOC, &alloc)) {
-		attach.pt_id = alloc.out_ioas_id;
-		ioctl(cdev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
-	}
+	make_objects(iommufd, cdev);
 	keep(a, cdev, KIND_CDEV, vf);
-	keep(a, bind.iommufd, KIND_IOMMUFD, vf);
+	keep(a, iommufd, KIND_IOMMUFD, vf);
+}
+
+/*
+ * A VF whose group is open can't be bound to an iommufd, and the other way round.  So every second
+ * one is mostly opened by its cdev.
+ */
+static void open_device(struct fuzz_actor *a)
+{
+	unsigned int vf = random_below(&a->random, IOCTL_VFS);
+
+	if (a->fuzz->iommufd && one_in(&a->random, 8) != (vf & 1))
+		open_cdev(a, vf);
+	else
+		open_group(a, vf);
 }
 
 static void open_data(struct fuzz_actor *a)
@@ -249,17 +281,12 @@ static void open_small(struct fuzz_actor *a)
 
 void fds_open_some(struct fuzz_actor *a)
 {
-	unsigned int vf = random_below(&a->random, IOCTL_VFS);
-
 	a->opened++;
 	switch (random_below(&a->random, 8)) {
 	case 0:
 	case 1:
-		open_group(a, vf);
-		break;
 	case 2:
-		if (a->fuzz->iommufd)
-			open_cdev(a, vf);
+		open_device(a);
 		break;
 	case 3:
 		open_small(a);

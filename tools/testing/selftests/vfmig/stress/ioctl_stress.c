@@ -11,15 +11,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "command.h"
 #include "ioctl.h"
-#include "rig.h"
+#include "sim.h"
 
 #include "harness.h"
 
 /* The time that it goes on is the user's to say */
 #define LIMIT		100000
-#define MEDIUM_MB	1
 
 FIXTURE(ioctl)
 {
@@ -28,33 +26,52 @@ FIXTURE(ioctl)
 
 static void find_vf(struct fuzz *fuzz, unsigned int vf)
 {
+	unsigned int pf = pf_of(vf);
 	const char *bdf = fuzz->vf[vf];
 
-	must(pf_vf(fuzz->pf, vf, fuzz->vf[vf]));
+	must(pf_vf(fuzz->pf[pf], pf ? vf - IOCTL_NVME_VFS : vf, fuzz->vf[vf]));
 	must(wait_until(pci_has_driver(bdf, VF_DRIVER)));
 	must(wait_until(vfio_group_path(bdf, fuzz->group[vf], sizeof(fuzz->group[vf]))));
 	if (fuzz->iommufd)
 		must(wait_until(vfio_cdev_path(bdf, fuzz->cdev[vf], sizeof(fuzz->cdev[vf]))));
 }
 
-FIXTURE_SETUP(ioctl)
+/* Returns NULL, or why the test must be skipped */
+static const char *create_vfs(struct fuzz *fuzz)
 {
-	struct pf_vfs vfs = { .count = IOCTL_VFS, .media_mb = MEDIUM_MB };
-	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
+	struct pf_vfs vfs = { .count = IOCTL_NVME_VFS };
+	char pf[BDF_SIZE];
 	struct iommu iommu;
 	const char *why;
 
+	sim_load("", fuzz->pf);
+	why = pf_require(&vfs, pf) ?: iommu_init(&iommu, IOMMU_TYPE1);
+	if (why)
+		return why;
+	iommu_exit(&iommu);
+	/* The one that it chose */
+	must(!strcmp(pf, fuzz->pf[0]));
+	must(!pf_set_numvfs(fuzz->pf[1], IOCTL_NET_VFS));
+	fuzz->iommufd = iommu_has(IOMMU_IOMMUFD);
+	return NULL;
+}
+
+FIXTURE_SETUP(ioctl)
+{
+	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
+	const char *why;
+
 	must(fuzz);
-	why = pf_require(&vfs, fuzz->pf);
-	if (!why)
-		why = iommu_init(&iommu, IOMMU_TYPE1);
+	if (geteuid())
+		SKIP(return, "needs root");
+	if (sim_built_in())
+		SKIP(return, SIM_MODULE " is built into the kernel");
+	why = create_vfs(fuzz);
 	if (why)
 		SKIP(return, "%s", why);
-	iommu_exit(&iommu);
-	fuzz->iommufd = iommu_has(IOMMU_IOMMUFD);
 	/* Pages that can be mapped */
-	must(!pf_attr_set(fuzz->pf, "doorbell_poll_us", 50));
-	must(!pf_attr_set(fuzz->pf, "map_registers", 1));
+	must(!pf_attr_set(fuzz->pf[0], "doorbell_poll_us", 50));
+	must(!pf_attr_set(fuzz->pf[0], "map_registers", 1));
 	for (unsigned int vf = 0; vf < IOCTL_VFS; vf++)
 		find_vf(fuzz, vf);
 	fuzz->dma = mmap(NULL, DMA_MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -66,6 +83,11 @@ FIXTURE_SETUP(ioctl)
 
 FIXTURE_TEARDOWN(ioctl)
 {
+	if (!self->fuzz)
+		return;
+	for (unsigned int pf = 0; pf < IOCTL_PFS; pf++)
+		EXPECT_EQ(pf_set_numvfs(self->fuzz->pf[pf], 0), 0);
+	pf_vfs_gone();
 }
 
 /* An ioctl that this kind of fd has, mostly, else any */
@@ -96,6 +118,8 @@ static void ioctl_step(struct fuzz_actor *a, struct shared_fd *s)
 	a->calls[call - calls]++;
 	a->good[call - calls] += ret >= 0;
 	a->good_of_kind[s->kind] += ret >= 0;
+	if (ANY_DEVICE >> s->kind & 1)
+		a->good_of_pf[pf_of(s->vf)] += ret >= 0;
 }
 
 /* Of a request that nothing has.  Numbers of other types may mean something to any file. */
@@ -217,7 +241,7 @@ static void say_counts(struct fuzz *fuzz, u64 ms)
 static void check_done(struct __test_metadata *_metadata, struct fuzz *fuzz)
 {
 	u32 kinds = OF(CONTAINER) | OF(GROUP) | OF(DEVICE);
-	u64 good[KINDS] = {}, files = 0;
+	u64 good[KINDS] = {}, of_pf[IOCTL_PFS] = {}, files = 0;
 
 	if (fuzz->iommufd)
 		kinds |= OF(CDEV) | OF(IOMMUFD);
@@ -225,7 +249,11 @@ static void check_done(struct __test_metadata *_metadata, struct fuzz *fuzz)
 		files += fuzz->actor[i].files;
 		for (unsigned int kind = 0; kind < KINDS; kind++)
 			good[kind] += fuzz->actor[i].good_of_kind[kind];
+		for (unsigned int pf = 0; pf < IOCTL_PFS; pf++)
+			of_pf[pf] += fuzz->actor[i].good_of_pf[pf];
 	}
+	EXPECT_GT(of_pf[0], 0);
+	EXPECT_GT(of_pf[1], 0);
 	EXPECT_GT(files, 0);
 	for (unsigned int kind = 0; kind < KINDS; kind++) {
 		if (!(kinds >> kind & 1))
@@ -234,30 +262,6 @@ static void check_done(struct __test_metadata *_metadata, struct fuzz *fuzz)
 			TH_LOG("no ioctl succeeded on a fd of kind %u", kind);
 		}
 	}
-}
-
-/* What a VF is good for: I/O that is verified, here and on another VF, in either direction */
-static void check_vf(struct __test_metadata *_metadata, unsigned int first)
-{
-	struct rig rig = { .first_vf = first };
-	struct pf_vfs vfs = { .count = IOCTL_VFS, .media_mb = MEDIUM_MB };
-	u8 *buf;
-
-	ASSERT_EQ(rig_open(&rig, &vfs, IOMMU_TYPE1, 2), NULL);
-	ASSERT_EQ(vfio_reset(&rig.dev[0]), 0);
-	ASSERT_EQ(vfio_reset(&rig.dev[1]), 0);
-	rig_start(&rig);
-	buf = arena_alloc(&rig.mem, 16 * PAGE);
-	fill_pattern(buf, 16 * PAGE, first);
-	nvme_write_bytes(&rig.nvme, 0, buf, 16 * PAGE);
-	memset(buf, 0, 16 * PAGE);
-	nvme_read_bytes(&rig.nvme, 0, buf, 16 * PAGE);
-	EXPECT_TRUE(is_pattern(buf, 16 * PAGE, first));
-	rig_move(&rig, RUNNING);
-	memset(buf, 0, 16 * PAGE);
-	nvme_read_bytes(&rig.nvme, 0, buf, 16 * PAGE);
-	EXPECT_TRUE(is_pattern(buf, 16 * PAGE, first));
-	rig_close(&rig);
 }
 
 TEST_F_TIMEOUT(ioctl, random_ioctls, LIMIT)
@@ -271,10 +275,7 @@ TEST_F_TIMEOUT(ioctl, random_ioctls, LIMIT)
 	check_done(_metadata, fuzz);
 	fds_close_all(fuzz);
 	EXPECT_EQ(fds_of_process(), fds);
-	for (unsigned int vf = 0; vf < IOCTL_VFS; vf++)
-		command_clear(fuzz->vf[vf]);
-	for (unsigned int vf = 0; vf < IOCTL_VFS; vf += 2)
-		check_vf(_metadata, vf);
+	check_vfs(fuzz);
 }
 
 TEST_HARNESS_MAIN
