@@ -114,6 +114,11 @@ struct iommu_ioas_unmap {
 #define IOMMU_IOAS_COPY			_IO(';', 0x83)
 #define IOMMU_OPTION			_IO(';', 0x87)
 #define IOMMU_VFIO_IOAS			_IO(';', 0x88)
+
+struct iommu_destroy {
+	__u32 size;
+	__u32 id;
+};
 #endif
 
 #ifndef IOMMU_HWPT_SET_DIRTY_TRACKING

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Random ioctls, and all else that a fd takes, from several threads at all fds of VFIO, iommufd
- * and the migration at once.  ioctl.h says how.
+ * and the migration at once.  ioctl.h says how.  Then address spaces that replace one another
+ * under DMA, of which ioctl_space.h knows more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ioctl.h"
+#include "ioctl_space.h"
 #include "sim.h"
 
 #include "harness.h"
@@ -270,10 +271,37 @@ TEST_F_TIMEOUT(ioctl, random_ioctls, LIMIT)
 	u64 seed = stress_begin("ioctl"), begin = now_ms();
 	struct fuzz *fuzz = self->fuzz;
 
+	stress_begin_share(fuzz->iommufd ? 2 : 1);
 	run_threads(fuzz, seed);
 	say_counts(fuzz, now_ms() - begin);
 	check_done(_metadata, fuzz);
 	fds_close_all(fuzz);
+	EXPECT_EQ(fds_of_process(), fds);
+	check_vfs(fuzz);
+}
+
+TEST_F_TIMEOUT(ioctl, dma_goes_to_the_space_that_replaced_another, LIMIT)
+{
+	static const enum space_op needed[] = {
+		SPACE_REPLACE, SPACE_REFUSED, SPACE_DETACH, SPACE_DESTROY, SPACE_BUSY,
+		SPACE_UNMAP, SPACE_DMA, SPACE_PROBE, SPACE_TRACK,
+	};
+	unsigned int fds = fds_of_process();
+	struct fuzz *fuzz = self->fuzz;
+	u64 done[SPACE_OPS] = {}, seed;
+
+	if (!fuzz->iommufd)
+		SKIP(return, "this kernel has no iommufd");
+	seed = stress_begin("ioctl: address spaces");
+	stress_begin_share(2);
+	spaces_run(fuzz, seed, done);
+	for (unsigned int op = 0; op < SPACE_OPS; op++)
+		stress_say("ioctl: %8llu %s", done[op], space_op_name(op));
+	for (unsigned int i = 0; i < ARRAY_SIZE(needed); i++) {
+		EXPECT_GT(done[needed[i]], 0) {
+			TH_LOG("nothing done: %s", space_op_name(needed[i]));
+		}
+	}
 	EXPECT_EQ(fds_of_process(), fds);
 	check_vfs(fuzz);
 }
