@@ -26,8 +26,8 @@
 /* What is counted; fabric_stress.c has the names */
 enum fabric_op {
 	OP_OPEN, OP_OPEN_FAILED, OP_ASKED, OP_START, OP_LOST, OP_WRITE, OP_VERIFY, OP_RACE,
-	OP_DMA_GOOD, OP_DMA_FAULT, OP_DETACH, OP_CLOSE_IN_DMA, OP_VF_RESET_VFIO, OP_CLASS,
-	OP_NUMVFS_OFF, OP_NUMVFS_ON, OP_RESET_PF, OP_RESET_VF, OP_REBIND, OP_REMOVE_PF,
+	OP_DMA_GOOD, OP_DMA_FAULT, OP_DETACH, OP_REPLACE, OP_CLOSE_IN_DMA, OP_VF_RESET_VFIO,
+	OP_CLASS, OP_NUMVFS_OFF, OP_NUMVFS_ON, OP_RESET_PF, OP_RESET_VF, OP_REBIND, OP_REMOVE_PF,
 	OP_UNBIND_PF, OP_LATENCY, OP_UNLOAD, OP_UNLOAD_DRIVER,
 	FABRIC_OPS
 };
@@ -50,7 +50,8 @@ struct worker {
 /**
  * struct user - of a VF, if it is there
  * @pf, @vf: which VF
- * @mem: for queues and data
+ * @beside: another address space of the same iommufd, if @has_beside
+ * @mem: for queues and data, in both
  * @race: memory that is mapped at RACE_IOVA, or NULL
  * @tags: seeds of what is on the disk, by page; 0 if that is not known
  * @started: the driver runs
@@ -59,7 +60,8 @@ struct user {
 	unsigned int pf, vf;
 	char bdf[BDF_SIZE];
 	enum iommu_mode mode;
-	struct iommu iommu;
+	struct iommu iommu, beside;
+	bool has_beside;
 	struct vfio_dev dev;
 	int request;
 	bool asked;
@@ -111,6 +113,8 @@ void dma_verify(struct worker *w);
 void dma_race(struct worker *w);
 /* The same with the whole address space, which the device leaves for a while */
 void dma_detach(struct worker *w);
+/* The same with the whole address space, in place of which the device gets another one */
+void dma_replace(struct worker *w);
 /* The same with the device, which is closed.  False, with nothing done, if a child may have it. */
 bool dma_close(struct worker *w);
 

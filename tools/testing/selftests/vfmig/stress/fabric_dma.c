@@ -234,6 +234,37 @@ void dma_detach(struct worker *w)
 	u->started = false;
 }
 
+/* The driver goes on: its queues are in both */
+void dma_replace(struct worker *w)
+{
+	u64 tag = next_random(&w->random), faults = faults_of(w->user);
+	struct user *u = w->user;
+	struct iommu left = u->iommu;
+	u16 cids[RACE_COMMANDS];
+	u32 pt_id;
+
+	if (u->mode != IOMMU_IOMMUFD)
+		return;
+	w->ops[OP_REPLACE]++;
+	if (!u->has_beside) {
+		iommu_init_beside(&u->beside, &u->iommu);
+		arena_map(&u->mem, &u->beside);
+		u->has_beside = true;
+	}
+	map_race(u);
+	begin_dma(u, cids);
+	linger(w);
+	pt_id = u->beside.ioas_id;
+	must(!vfio_attach(&u->dev, &pt_id));
+	/* Still mapped, but not for this device */
+	fill_pattern(u->race, RACE_PAGES * PAGE, tag);
+	u->iommu = u->beside;
+	u->beside = left;
+	await_dma(w, cids, faults);
+	check_reused(u, tag, "a replace");
+	must(!iommu_unmap(&left, RACE_IOVA, RACE_PAGES * PAGE));
+}
+
 /* A container loses the device when it is closed, and the group when nobody has that */
 static void leave_container(struct worker *w)
 {

@@ -24,6 +24,7 @@ static const char * const names[FABRIC_OPS] = {
 	[OP_VERIFY] = "pages read and verified",
 	[OP_RACE] = "unmaps under DMA", [OP_DMA_GOOD] = "commands under way, done before the unmap",
 	[OP_DMA_FAULT] = "commands under way, with a DMA fault after it", [OP_DETACH] = "detaches",
+	[OP_REPLACE] = "replaces of an address space",
 	[OP_CLOSE_IN_DMA] = "closes under DMA", [OP_VF_RESET_VFIO] = "VFIO_DEVICE_RESET",
 	[OP_CLASS] = "reads of the class of a NIC",
 	[OP_NUMVFS_OFF] = "VFs off", [OP_NUMVFS_ON] = "VFs on", [OP_RESET_PF] = "resets of a PF",

@@ -110,6 +110,7 @@ static bool open_vf(struct worker *w)
 	/* It may be another disk than before */
 	memset(u->tags, 0, sizeof(u->tags));
 	u->started = false;
+	u->has_beside = false;
 	return true;
 }
 
@@ -170,6 +171,9 @@ static void nvme_step(struct worker *w)
 		break;
 	case 3:
 		dma_detach(w);
+		break;
+	case 4:
+		dma_replace(w);
 		break;
 	default:
 		dma_verify(w);
