@@ -286,6 +286,88 @@ TEST_F(mac, stream_of_version_1)
 	EXPECT_TRUE(sends(rig, 1, &self->net, self->frame, self->out));
 }
 
+/* Read the stream of device 0 but for its end, which says that the address is given away */
+static void save_and_keep(struct net_rig *rig, struct blob *blob)
+{
+	const size_t end = sizeof(struct vfmig_record) + sizeof(struct vfmig_end);
+	u8 buf[STREAM_MOST];
+	u64 size;
+	int fd;
+
+	must(!mig_set(&rig->dev[0], STOP_COPY, &fd));
+	must(!mig_size(&rig->dev[0], &size) && size <= sizeof(buf));
+	must(read(fd, buf, size - end) == (ssize_t)(size - end));
+	close(fd);
+	blob_append(blob, buf, size - end);
+	stream_add_end(blob);
+}
+
+/* Nobody uses the source any more, and its VF must not come to the next user with the address */
+TEST_F(mac, leaves_a_closed_source_when_the_destination_runs)
+{
+	struct net_rig *rig = &self->rig;
+	char bdf[BDF_SIZE];
+	u8 was[ETH_ALEN];
+
+	mac_of(&rig->dev[0], &rig->mem, was);
+	save_and_keep(rig, &self->blob);
+	bdf_copy(bdf, rig->dev[0].bdf);
+	net_rig_user_ends(rig, 0);
+
+	/* A load takes it from nobody yet */
+	net_rig_land(rig, &self->net, 1, &self->blob, STOP);
+	EXPECT_TRUE(has_mac(rig, 1, was));
+	ASSERT_EQ(mig_set(&rig->dev[1], RUNNING, NULL), 0);
+	net_rig_user_begins(rig, 0, bdf);
+	EXPECT_FALSE(has_mac(rig, 0, was));
+	EXPECT_TRUE(has_mac(rig, 1, was));
+	EXPECT_TRUE(sends(rig, 1, &self->net, self->frame, self->out));
+	net_rig_reopen(rig, 1);
+	EXPECT_TRUE(has_mac(rig, 1, was));
+}
+
+/* The migration failed after all, when the destination was closed already */
+TEST_F(mac, leaves_a_closed_destination_when_the_source_goes_on)
+{
+	struct net_rig *rig = &self->rig;
+	char bdf[BDF_SIZE];
+	u8 was[ETH_ALEN];
+
+	mac_of(&rig->dev[0], &rig->mem, was);
+	mig_save(&rig->dev[0], &self->blob);
+	net_rig_land(rig, &self->net, 1, &self->blob, RUNNING);
+	EXPECT_TRUE(sends(rig, 1, &self->net, self->frame, self->out));
+	bdf_copy(bdf, rig->dev[1].bdf);
+	net_rig_user_ends(rig, 1);
+	ASSERT_EQ(mig_set(&rig->dev[0], RUNNING, NULL), 0);
+	net_rig_user_begins(rig, 1, bdf);
+	EXPECT_FALSE(has_mac(rig, 1, was));
+	net_rig_reopen(rig, 0);
+	EXPECT_TRUE(has_mac(rig, 0, was));
+}
+
+/* The address that the administrator gave a closed VF is not the one that it loses */
+TEST_F(mac, of_the_administrator_stays_when_a_closed_source_loses_its_own)
+{
+	static const u8 admin[ETH_ALEN] = { 0x02, 9, 9, 9, 9, 3 }, zero[ETH_ALEN];
+	struct net_rig *rig = &self->rig;
+	char bdf[BDF_SIZE];
+	u8 was[ETH_ALEN];
+
+	mac_of(&rig->dev[0], &rig->mem, was);
+	save_and_keep(rig, &self->blob);
+	bdf_copy(bdf, rig->dev[0].bdf);
+	net_rig_user_ends(rig, 0);
+	ASSERT_EQ(vf_set_mac(rig->pf, 0, admin), 0);
+	net_rig_land(rig, &self->net, 1, &self->blob, RUNNING);
+	net_rig_user_begins(rig, 0, bdf);
+	EXPECT_TRUE(has_mac(rig, 0, admin));
+	ASSERT_EQ(vf_set_mac(rig->pf, 0, zero), 0);
+	net_rig_reopen(rig, 0);
+	EXPECT_FALSE(has_mac(rig, 0, admin));
+	EXPECT_FALSE(has_mac(rig, 0, was));
+}
+
 TEST_F(mac, that_the_administrator_of_the_destination_does_not_allow)
 {
 	static const u8 admin[ETH_ALEN] = { 0x02, 9, 9, 9, 9, 2 }, zero[ETH_ALEN];
