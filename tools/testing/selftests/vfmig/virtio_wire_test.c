@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,66 @@ TEST_F(wire, frames_of_other_vlans_do_not_reach_the_guest)
 	EXPECT_EQ(COUNTER("to_guest_drop_vlan") - drops, 3);
 }
 
+/* A priority without a VLAN: VLAN 0, which is none */
+TEST_F(wire, priority_goes_with_or_without_a_vlan)
+{
+	static const int vids[] = { -1, 7, 0 };
+
+	ASSERT_EQ(vf_set_vlan(self->rig.pf, 0, 0, 5, ETH_P_8021Q), 0);
+	vnet_send(&self->net, 0, self->frame, make(&self->net, self->frame, 1, -1));
+	ASSERT_TRUE(port_expect(self->port, self->out, 1));
+	EXPECT_TRUE(self->out->tagged);
+	EXPECT_EQ(self->out->vid, 0);
+	EXPECT_EQ(self->out->priority, 5);
+
+	/* To the guest: without a tag, and with one of VLAN 0, which it does not see */
+	for (u32 i = 0; i < ARRAY_SIZE(vids); i++) {
+		size_t len = frame_make(self->frame, self->net.mac, mac_other, i, 100);
+
+		if (vids[i] >= 0)
+			len = frame_tag(self->frame, len, vids[i]);
+		port_send(self->port, self->frame, len);
+	}
+	ASSERT_TRUE(wait_until(vnet_recv(&self->net, 0, self->in)));
+	EXPECT_EQ(frame_seq(self->in->data, self->in->len), 0);
+	ASSERT_TRUE(wait_until(vnet_recv(&self->net, 0, self->in)));
+	EXPECT_EQ(frame_seq(self->in->data, self->in->len), 2);
+}
+
+/* A guest with a VLAN of either kind can't have one of 802.1ad around it */
+TEST_F(wire, outer_tags_of_the_guest_are_dropped)
+{
+	static const u16 protocols[] = { ETH_P_8021Q, ETH_P_8021AD };
+	u64 drops = COUNTER("from_guest_drop_vlan");
+
+	for (u32 i = 0; i < ARRAY_SIZE(protocols); i++) {
+		size_t len = make(&self->net, self->frame, i, 9);
+
+		self->frame[2 * ETH_ALEN] = ETH_P_8021AD >> 8;
+		self->frame[2 * ETH_ALEN + 1] = ETH_P_8021AD & 0xff;
+		ASSERT_EQ(vf_set_vlan(self->rig.pf, 0, 100, 0, protocols[i]), 0);
+		vnet_send(&self->net, 0, self->frame, len);
+		EXPECT_TRUE(wait_until(COUNTER("from_guest_drop_vlan") == drops + i + 1));
+	}
+	EXPECT_FALSE(port_recv(self->port, self->out));
+}
+
+/* The VFs that there could be, and those that there can't */
+TEST_F(wire, settings_of_a_vf_that_is_not_there_are_refused)
+{
+	static const u8 mac[ETH_ALEN] = { 0x02, 0, 0, 0, 0, 7 };
+	static const unsigned int vfs[] = { 2, 63, 64, 0x7fffffff, 0xffffffff };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(vfs); i++) {
+		EXPECT_EQ(vf_set_mac(self->rig.pf, vfs[i], mac), -EINVAL);
+		EXPECT_EQ(vf_set_vlan(self->rig.pf, vfs[i], 1, 0, ETH_P_8021Q), -EINVAL);
+		EXPECT_EQ(vf_set_rate(self->rig.pf, vfs[i], 1), -EINVAL);
+		EXPECT_EQ(vf_set_spoofchk(self->rig.pf, vfs[i], false), -EINVAL);
+		EXPECT_EQ(vf_set_trust(self->rig.pf, vfs[i], true), -EINVAL);
+		EXPECT_EQ(vf_set_link(self->rig.pf, vfs[i], IFLA_VF_LINK_STATE_DISABLE), -EINVAL);
+	}
+}
+
 TEST_F(wire, settings_out_of_range_are_refused)
 {
 	EXPECT_EQ(vf_set_vlan(self->rig.pf, 0, 4095, 0, ETH_P_8021Q), -EINVAL);
@@ -197,6 +258,60 @@ TEST_F(wire, counters_of_the_representor)
 	ASSERT_EQ(vf_set_link(self->rig.pf, 0, IFLA_VF_LINK_STATE_DISABLE), 0);
 	vnet_send(&self->net, 0, self->frame, make(&self->net, self->frame, 22, -1));
 	EXPECT_TRUE(wait_until(COUNTER("from_guest_drop_link") == link + 1));
+}
+
+/* What ethtool shows: a queue for each pair, and how many frames wait at the port */
+TEST_F(wire, queues_of_the_representor)
+{
+	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
+	struct ethtool_ringparam rings = { .cmd = ETHTOOL_GRINGPARAM };
+	unsigned int sent = 0;
+	size_t len;
+
+	ASSERT_EQ(port_ethtool(self->port, &channels), 0);
+	EXPECT_EQ(channels.combined_count, PAIRS);
+	EXPECT_EQ(channels.max_combined, PAIRS);
+	EXPECT_EQ(channels.rx_count + channels.tx_count + channels.other_count, 0);
+	ASSERT_EQ(port_ethtool(self->port, &rings), 0);
+	EXPECT_EQ(rings.tx_pending, rings.tx_max_pending);
+	EXPECT_EQ(rings.rx_pending, rings.rx_max_pending);
+	EXPECT_GT(rings.rx_pending, 0);
+	/* None of them can be set */
+	channels.cmd = ETHTOOL_SCHANNELS;
+	EXPECT_EQ(port_ethtool(self->port, &channels), -EOPNOTSUPP);
+	rings.cmd = ETHTOOL_SRINGPARAM;
+	EXPECT_EQ(port_ethtool(self->port, &rings), -EOPNOTSUPP);
+
+	/* A guest without buffers: so many frames wait, and the next is refused */
+	net_rig_irqs(&self->rig, 0);
+	vnet_start_empty(&self->net, &self->rig.dev[0], &self->rig.mem, VNET_ALL, PAIRS);
+	ASSERT_TRUE(port_wait_carrier(self->port));
+	len = frame_make(self->frame, self->net.mac, mac_other, 1, 60);
+	while (sent < 2 * rings.tx_pending &&
+	       !port_try_send(self->port, NULL, self->frame, len))
+		sent++;
+	EXPECT_EQ(sent, rings.tx_pending);
+}
+
+/* No cable is in the uplink: nothing that is sent there arrives anywhere */
+TEST_F(wire, uplink_has_no_carrier)
+{
+	struct ethtool_value link = { .cmd = ETHTOOL_GLINK, .data = 1 };
+	struct port uplink = { .fd = -1 };
+	char carrier[8];
+
+	port_netdev(self->rig.pf, uplink.name);
+	port_no_ipv6(&uplink);
+	port_set_up(&uplink, true);
+	ASSERT_EQ(port_attr(self->rig.pf, -1, "carrier", carrier, sizeof(carrier)), 0);
+	EXPECT_EQ(strcmp(carrier, "0"), 0);
+	ASSERT_EQ(port_ethtool(&uplink, &link), 0);
+	EXPECT_EQ(link.data, 0);
+	/* A representor has one as its guest runs */
+	link.cmd = ETHTOOL_GLINK;
+	ASSERT_EQ(port_ethtool(self->port, &link), 0);
+	EXPECT_EQ(link.data, 1);
+	port_set_up(&uplink, false);
 }
 
 TEST_HARNESS_MAIN

@@ -258,12 +258,16 @@ int port_attr(const char *pf, int vf, const char *file, char *buf, size_t size)
 	return err;
 }
 
-static void ethtool(const struct port *port, void *request)
+int port_ethtool(const struct port *port, void *request)
 {
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
 	struct ifreq ifr = request_of(port);
 
+	must(fd >= 0);
 	ifr.ifr_data = request;
-	net_ioctl(SIOCETHTOOL, &ifr);
+	err = ioctl(fd, SIOCETHTOOL, &ifr) ? -errno : 0;
+	close(fd);
+	return err;
 }
 
 /* As many as a representor has, and more */
@@ -281,14 +285,14 @@ u64 port_counter(const struct port *port, const char *name)
 	} stats;
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
 
-	ethtool(port, &info);
+	must(!port_ethtool(port, &info));
 	must(info.n_stats && info.n_stats <= COUNTERS);
 	names.head = (struct ethtool_gstrings){
 		.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_STATS, .len = info.n_stats,
 	};
-	ethtool(port, &names);
+	must(!port_ethtool(port, &names));
 	stats.head = (struct ethtool_stats){ .cmd = ETHTOOL_GSTATS, .n_stats = info.n_stats };
-	ethtool(port, &stats);
+	must(!port_ethtool(port, &stats));
 	for (unsigned int i = 0; i < info.n_stats; i++)
 		if (!strncmp(names.name[i], name, ETH_GSTRING_LEN))
 			return stats.value[i];

@@ -62,6 +62,8 @@ void port_drain(struct port *port);
 int port_attr(const char *pf, int vf, const char *file, char *buf, size_t size);
 /* The name of the PF's own netdev; fails the test if there is none */
 void port_netdev(const char *pf, char name[IFNAMSIZ]);
+/* A command of ethtool, which begins with its number; 0 or -errno */
+int port_ethtool(const struct port *port, void *request);
 /* A counter of ethtool -S; fails the test if there is none of this name */
 u64 port_counter(const struct port *port, const char *name);
 
