@@ -238,6 +238,8 @@ TEST_F(ctrl, promiscuous_guest_that_is_not_trusted)
 	ASSERT_EQ(CTRL(0, VIRTIO_NET_CTRL_RX_PROMISC, &on, 1), VIRTIO_NET_OK);
 	ASSERT_EQ(CTRL(0, VIRTIO_NET_CTRL_RX_ALLUNI, &on, 1), VIRTIO_NET_OK);
 	EXPECT_FALSE(ARRIVES(mac_other));
+	/* Multicast of others does */
+	EXPECT_TRUE(ARRIVES(mac_multicast));
 	/* It is as soon as the administrator says so */
 	ASSERT_EQ(vf_set_trust(self->rig.pf, 0, true), 0);
 	EXPECT_TRUE(wait_until(ARRIVES(mac_other)));
@@ -295,6 +297,46 @@ TEST_F(ctrl, mac_table)
 	EXPECT_TRUE(ARRIVES(mac_multicast));
 	EXPECT_FALSE(ARRIVES(mac_other));
 	EXPECT_FALSE(virtio_needs_reset(&self->net.vio));
+}
+
+/* Addresses of each kind that the device has room for */
+#define ROOM		64
+
+static const u8 unlisted[ETH_ALEN] = { 0x02, 0, 0, 0, 0, 0x98 };
+static const u8 unlisted_group[ETH_ALEN] = { 0x03, 0, 0, 0, 0, 0x43 };
+
+TEST_F(ctrl, mac_table_has_its_entries_and_no_others)
+{
+	static u8 data[1024];
+
+	ASSERT_EQ(vf_set_trust(self->rig.pf, 0, true), 0);
+	START(VNET_ALL, 1);
+	/* All that there is room for; only the last of each kind is as frame.h has it */
+	mac_table(data, ROOM, ROOM, ROOM, ROOM);
+	for (unsigned int i = 0; i < ROOM - 1; i++) {
+		data[4 + ETH_ALEN * i + 4] = i + 1;
+		data[8 + ETH_ALEN * (ROOM + i) + 4] = i + 1;
+	}
+	ASSERT_EQ(CTRL(VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, data,
+		       8 + 2 * ROOM * ETH_ALEN), VIRTIO_NET_OK);
+	EXPECT_TRUE(ARRIVES(data + 4));
+	EXPECT_TRUE(ARRIVES(data + 4 + ETH_ALEN * 17));
+	EXPECT_FALSE(ARRIVES(unlisted));
+	EXPECT_TRUE(ARRIVES(data + 8 + ETH_ALEN * ROOM));
+	EXPECT_TRUE(ARRIVES(mac_multicast));
+	EXPECT_FALSE(ARRIVES(unlisted_group));
+
+	/* One more than that */
+	ASSERT_EQ(TABLE(ROOM + 1, ROOM + 1, 0, 0), VIRTIO_NET_OK);
+	EXPECT_TRUE(ARRIVES(unlisted));
+	EXPECT_FALSE(ARRIVES(unlisted_group));
+	ASSERT_EQ(TABLE(0, 0, ROOM + 1, ROOM + 1), VIRTIO_NET_OK);
+	EXPECT_FALSE(ARRIVES(unlisted));
+	EXPECT_TRUE(ARRIVES(unlisted_group));
+	/* Not to a guest that is not trusted */
+	ASSERT_EQ(TABLE(ROOM + 1, ROOM + 1, 0, 0), VIRTIO_NET_OK);
+	ASSERT_EQ(vf_set_trust(self->rig.pf, 0, false), 0);
+	EXPECT_TRUE(wait_until(!ARRIVES(unlisted)));
 }
 
 TEST_F(ctrl, mac_address_command)
