@@ -360,6 +360,54 @@ TEST_F(virtio, an_enabled_queue_stays_as_it_is)
 	EXPECT_NE(common_read(vio, VIRTIO_PCI_COMMON_Q_DESCHI, 4), 0);
 }
 
+/* Only 1 resets a queue, and only one that is enabled */
+TEST_F(virtio, queue_that_is_not_enabled_is_not_reset)
+{
+	static const u16 values[] = { 0, 2, 0x8001, 0xffff };
+	struct virtio *vio = self->vio;
+
+	ASSERT_TRUE(virtio_negotiate(vio, VIRTIO_BASIC | FEATURE(VIRTIO_F_RING_RESET)));
+	queue_write(vio, 1, VIRTIO_PCI_COMMON_Q_RESET, 1);
+	EXPECT_EQ(queue_read(vio, 1, VIRTIO_PCI_COMMON_Q_RESET), 0);
+	virtq_setup(vio, &self->net.rx[0], 0, 64, VIRTIO_MSI_NO_VECTOR);
+	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
+		queue_write(vio, 0, VIRTIO_PCI_COMMON_Q_RESET, values[i]);
+		EXPECT_EQ(queue_read(vio, 0, VIRTIO_PCI_COMMON_Q_RESET), 0);
+		EXPECT_EQ(queue_read(vio, 0, VIRTIO_PCI_COMMON_Q_ENABLE), 1);
+		queue_write(vio, 0, VIRTIO_PCI_COMMON_Q_ENABLE, values[i]);
+		EXPECT_EQ(queue_read(vio, 0, VIRTIO_PCI_COMMON_Q_ENABLE), 1);
+	}
+	/* A queue is enabled with 1 alone too */
+	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
+		queue_write(vio, 2, VIRTIO_PCI_COMMON_Q_ENABLE, values[i]);
+		EXPECT_EQ(queue_read(vio, 2, VIRTIO_PCI_COMMON_Q_ENABLE), 0);
+	}
+}
+
+/* A stopped device does not change, so a read of its ISR leaves it to the one who runs it */
+TEST_F(virtio, isr_of_a_stopped_device_stays)
+{
+	struct virtio *vio = self->vio;
+	u64 isr = vio->isr.offset;
+
+	ASSERT_TRUE(virtio_negotiate(vio, virtio_offered(vio) & VNET_ALL));
+	virtio_driver_ok(vio);
+	ASSERT_TRUE(port_wait_carrier(&self->rig.port[0]));
+	common_write(vio, VIRTIO_PCI_COMMON_MSIX, VIRTIO_MSI_NO_VECTOR, 2);
+	ASSERT_EQ(mig_set(self->dev, STOP, NULL), 0);
+	ASSERT_EQ(mig_set(self->dev, RUNNING, NULL), 0);
+	bar_read(self->dev, isr, 1);
+	ASSERT_EQ(vf_set_link(self->rig.pf, 0, IFLA_VF_LINK_STATE_DISABLE), 0);
+	ASSERT_TRUE(wait_until(!port_carrier(&self->rig.port[0])));
+	ASSERT_EQ(mig_set(self->dev, STOP, NULL), 0);
+	EXPECT_EQ(bar_read(self->dev, isr, 1), ISR_CONFIG);
+	EXPECT_EQ(bar_read(self->dev, isr, 1), ISR_CONFIG);
+	ASSERT_EQ(mig_set(self->dev, RUNNING, NULL), 0);
+	EXPECT_EQ(bar_read(self->dev, isr, 1), ISR_CONFIG);
+	EXPECT_EQ(bar_read(self->dev, isr, 1), 0);
+	ASSERT_EQ(vf_set_link(self->rig.pf, 0, IFLA_VF_LINK_STATE_AUTO), 0);
+}
+
 TEST_F(virtio, generation_changes_with_the_configuration)
 {
 	struct virtio *vio = self->vio;
