@@ -4,6 +4,7 @@
  * interrupts.  All of it moves, and happens at the destination, once.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "rig.h"
 
@@ -404,6 +405,79 @@ TEST_F(inflight, full_completion_queue_moves)
 	EXPECT_TRUE(stays_false((nvme_cqe_status(q, 3) & 1) == 1));
 	rig_move(rig, RUNNING);
 	expect_all_once(_metadata, self->nvme, q, cids, 6);
+}
+
+#define GIVEN_BACK	5
+
+/*
+ * Delete a submission queue with @GIVEN_BACK commands, which are given back to a completion queue
+ * of @depth entries
+ */
+static void give_back(struct rig *rig, struct nvme_queue *q, u16 depth, u16 *cids)
+{
+	struct nvme_cmd flush = { .opcode = NVME_FLUSH, .nsid = 1 };
+	struct nvme *nvme = &rig->nvme;
+	u32 value;
+
+	must(!nvme_create_io(nvme, q->id, 8, 2));
+	must(!nvme_delete_sq(nvme, q->id) && !nvme_delete_cq(nvme, q->id));
+	memset(q->cq, 0, 8 * sizeof(*q->cq));
+	must(!nvme_create_cq(nvme, q->id, depth, 2, arena_iova(&rig->mem, q->cq)));
+	must(!nvme_create_sq(nvme, q->id, 8, q->id, arena_iova(&rig->mem, q->sq)));
+	must(!pf_attr_set(rig->pf, "io_latency_us", SLOW_US));
+	for (unsigned int i = 0; i < GIVEN_BACK; i++)
+		cids[i] = nvme_submit(nvme, q, &flush);
+	nvme_ring(nvme, q);
+	/* The device has fetched them when it has seen a later doorbell */
+	must(!nvme_get_feature(nvme, 1, &value));
+	must(!nvme_delete_sq(nvme, q->id));
+	must(!pf_attr_set(rig->pf, "io_latency_us", 0));
+	q->depth = depth;
+}
+
+/* Commands that are done, and whose completions find no room */
+TEST_F(inflight, completions_without_room_move)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_queue *q = &self->nvme->io[2];
+	u16 cids[GIVEN_BACK];
+	struct nvme_cqe cqe;
+
+	q->id = 2;
+	give_back(rig, q, 3, cids);
+	ASSERT_EQ(nvme_peek(q), 2);
+	rig_move(rig, RUNNING);
+	for (unsigned int i = 0; i < GIVEN_BACK; i++) {
+		EXPECT_EQ(nvme_wait(self->nvme, q, cids[i], &cqe), NVME_ABORT_SQ_DELETED);
+		EXPECT_EQ(cqe.sq_id, 2);
+		EXPECT_EQ(nvme_count(q, cids[i]), 0);
+	}
+	EXPECT_TRUE(stays_false((nvme_reap(self->nvme, q), q->stashed)));
+}
+
+TEST_F(inflight, completions_of_a_deleted_queue_are_gone)
+{
+	struct rig *rig = &self->rig;
+	struct nvme_queue *q = &self->nvme->io[2];
+	u16 cids[GIVEN_BACK];
+	u64 size[2];
+
+	must(!mig_size(&rig->dev[0], &size[0]));
+	q->id = 2;
+	give_back(rig, q, 3, cids);
+	ASSERT_EQ(nvme_peek(q), 2);
+	ASSERT_EQ(nvme_delete_cq(self->nvme, 2), 0);
+	/* They are no part of the state any more */
+	must(!mig_size(&rig->dev[0], &size[1]));
+	EXPECT_EQ(size[1], size[0]);
+
+	/* Nor do they come to a queue of the same number, here or elsewhere */
+	ASSERT_EQ(nvme_create_io(self->nvme, 2, 8, 2), 0);
+	EXPECT_TRUE(stays_false(nvme_peek(q)));
+	rig_move(rig, RUNNING);
+	EXPECT_TRUE(stays_false(nvme_peek(q)));
+	EXPECT_EQ(nvme_rw(self->nvme, q, NVME_READ, 0, 1, self->buf), 0);
+	EXPECT_EQ(q->stashed, 0);
 }
 
 TEST_F_TIMEOUT(inflight, back_and_forth_under_load, 90)
