@@ -300,6 +300,31 @@ TEST_F(io, bad_prps)
 	EXPECT_EQ(nvme_io(self->nvme, cmd), NVME_PRP_OFFSET_INVALID);
 	list[1] = iova + 3 * PAGE;
 	EXPECT_EQ(nvme_io(self->nvme, cmd), 0);
+	cmd.prp2 += 4;				/* list that is not on a qword */
+	EXPECT_EQ(nvme_io(self->nvme, cmd), NVME_PRP_OFFSET_INVALID);
+}
+
+/* The last entry of a page is the address of the next one */
+TEST_F(io, prp_list_that_goes_on_nowhere)
+{
+	u64 *list = (u64 *)(self->buf + PAGE - 16), iova;
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_READ, 0, 4 * PAGE / self->lba);
+	u8 *data = self->buf + 4 * PAGE;
+
+	memset(data, 0xee, 4 * PAGE);
+	iova = arena_iova(&self->rig.mem, data);
+	cmd.prp1 = iova;
+	cmd.prp2 = arena_iova(&self->rig.mem, list);
+	list[0] = iova + PAGE;
+	list[1] = arena_iova(&self->rig.mem, self->buf) + PAGE + 8;
+	EXPECT_EQ(nvme_io(self->nvme, cmd), NVME_PRP_OFFSET_INVALID);
+	list[1] = 0x6000;			/* unmapped */
+	EXPECT_EQ(nvme_io(self->nvme, cmd), NVME_DATA_TRANSFER_ERROR);
+	EXPECT_TRUE(is_filled(data, 4 * PAGE, 0xee));
+
+	cmd.prp2 = 0x6ff8;			/* an address where there is nothing */
+	EXPECT_EQ(nvme_io(self->nvme, cmd), NVME_DATA_TRANSFER_ERROR);
+	EXPECT_TRUE(is_filled(data, 4 * PAGE, 0xee));
 }
 
 /* AWUPF is a block: an error must not leave half of one */
