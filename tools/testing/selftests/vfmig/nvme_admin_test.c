@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/vfmig.h>
+#include <string.h>
 
 #include "rig.h"
 
@@ -161,6 +162,43 @@ TEST_F(admin, unsupported_configuration_is_not_ready)
 	nvme_restart(self->nvme);
 }
 
+TEST_F(admin, admin_queues_that_make_no_sense_are_fatal)
+{
+	const u64 base = (arena_iova(&self->rig.mem, self->buf) + PAGE) & ~(2 * PAGE - 1);
+	const struct {
+		u32 aqa;
+		u64 asq;
+		u64 acq;
+		unsigned int mps;
+		bool ready;
+	} queues[] = {
+		{ 15 << 16, base, base + 4 * PAGE, 0, false },		/* one entry to submit */
+		{ 15, base, base + 4 * PAGE, 0, false },		/* one to complete */
+		{ 15 << 16 | 15, base + PAGE, base + 4 * PAGE, 1, false },
+		{ 15 << 16 | 15, base, base + 3 * PAGE, 1, false },	/* not at a page of 8 KiB */
+		{ 15 << 16 | 15, base, base + 4 * PAGE, 1, true },
+		{ 1 << 16 | 1, base, base + 4 * PAGE, 0, true },
+	};
+	struct vfio_dev *dev = &self->rig.dev[0];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(queues); i++) {
+		u32 status;
+
+		ASSERT_EQ(nvme_disable(self->nvme), 0);
+		/* A controller that was not ready has its fatal status for a moment */
+		ASSERT_TRUE(wait_until(!bar_read32(dev, NVME_CSTS)));
+		bar_write32(dev, NVME_AQA, queues[i].aqa);
+		bar_write64(dev, NVME_ASQ, queues[i].asq);
+		bar_write64(dev, NVME_ACQ, queues[i].acq);
+		bar_write32(dev, NVME_CC, 4 << 20 | 6 << 16 | queues[i].mps << 7 | NVME_CC_EN);
+		EXPECT_TRUE(wait_until((status = bar_read32(dev, NVME_CSTS)) &
+				       (NVME_CSTS_RDY | NVME_CSTS_CFS)));
+		EXPECT_EQ(!(status & NVME_CSTS_CFS), queues[i].ready) TH_LOG("queues %u", i);
+	}
+	nvme_restart(self->nvme);
+	EXPECT_EQ(bar_read32(dev, NVME_CSTS), NVME_CSTS_RDY);
+}
+
 TEST_F(admin, identify_controller)
 {
 	u8 *id = self->buf;
@@ -255,6 +293,72 @@ TEST_F(admin, identify_refuses_what_is_not_there)
 	EXPECT_EQ(nvme_identify(self->nvme, 3, 2, self->buf), NVME_INVALID_NAMESPACE);
 	EXPECT_EQ(nvme_identify(self->nvme, 0x7f, 0, self->buf), NVME_INVALID_FIELD);
 	EXPECT_EQ(nvme_admin(self->nvme, unmapped), NVME_DATA_TRANSFER_ERROR);
+}
+
+/* Structures and lists by CNS; @cdw11 has the command set in its highest byte */
+static int identify_of(struct nvme *nvme, u32 cdw10, u32 nsid, u32 cdw11, u8 *buf)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_IDENTIFY, .nsid = nsid, .prp1 = arena_iova(nvme->mem, buf),
+		.cdw10 = cdw10, .cdw11 = cdw11,
+	};
+
+	memset(buf, 0xee, PAGE);
+	return nvme_admin(nvme, cmd);
+}
+
+#define IDENTIFY(cdw10, nsid, cdw11) identify_of(self->nvme, cdw10, nsid, cdw11, self->buf)
+
+TEST_F(admin, identify_by_command_set)
+{
+	const u32 other_set = 1 << 24;
+
+	ASSERT_EQ(IDENTIFY(5, 1, 0), 0);
+	EXPECT_TRUE(is_filled(self->buf, PAGE, 0));
+	EXPECT_EQ(IDENTIFY(5, 2, 0), NVME_INVALID_NAMESPACE);
+	EXPECT_EQ(IDENTIFY(5, 1, other_set), NVME_INVALID_FIELD);
+	EXPECT_EQ(IDENTIFY(6, 0, other_set), NVME_INVALID_FIELD);
+	EXPECT_TRUE(is_filled(self->buf, PAGE, 0xee));
+}
+
+TEST_F(admin, identify_lists)
+{
+	u32 cntlid;
+
+	/* Namespaces that are there, and their IDs that are greater than the one in the command */
+	for (u32 cns = 0x02; cns <= 0x10; cns += 0x0e) {
+		EXPECT_EQ(IDENTIFY(cns, ALL_NAMESPACES, 0), NVME_INVALID_NAMESPACE);
+		EXPECT_EQ(IDENTIFY(cns, ALL_NAMESPACES - 1, 0), NVME_INVALID_NAMESPACE);
+		EXPECT_EQ(IDENTIFY(cns, ALL_NAMESPACES - 2, 0), 0);
+		EXPECT_TRUE(is_filled(self->buf, PAGE, 0));
+	}
+
+	/* Controllers, from an ID on */
+	ASSERT_EQ(IDENTIFY(1, 0, 0), 0);
+	cntlid = get32(self->buf, 78) & 0xffff;
+	for (u32 cns = 0x12; cns <= 0x13; cns++) {
+		ASSERT_EQ(IDENTIFY(cntlid << 16 | cns, 1, 0), 0);
+		EXPECT_EQ(get32(self->buf, 0), cntlid << 16 | 1);
+		EXPECT_TRUE(is_filled(self->buf + 4, PAGE - 4, 0));
+		ASSERT_EQ(IDENTIFY((cntlid + 1) << 16 | cns, 1, 0), 0);
+		EXPECT_TRUE(is_filled(self->buf, PAGE, 0));
+	}
+	EXPECT_EQ(IDENTIFY(0x12, 2, 0), NVME_INVALID_NAMESPACE);
+}
+
+TEST_F(admin, fused_and_sgl_commands_are_invalid)
+{
+	static const u8 flags[] = { 0x01, 0x02, 0x40, 0x80 };
+	struct nvme_cmd cmd = { .opcode = NVME_IDENTIFY, .cdw10 = 1 };
+
+	cmd.prp1 = arena_iova(&self->rig.mem, self->buf);
+	memset(self->buf, 0xee, PAGE);
+	for (unsigned int i = 0; i < ARRAY_SIZE(flags); i++) {
+		cmd.flags = flags[i];
+		EXPECT_EQ(nvme_admin(self->nvme, cmd), NVME_INVALID_FIELD)
+			TH_LOG("flags %#x", flags[i]);
+	}
+	EXPECT_TRUE(is_filled(self->buf, PAGE, 0xee));
 }
 
 TEST_F(admin, unknown_opcodes)
@@ -383,6 +487,23 @@ TEST_F(admin, submission_queues_refuse_bad_input)
 	EXPECT_EQ(nvme_create_sq(self->nvme, 2, 16, 1, iova + 64), NVME_PRP_OFFSET_INVALID);
 	EXPECT_EQ(nvme_create_sq(self->nvme, 2, 16, 1, iova), 0);
 	EXPECT_EQ(nvme_delete_sq(self->nvme, 2), 0);
+}
+
+/* The host sets the sizes of entries before it creates I/O queues, and there is one of each kind */
+TEST_F(admin, queues_need_the_sizes_of_their_entries)
+{
+	u64 iova = arena_iova(&self->rig.mem, self->buf);
+	struct vfio_dev *dev = &self->rig.dev[0];
+	u32 cc = bar_read32(dev, NVME_CC);
+
+	bar_write32(dev, NVME_CC, (cc & ~0xff0000) | 3 << 20 | 6 << 16);
+	EXPECT_EQ(nvme_create_cq(self->nvme, 2, 16, 2, iova), NVME_INVALID_QUEUE_SIZE);
+	EXPECT_EQ(nvme_create_sq(self->nvme, 2, 16, 1, iova), 0);
+	EXPECT_EQ(nvme_delete_sq(self->nvme, 2), 0);
+	bar_write32(dev, NVME_CC, (cc & ~0xff0000) | 4 << 20 | 7 << 16);
+	EXPECT_EQ(nvme_create_sq(self->nvme, 2, 16, 1, iova), NVME_INVALID_QUEUE_SIZE);
+	EXPECT_EQ(nvme_create_cq(self->nvme, 2, 16, 2, iova), 0);
+	EXPECT_EQ(nvme_delete_cq(self->nvme, 2), 0);
 }
 
 TEST_F(admin, queues_are_deleted_in_order)
@@ -622,6 +743,87 @@ TEST_F(admin, abort)
 	ASSERT_EQ(nvme_sync(self->nvme, &self->nvme->admin, &cmd, &cqe), 0);
 	EXPECT_EQ(nvme_wait(self->nvme, self->q, cid, NULL),
 		  cqe.dw0 & 1 ? 0 : NVME_ABORT_REQUESTED);
+}
+
+static int abort_of(struct nvme *nvme, u16 sqid, u16 cid, u32 *not_aborted)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_ABORT, .cdw10 = (u32)cid << 16 | sqid };
+	struct nvme_cqe cqe = {};
+	int status = nvme_sync(nvme, &nvme->admin, &cmd, &cqe);
+
+	*not_aborted = cqe.dw0;
+	return status;
+}
+
+#define SLOW_US	4000000
+
+/* Two slow commands in queue 1, and one in queue 2 with the ID of the second */
+static void start_three(struct rig *rig, u16 cids[2])
+{
+	struct nvme_cmd flush = { .opcode = NVME_FLUSH, .nsid = 1 };
+	struct nvme *nvme = &rig->nvme;
+	struct nvme_queue *other = &nvme->io[2];
+
+	must(!nvme_create_io(nvme, 2, 8, -1));
+	must(!pf_attr_set(rig->pf, "io_latency_us", SLOW_US));
+	for (unsigned int i = 0; i < 2; i++)
+		cids[i] = nvme_submit(nvme, &nvme->io[1], &flush);
+	nvme_submit(nvme, other, &flush);
+	other->sq[0].cid = cids[1];
+	nvme_ring(nvme, other);
+	nvme_ring(nvme, &nvme->io[1]);
+}
+
+TEST_F(admin, abort_takes_the_command_of_that_queue_and_id)
+{
+	struct nvme_queue *other = &self->nvme->io[2];
+	u32 not_aborted;
+	u16 cids[2];
+
+	EXPECT_EQ(abort_of(self->nvme, NVME_MAX_IO + 1, 0, &not_aborted), NVME_INVALID_FIELD);
+	EXPECT_EQ(abort_of(self->nvme, 0xffff, 0, &not_aborted), NVME_INVALID_FIELD);
+	EXPECT_EQ(abort_of(self->nvme, 7, 0, &not_aborted), NVME_INVALID_FIELD);
+
+	start_three(&self->rig, cids);
+	ASSERT_EQ(abort_of(self->nvme, 1, cids[1], &not_aborted), 0);
+	EXPECT_EQ(not_aborted, 0);
+	EXPECT_EQ(nvme_wait(self->nvme, self->q, cids[1], NULL), NVME_ABORT_REQUESTED);
+	ASSERT_EQ(pf_attr_set(self->rig.pf, "io_latency_us", 0), 0);
+	EXPECT_EQ(nvme_wait(self->nvme, self->q, cids[0], NULL), 0);
+	EXPECT_EQ(nvme_wait(self->nvme, other, cids[1], NULL), 0);
+}
+
+TEST_F(admin, delete_takes_the_commands_of_that_queue)
+{
+	struct nvme_queue *other = &self->nvme->io[2];
+	u16 cids[2];
+
+	start_three(&self->rig, cids);
+	ASSERT_EQ(nvme_delete_sq(self->nvme, 2), 0);
+	EXPECT_EQ(nvme_wait(self->nvme, other, cids[1], NULL), NVME_ABORT_SQ_DELETED);
+	EXPECT_EQ(nvme_peek(self->q), 0);
+	ASSERT_EQ(pf_attr_set(self->rig.pf, "io_latency_us", 0), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		EXPECT_EQ(nvme_wait(self->nvme, self->q, cids[i], NULL), 0);
+}
+
+TEST_F(admin, completion_queue_that_is_not_there_is_fatal)
+{
+	struct vfio_dev *dev = &self->rig.dev[0];
+	struct nvme_queue *q = &self->nvme->io[2];
+	struct nvme_cmd flush = { .opcode = NVME_FLUSH, .nsid = 1 };
+
+	ASSERT_EQ(nvme_create_io(self->nvme, 2, 8, -1), 0);
+	ASSERT_EQ(nvme_delete_sq(self->nvme, 2), 0);
+	ASSERT_EQ(nvme_delete_cq(self->nvme, 2), 0);
+	ASSERT_EQ(nvme_create_cq(self->nvme, 2, 8, -1, 0x7000), 0);
+	ASSERT_EQ(nvme_create_sq(self->nvme, 2, 8, 2, arena_iova(&self->rig.mem, q->sq)), 0);
+	EXPECT_FALSE(bar_read32(dev, NVME_CSTS) & NVME_CSTS_CFS);
+	nvme_submit(self->nvme, q, &flush);
+	nvme_ring(self->nvme, q);
+	EXPECT_TRUE(wait_until(bar_read32(dev, NVME_CSTS) & NVME_CSTS_CFS));
+	nvme_restart(self->nvme);
+	EXPECT_EQ(bar_read32(dev, NVME_CSTS), NVME_CSTS_RDY);
 }
 
 TEST_F(admin, keep_alive_as_advertised)

@@ -148,6 +148,24 @@ TEST_F(sample, state_moves)
 	EXPECT_EQ(buf[SCRATCH / 4], SCRATCH * 3);
 }
 
+TEST_F(sample, size_of_the_stream_is_known)
+{
+	struct vfio_dev *dev = &self->dev[0];
+	struct blob blob = {};
+	u64 running, stopped;
+	int fd;
+
+	ASSERT_EQ(mig_size(dev, &running), 0);
+	ASSERT_EQ(mig_set(dev, STOP_COPY, &fd), 0);
+	ASSERT_EQ(mig_size(dev, &stopped), 0);
+	ASSERT_EQ(mig_read(fd, &blob, PAGE), 0);
+	close(fd);
+	EXPECT_GE(blob.len, REGS_SIZE);
+	EXPECT_EQ(stopped, blob.len);
+	EXPECT_EQ(running, blob.len);
+	blob_free(&blob);
+}
+
 /* It changes nothing while it is stopped */
 TEST_F(sample, writes_are_dropped_while_it_is_stopped)
 {
