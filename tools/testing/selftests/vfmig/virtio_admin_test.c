@@ -173,6 +173,7 @@ TEST_F(admin, what_devlink_refuses_has_a_reason)
 		SKIP(return, "%s", why);
 	EXPECT_NE(tool("devlink port function set pci/%s/1 hw_addr 01:00:00:00:00:01", pf), 0);
 	EXPECT_TRUE(strstr(tool_said(), "address"));
+	EXPECT_EQ(tool("devlink dev eswitch set pci/%s mode switchdev", pf), 0);
 	EXPECT_NE(tool("devlink dev eswitch set pci/%s mode legacy", pf), 0);
 	EXPECT_TRUE(strstr(tool_said(), "the mode is always switchdev"));
 	EXPECT_JSON("list(d[\"dev\"].values())[0][\"mode\"] == \"switchdev\"",
