@@ -13,8 +13,13 @@ class Reach:
     seconds: int
     files: dict[str, dict[str, int]]    # how often each line was executed
 
-    def count(self, file: str, line: int) -> int:
-        return self.files.get(file, {}).get(str(line), 0)
+    def count(self, file: str, line: int, last: int) -> int:
+        """Of some lines gcov has no count: they belong to a statement that began before, or to
+        a function that is inlined.  Then that of the line before counts."""
+        counts = {int(number): count for number, count in self.files.get(file, {}).items()}
+        inside = [counts[number] for number in range(line, last + 1) if number in counts]
+        before = max((number for number in counts if number < line), default=line)
+        return max(inside) if inside else counts.get(before, 0)
 
 
 class Choice:
@@ -34,7 +39,6 @@ class Choice:
             raise Failure("which test reaches which line is not known: run scripts/coverage")
         found = []
         for name, reach in self.programs.items():
-            count = max(reach.count(file, number) for number in range(line, last + 1))
-            if count:
+            if count := reach.count(file, line, last):
                 found.append((-min(count, 10000) / reach.seconds ** 2, name))
         return [name for _, name in sorted(found)]

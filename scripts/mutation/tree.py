@@ -17,6 +17,7 @@ from mutation.fault import Fault, apply
 class Tree:
     def __init__(self, top: Path, directory: Path, kdir: Path) -> None:
         self.top, self.directory, self.kdir = top, directory, kdir
+        self.sums: dict[str, str] = {}      # of the objects without a fault, by source
 
     def refresh(self) -> None:
         """Brings the copy up to date, and builds it without a fault."""
@@ -25,6 +26,10 @@ class Tree:
             self.copy(self.top / part, self.directory / part)
         if not self.build():
             raise Failure(f"the modules don't build: see {self.directory}.log")
+        for file in self.directory.glob("drivers/**/*.c"):
+            if file.with_suffix(".o").exists():
+                name = str(file.relative_to(self.directory))
+                self.sums[name] = self.object_sum(name)
         self.modules_to(self.directory.parent / "mutants" / "0")
 
     def copy(self, source: Path, target: Path) -> None:
@@ -58,19 +63,21 @@ class Tree:
 
     def build_with(self, fault: Fault, directory: Path) -> str:
         """Puts the modules into @directory.  Returns why there are none, or nothing."""
+        if not self.sums:
+            self.refresh()
+        if fault.file not in self.sums:
+            return "not built for this kernel"
         file = self.directory / fault.file
         source = file.read_text()
-        before = self.object_sum(fault.file)
         try:
             file.write_text(apply(fault, source))
             if not self.build():
                 return "does not compile"
-            if self.object_sum(fault.file) == before:
+            if self.object_sum(fault.file) == self.sums[fault.file]:
                 return "same object code"
             self.modules_to(directory)
             return ""
         finally:
             file.write_text(source)
-            # What comes next is built from the source without this fault
+            # The next build makes it from the source without this fault
             file.with_suffix(".o").unlink(missing_ok=True)
-            self.build()
