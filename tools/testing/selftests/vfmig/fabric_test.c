@@ -219,6 +219,56 @@ TEST_F(host, vf_has_flr_and_msix_and_no_more)
 	EXPECT_EQ(sysfs_cfg_ext_cap(self->vf, PCI_EXT_CAP_ID_SRIOV), 0);
 }
 
+/* Registers that have writable bits */
+static void mark_writable(const char *bdf, bool *writable)
+{
+	unsigned int exp = sysfs_cfg_cap(bdf, PCI_CAP_ID_EXP);
+	unsigned int msix = sysfs_cfg_cap(bdf, PCI_CAP_ID_MSIX);
+	unsigned int pm = sysfs_cfg_cap(bdf, PCI_CAP_ID_PM);
+	unsigned int iov = sysfs_cfg_ext_cap(bdf, PCI_EXT_CAP_ID_SRIOV);
+
+	memset(writable + PCI_COMMAND, true, 2);
+	memset(writable + exp + PCI_EXP_DEVCTL, true, 2);
+	if (msix)
+		memset(writable + msix + PCI_MSIX_FLAGS, true, 2);
+	if (pm)
+		memset(writable + pm + PCI_PM_CTRL, true, 2);
+	if (!iov)
+		return;
+	/* A VF has neither BARs of its own nor a cache line size */
+	writable[PCI_CACHE_LINE_SIZE] = true;
+	memset(writable + PCI_BASE_ADDRESS_0, true, 24);
+	memset(writable + iov + PCI_SRIOV_CTRL, true, 2);
+	memset(writable + iov + PCI_SRIOV_NUM_VF, true, 2);
+	memset(writable + iov + PCI_SRIOV_SYS_PGSIZE, true, 4);
+	memset(writable + iov + PCI_SRIOV_BAR, true, 24);
+}
+
+TEST_F(host, read_only_registers_can_not_be_written)
+{
+	const char *bdfs[] = { self->pf, self->vf };
+
+	for (int i = 0; i < 2; i++) {
+		bool writable[4096] = {};
+
+		mark_writable(bdfs[i], writable);
+		for (unsigned int pos = 0; pos < sizeof(writable); pos += 4) {
+			u32 before = sysfs_cfg_read(bdfs[i], pos, 4), turned = 0;
+
+			for (unsigned int b = 0; b < 4; b++)
+				if (!writable[pos + b])
+					turned |= 0xffU << 8 * b;
+			if (!turned)
+				continue;
+			sysfs_cfg_write(bdfs[i], pos, before ^ turned, 4);
+			EXPECT_EQ(sysfs_cfg_read(bdfs[i], pos, 4), before) {
+				TH_LOG("%s: offset %#x", bdfs[i], pos);
+				sysfs_cfg_write(bdfs[i], pos, before, 4);
+			}
+		}
+	}
+}
+
 TEST_F(host, vf_bars_are_cut_from_the_pfs)
 {
 	unsigned long long start[2], end, flags;
