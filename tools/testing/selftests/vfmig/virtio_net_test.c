@@ -116,6 +116,84 @@ TEST_F(net, frames_without_buffers_wait)
 	frame_set_free(&set);
 }
 
+#define WAITING	5
+
+static void start_without_buffers(struct __test_metadata *_metadata, FIXTURE_DATA(net) *self)
+{
+	vnet_start_empty(&self->net, &self->rig.dev[0], &self->rig.mem, PLAIN, 1);
+	ASSERT_TRUE(port_wait_carrier(self->port));
+}
+
+/* The host sends frames that the guest has no buffers for.  Returns how many were dropped before. */
+static u64 let_frames_wait(struct __test_metadata *_metadata, FIXTURE_DATA(net) *self)
+{
+	u64 flushed = port_counter(self->port, "to_guest_drop_flushed");
+
+	net_rig_irqs(&self->rig, 0);
+	start_without_buffers(_metadata, self);
+	for (u32 i = 0; i < WAITING; i++)
+		port_send(self->port, self->frame,
+			  frame_make(self->frame, self->net.mac, mac_other, i, 100));
+	EXPECT_EQ(port_counter(self->port, "to_guest_drop_flushed"), flushed);
+	return flushed;
+}
+
+/* The guest gets none of them when it has buffers, but what is sent from now on */
+static void expect_flushed(struct __test_metadata *_metadata, FIXTURE_DATA(net) *self, u64 before)
+{
+	struct vnet *net = &self->net;
+
+	EXPECT_EQ(port_counter(self->port, "to_guest_drop_flushed") - before, WAITING);
+	vnet_fill(net, 0, 2 * WAITING);
+	EXPECT_TRUE(stays_false(vnet_take(net, 0, self->in)));
+	port_send(self->port, self->frame,
+		  frame_make(self->frame, net->mac, mac_other, WAITING, 100));
+	EXPECT_TRUE(vnet_expect(net, self->in, WAITING));
+}
+
+TEST_F(net, frames_that_wait_go_with_the_representor)
+{
+	u64 before = let_frames_wait(_metadata, self);
+
+	port_set_up(self->port, false);
+	port_set_up(self->port, true);
+	ASSERT_TRUE(port_wait_carrier(self->port));
+	expect_flushed(_metadata, self, before);
+}
+
+TEST_F(net, frames_that_wait_go_with_the_driver)
+{
+	u64 before = let_frames_wait(_metadata, self);
+
+	start_without_buffers(_metadata, self);
+	expect_flushed(_metadata, self, before);
+}
+
+/* No sender waits for long for a guest that takes no frames, also if it took one just before */
+TEST_F_TIMEOUT(net, guest_that_takes_no_frames_holds_no_sender, 90)
+{
+	struct vnet *net = &self->net;
+	u64 stalls, full;
+
+	net_rig_irqs(&self->rig, 0);
+	start_without_buffers(_metadata, self);
+	port_send(self->port, self->frame,
+		  frame_make(self->frame, net->mac, mac_other, 0, 100));
+	/* The device has looked at the queue for half of the time that makes a stall */
+	usleep(500 * 1000);
+	vnet_fill(net, 0, 1);
+	ASSERT_TRUE(wait_until(vnet_take(net, 0, self->in)));
+	stalls = port_counter(self->port, "to_guest_stalls");
+	full = port_counter(self->port, "to_guest_drop_full");
+	port_send(self->port, self->frame,
+		  frame_make(self->frame, net->mac, mac_other, 1, 100));
+	ASSERT_TRUE(wait_until(port_counter(self->port, "to_guest_stalls") > stalls));
+	for (u32 i = 0; i < 1000; i++)
+		port_send(self->port, self->frame,
+			  frame_make(self->frame, net->mac, mac_other, 2 + i, 100));
+	EXPECT_GT(port_counter(self->port, "to_guest_drop_full"), full);
+}
+
 static bool take_sent(struct port *port, struct port_frame *out, struct frame_set *set)
 {
 	while (port_recv(port, out))
