@@ -320,6 +320,17 @@ TEST_F_TIMEOUT(border_data, memory_that_was_not_read_is_read_again, 60)
 	blob_free(&good);
 }
 
+/* Nothing could be made of such a stream, and the destination would learn of it last */
+TEST_F(border_data, stream_without_a_state_has_no_end)
+{
+	int fd;
+
+	border_tell(0, "state", "size=0");
+	ASSERT_EQ(mig_set(self->src, STOP_COPY, &fd), 0);
+	EXPECT_EQ(mig_read(fd, &self->blob, MIB(1)), -EIO);
+	close(fd);
+}
+
 /* What is left is what INFO and MIG_DATA_SIZE say, after an error too */
 TEST_F(border_data, run_that_was_not_read_is_still_counted)
 {

@@ -288,6 +288,15 @@ TEST_F(erase, sanitize_status_moves)
 	EXPECT_TRUE(log_says(self->nvme, self->buf, 0x101, CRYPTO_ERASE));
 }
 
+TEST_F(erase, writes_since_the_last_sanitize_move)
+{
+	ASSERT_EQ(sanitize(self->nvme, CRYPTO_ERASE), 0);
+	nvme_write_bytes(self->nvme, 0, self->buf, LBA);
+	rig_second(&self->rig);
+	rig_move(&self->rig, RUNNING);
+	EXPECT_TRUE(log_says(self->nvme, self->buf, 0x001, CRYPTO_ERASE));
+}
+
 TEST_F(erase, sanitize_reports_an_event)
 {
 	struct nvme_cmd aer = { .opcode = NVME_AER };

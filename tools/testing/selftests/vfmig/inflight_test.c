@@ -54,7 +54,7 @@ FIXTURE_TEARDOWN(inflight)
 	rig_close(&self->rig);
 }
 
-/* All of @cids complete with success, each once */
+/* All of @cids complete with success, each once.  Reads and writes have no result. */
 static void expect_all_once(struct __test_metadata *_metadata, struct nvme *nvme,
 			    struct nvme_queue *q, const u16 *cids, unsigned int n)
 {
@@ -63,6 +63,7 @@ static void expect_all_once(struct __test_metadata *_metadata, struct nvme *nvme
 		u16 cid = cids[i];
 
 		EXPECT_EQ(nvme_wait(nvme, q, cid, &cqe), 0) TH_LOG("command %u", i);
+		EXPECT_EQ(cqe.dw0, 0) TH_LOG("command %u", i);
 		EXPECT_EQ(nvme_count(q, cid), 0) TH_LOG("command %u twice", i);
 	}
 	EXPECT_TRUE(stays_false((nvme_reap(nvme, q), q->stashed)));

@@ -256,6 +256,24 @@ TEST_F(io, prp_lists_of_every_length)
 	}
 }
 
+/* Pages of the medium end in the middle of the host's pages */
+TEST_F(io, pages_of_medium_and_host_that_do_not_agree)
+{
+	u8 *src = self->buf + PAGE, *dst = self->buf + MIB(1) + PAGE;
+
+	for (unsigned int lba = 1; lba < 8; lba++) {
+		fill_pattern(src, 2 * PAGE, lba);
+		memset(dst - PAGE, 0xee, 4 * PAGE);
+		ASSERT_EQ(nvme_rw(self->nvme, self->q, NVME_WRITE, lba, 2 * PAGE / self->lba, src),
+			  0);
+		ASSERT_EQ(nvme_rw(self->nvme, self->q, NVME_READ, lba, 2 * PAGE / self->lba, dst),
+			  0);
+		EXPECT_TRUE(is_pattern(dst, 2 * PAGE, lba)) TH_LOG("LBA %u", lba);
+		EXPECT_TRUE(is_filled(dst - PAGE, PAGE, 0xee));
+		EXPECT_TRUE(is_filled(dst + 2 * PAGE, PAGE, 0xee));
+	}
+}
+
 TEST_F(io, prp_list_goes_on_in_another_page)
 {
 	u8 *data = self->buf + 4 * PAGE;

@@ -264,8 +264,11 @@ static size_t mac_table(u8 *data, u32 uni, u32 uni_entries, u32 multi, u32 multi
 #define TABLE(...) CTRL(VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, data, \
 			mac_table(data, __VA_ARGS__))
 
+#define MAX_MACS	64	/* of a kind */
+
 TEST_F(ctrl, mac_table)
 {
+	static const u8 other_multicast[ETH_ALEN] = { 0x03, 0, 0, 0, 0, 0x43 };
 	static u8 data[1024];
 	u8 *mac = self->net.mac;
 
@@ -292,7 +295,12 @@ TEST_F(ctrl, mac_table)
 	EXPECT_TRUE(ARRIVES(mac_other));
 	EXPECT_FALSE(ARRIVES(mac_multicast));
 
-	/* More than the device has room for: all of the kind pass */
+	/* As many as the device has room for: no others pass */
+	ASSERT_EQ(TABLE(0, 0, MAX_MACS, MAX_MACS), VIRTIO_NET_OK);
+	EXPECT_TRUE(ARRIVES(mac_multicast));
+	EXPECT_FALSE(ARRIVES(other_multicast));
+
+	/* More than that: all of the kind pass */
 	ASSERT_EQ(TABLE(0, 0, 100, 100), VIRTIO_NET_OK);
 	EXPECT_TRUE(ARRIVES(mac_multicast));
 	EXPECT_FALSE(ARRIVES(mac_other));

@@ -152,6 +152,23 @@ TEST_F_TIMEOUT(damaged, bytes_of_the_state, 120)
 	expect_works(_metadata, &self->rig);
 }
 
+/* Two bytes of a queue in the state: what the driver has set, and what the device has seen */
+#define QUEUE_STATE	108
+#define QUEUE_ENABLED	1
+#define QUEUE_TAKEN	4
+
+TEST_F(damaged, queue_in_use_that_is_not_enabled)
+{
+	u8 *queue = payload(1) + QUEUE_STATE;
+
+	ASSERT_EQ(queue[0], QUEUE_ENABLED);
+	ASSERT_TRUE(queue[1] & QUEUE_TAKEN);
+	queue[0] = 0;
+	stream_seal(header(1));
+	EXPECT_FALSE(try_load(&self->rig, &self->bad));
+	expect_works(_metadata, &self->rig);
+}
+
 TEST_F_TIMEOUT(damaged, nonsense_in_the_state, 60)
 {
 	u64 seed = 3;
