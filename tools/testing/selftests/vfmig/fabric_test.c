@@ -246,7 +246,7 @@ static void mark_writable(const char *bdf, bool *writable)
 
 TEST_F(host, read_only_registers_can_not_be_written)
 {
-	const char *bdfs[] = { self->pf, self->vf };
+	const char *const bdfs[] = { self->pf, self->vf };
 
 	for (int i = 0; i < 2; i++) {
 		bool writable[4096] = {};

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include "cgroup.h"
 #include "kmod.h"
 #include "kmsg.h"
 #include "rig.h"
@@ -570,6 +571,28 @@ TEST_F_TIMEOUT(iommu, tables_survive_churn_beside_dma, 60)
 	EXPECT_EQ(race.faults, 0);
 	EXPECT_EQ(race.other, 0);
 	munmap(mem, MIB(4));
+}
+
+/* Tables are charged to the cgroup of the user */
+TEST_F(iommu, tables_without_a_mapping_are_freed)
+{
+	u64 iova = IOVA + MIB(1024), before;
+	u8 *mem = map_pages(PAGE, 0);
+	struct cgroup cg;
+	const char *why = cgroup_open(&cg, "memory");
+
+	if (why)
+		SKIP(return, "%s", why);
+	cgroup_enter(&cg);
+	before = cgroup_get(&cg, "memory.current", NULL);
+	for (int i = 0; i < 1000; i++) {
+		ASSERT_EQ(iommu_map(&self->rig.iommu[0], iova, mem, PAGE, MAP_RW), 0);
+		ASSERT_EQ(iommu_unmap(&self->rig.iommu[0], iova, PAGE), 0);
+	}
+	EXPECT_LT(cgroup_get(&cg, "memory.current", NULL), before + MIB(2));
+	cgroup_leave(&cg);
+	cgroup_close(&cg);
+	munmap(mem, PAGE);
 }
 
 TEST_F(iommu, no_dma_after_close)

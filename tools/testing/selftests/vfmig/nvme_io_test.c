@@ -296,6 +296,21 @@ TEST_F(io, prp_list_goes_on_in_another_page)
 	EXPECT_TRUE(is_pattern(data, 8 * PAGE, 1));
 }
 
+/* Data that end with the page of PRP1 need no PRP2, and it may hold anything */
+TEST_F(io, second_prp_of_one_page_is_not_looked_at)
+{
+	u8 *data = self->buf + PAGE;
+	struct nvme_cmd cmd = nvme_rw_cmd(NVME_WRITE, 0, PAGE / self->lba);
+
+	fill_pattern(data, PAGE, 1);
+	cmd.prp1 = arena_iova(&self->rig.mem, data);
+	cmd.prp2 = ~0ULL;
+	EXPECT_EQ(nvme_io(self->nvme, cmd), 0);
+	memset(data, 0, PAGE);
+	nvme_read_bytes(self->nvme, 0, data, PAGE);
+	EXPECT_TRUE(is_pattern(data, PAGE, 1));
+}
+
 TEST_F(io, bad_prps)
 {
 	u64 iova = arena_iova(&self->rig.mem, self->buf);

@@ -438,12 +438,17 @@ TEST_F(chain, indirect_tables_that_make_no_sense)
 		NEEDS_RESET("length of a table");
 	}
 	if (self->net.tx[0].packed) {
-		for (unsigned int i = 0; i < 100; i++)
+		for (unsigned int i = 0; i <= VNET_DEPTH; i++)
 			packed[i] = (struct vring_packed_desc){ self->iova + PAGE, 1, 0, 0 };
-		TRY(TX, RAW(self->iova, 100 * 16, INDIRECT, 0));
+		TRY(TX, RAW(self->iova, (VNET_DEPTH + 1) * 16, INDIRECT, 0));
 		NEEDS_RESET("table longer than the queue");
 		return;
 	}
+	for (unsigned int i = 0; i <= VNET_DEPTH; i++)
+		table[i] = (struct vring_desc){ self->iova + PAGE, 1,
+						i < VNET_DEPTH ? NEXT : 0, i + 1 };
+	TRY(TX, RAW(self->iova, (VNET_DEPTH + 1) * 16, INDIRECT, 0));
+	NEEDS_RESET("chain in a table longer than the queue");
 	table[0] = (struct vring_desc){ self->iova, 16, INDIRECT, 0 };
 	TRY(TX, RAW(self->iova, 16, INDIRECT, 0));
 	NEEDS_RESET("indirect in indirect");

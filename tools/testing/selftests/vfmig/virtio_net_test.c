@@ -118,55 +118,59 @@ TEST_F(net, frames_without_buffers_wait)
 
 #define WAITING	5
 
-static void start_without_buffers(struct __test_metadata *_metadata, FIXTURE_DATA(net) *self)
+static void start_without_buffers(struct __test_metadata *_metadata, struct net_rig *rig,
+				  struct vnet *net)
 {
-	vnet_start_empty(&self->net, &self->rig.dev[0], &self->rig.mem, PLAIN, 1);
-	ASSERT_TRUE(port_wait_carrier(self->port));
+	vnet_start_empty(net, &rig->dev[0], &rig->mem, PLAIN, 1);
+	ASSERT_TRUE(port_wait_carrier(&rig->port[0]));
 }
 
-/* The host sends frames that the guest has no buffers for.  Returns how many were dropped before. */
-static u64 let_frames_wait(struct __test_metadata *_metadata, FIXTURE_DATA(net) *self)
+/*
+ * The host sends frames that the guest has no buffers for.  Returns how many were dropped of those
+ * before.
+ */
+static u64 let_frames_wait(struct __test_metadata *_metadata, struct net_rig *rig,
+			   struct vnet *net, u8 *frame)
 {
-	u64 flushed = port_counter(self->port, "to_guest_drop_flushed");
+	u64 before = port_counter(&rig->port[0], "to_guest_drop_flushed");
 
-	net_rig_irqs(&self->rig, 0);
-	start_without_buffers(_metadata, self);
+	net_rig_irqs(rig, 0);
+	start_without_buffers(_metadata, rig, net);
 	for (u32 i = 0; i < WAITING; i++)
-		port_send(self->port, self->frame,
-			  frame_make(self->frame, self->net.mac, mac_other, i, 100));
-	EXPECT_EQ(port_counter(self->port, "to_guest_drop_flushed"), flushed);
-	return flushed;
+		port_send(&rig->port[0], frame, frame_make(frame, net->mac, mac_other, i, 100));
+	EXPECT_EQ(port_counter(&rig->port[0], "to_guest_drop_flushed"), before);
+	return before;
 }
 
 /* The guest gets none of them when it has buffers, but what is sent from now on */
-static void expect_flushed(struct __test_metadata *_metadata, FIXTURE_DATA(net) *self, u64 before)
+static void expect_flushed(struct __test_metadata *_metadata, struct port *port,
+			   struct vnet *net, u8 *frame, u64 before)
 {
-	struct vnet *net = &self->net;
+	static struct vnet_frame in;
 
-	EXPECT_EQ(port_counter(self->port, "to_guest_drop_flushed") - before, WAITING);
+	EXPECT_EQ(port_counter(port, "to_guest_drop_flushed") - before, WAITING);
 	vnet_fill(net, 0, 2 * WAITING);
-	EXPECT_TRUE(stays_false(vnet_take(net, 0, self->in)));
-	port_send(self->port, self->frame,
-		  frame_make(self->frame, net->mac, mac_other, WAITING, 100));
-	EXPECT_TRUE(vnet_expect(net, self->in, WAITING));
+	EXPECT_TRUE(stays_false(vnet_take(net, 0, &in)));
+	port_send(port, frame, frame_make(frame, net->mac, mac_other, WAITING, 100));
+	EXPECT_TRUE(vnet_expect(net, &in, WAITING));
 }
 
 TEST_F(net, frames_that_wait_go_with_the_representor)
 {
-	u64 before = let_frames_wait(_metadata, self);
+	u64 before = let_frames_wait(_metadata, &self->rig, &self->net, self->frame);
 
 	port_set_up(self->port, false);
 	port_set_up(self->port, true);
 	ASSERT_TRUE(port_wait_carrier(self->port));
-	expect_flushed(_metadata, self, before);
+	expect_flushed(_metadata, self->port, &self->net, self->frame, before);
 }
 
 TEST_F(net, frames_that_wait_go_with_the_driver)
 {
-	u64 before = let_frames_wait(_metadata, self);
+	u64 before = let_frames_wait(_metadata, &self->rig, &self->net, self->frame);
 
-	start_without_buffers(_metadata, self);
-	expect_flushed(_metadata, self, before);
+	start_without_buffers(_metadata, &self->rig, &self->net);
+	expect_flushed(_metadata, self->port, &self->net, self->frame, before);
 }
 
 /* No sender waits for long for a guest that takes no frames, also if it took one just before */
@@ -176,7 +180,7 @@ TEST_F_TIMEOUT(net, guest_that_takes_no_frames_holds_no_sender, 90)
 	u64 stalls, full;
 
 	net_rig_irqs(&self->rig, 0);
-	start_without_buffers(_metadata, self);
+	start_without_buffers(_metadata, &self->rig, net);
 	port_send(self->port, self->frame,
 		  frame_make(self->frame, net->mac, mac_other, 0, 100));
 	/* The device has looked at the queue for half of the time that makes a stall */
