@@ -141,12 +141,15 @@ class Machine:
 
     def end_if_still(self) -> None:
         now = self.now()
-        if not now or self.still:
+        if self.age("beat") <= PATIENCE and (
+                not now or self.age("now") <= now["limit"] + PATIENCE):
             return
-        if self.age("now") > now["limit"] + PATIENCE or self.age("beat") > PATIENCE:
+        if now and not self.still:
             self.still = f"it stands still, in {now['what']}"
-            pid = int((self.directory / "vm" / "pid").read_text())
-            os.kill(pid, signal.SIGTERM)
+        try:
+            os.kill(int((self.directory / "vm" / "pid").read_text()), signal.SIGTERM)
+        except (FileNotFoundError, ProcessLookupError):
+            pass                        # it has ended
 
     def age(self, name: str) -> float:
         """Seconds since the VM has written the file."""
