@@ -35,37 +35,26 @@ FIXTURE(move)
 
 FIXTURE_VARIANT(move)
 {
-	enum iommu_mode mode;
+	bool type1;	/* else iommufd, if the kernel has it */
 	u64 features;
 };
 
 FIXTURE_VARIANT_ADD(move, split_type1)
 {
-	.mode = IOMMU_TYPE1,
+	.type1 = true,
 	.features = VNET_ALL,
 };
 
-FIXTURE_VARIANT_ADD(move, packed_iommufd)
+FIXTURE_VARIANT_ADD(move, packed)
 {
-	.mode = IOMMU_IOMMUFD,
-	.features = VNET_PACKED,
-};
-
-FIXTURE_VARIANT_ADD(move, packed_type1)
-{
-	.mode = IOMMU_TYPE1,
 	.features = VNET_PACKED,
 };
 
 FIXTURE_SETUP(move)
 {
-	const char *why;
+	const char *why = variant->type1 ? net_rig_open(&self->rig, IOMMU_TYPE1, 2, PAIRS) :
+					   net_rig_open_best(&self->rig, 2, PAIRS);
 
-	/* Type1 stands for iommufd on a kernel that has none */
-	if (variant->mode == IOMMU_TYPE1 && (variant->features & FEATURE(VIRTIO_F_RING_PACKED)) &&
-	    file_exists("/dev/iommu"))
-		SKIP(return, "packed rings are tested over iommufd");
-	why = net_rig_open(&self->rig, variant->mode, 2, PAIRS);
 	if (why)
 		SKIP(return, "%s", why);
 	self->in = shared_alloc(sizeof(*self->in));
