@@ -409,12 +409,10 @@ TEST_F(inflight, full_completion_queue_moves)
 }
 
 #define GIVEN_BACK	5
+#define ROOM		2	/* for so many of these completions */
 
-/*
- * Delete a submission queue with @GIVEN_BACK commands, which are given back to a completion queue
- * of @depth entries
- */
-static void give_back(struct rig *rig, struct nvme_queue *q, u16 depth, u16 *cids)
+/* Delete a submission queue with commands, which are given back to a small completion queue */
+static void give_back(struct rig *rig, struct nvme_queue *q, u16 *cids)
 {
 	struct nvme_cmd flush = { .opcode = NVME_FLUSH, .nsid = 1 };
 	struct nvme *nvme = &rig->nvme;
@@ -423,7 +421,7 @@ static void give_back(struct rig *rig, struct nvme_queue *q, u16 depth, u16 *cid
 	must(!nvme_create_io(nvme, q->id, 8, 2));
 	must(!nvme_delete_sq(nvme, q->id) && !nvme_delete_cq(nvme, q->id));
 	memset(q->cq, 0, 8 * sizeof(*q->cq));
-	must(!nvme_create_cq(nvme, q->id, depth, 2, arena_iova(&rig->mem, q->cq)));
+	must(!nvme_create_cq(nvme, q->id, ROOM + 1, 2, arena_iova(&rig->mem, q->cq)));
 	must(!nvme_create_sq(nvme, q->id, 8, q->id, arena_iova(&rig->mem, q->sq)));
 	must(!pf_attr_set(rig->pf, "io_latency_us", SLOW_US));
 	for (unsigned int i = 0; i < GIVEN_BACK; i++)
@@ -433,7 +431,7 @@ static void give_back(struct rig *rig, struct nvme_queue *q, u16 depth, u16 *cid
 	must(!nvme_get_feature(nvme, 1, &value));
 	must(!nvme_delete_sq(nvme, q->id));
 	must(!pf_attr_set(rig->pf, "io_latency_us", 0));
-	q->depth = depth;
+	q->depth = ROOM + 1;
 }
 
 /* Commands that are done, and whose completions find no room */
@@ -445,8 +443,8 @@ TEST_F(inflight, completions_without_room_move)
 	struct nvme_cqe cqe;
 
 	q->id = 2;
-	give_back(rig, q, 3, cids);
-	ASSERT_EQ(nvme_peek(q), 2);
+	give_back(rig, q, cids);
+	ASSERT_EQ(nvme_peek(q), ROOM);
 	rig_move(rig, RUNNING);
 	for (unsigned int i = 0; i < GIVEN_BACK; i++) {
 		EXPECT_EQ(nvme_wait(self->nvme, q, cids[i], &cqe), NVME_ABORT_SQ_DELETED);
@@ -465,8 +463,8 @@ TEST_F(inflight, completions_of_a_deleted_queue_are_gone)
 
 	must(!mig_size(&rig->dev[0], &size[0]));
 	q->id = 2;
-	give_back(rig, q, 3, cids);
-	ASSERT_EQ(nvme_peek(q), 2);
+	give_back(rig, q, cids);
+	ASSERT_EQ(nvme_peek(q), ROOM);
 	ASSERT_EQ(nvme_delete_cq(self->nvme, 2), 0);
 	/* They are no part of the state any more */
 	must(!mig_size(&rig->dev[0], &size[1]));

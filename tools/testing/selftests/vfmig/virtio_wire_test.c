@@ -119,19 +119,26 @@ TEST_F(wire, vlan_of_802_1ad_has_others_inside)
 	EXPECT_EQ(memcmp(self->out->data, self->frame, len), 0);
 }
 
+/* A frame of each of these VLANs to a guest, numbered from 0; without a tag where it is -1 */
+static void send_tagged(struct port *port, u8 *frame, const u8 *mac, const int *vids,
+			unsigned int n)
+{
+	for (u32 i = 0; i < n; i++) {
+		size_t len = frame_make(frame, mac, mac_other, i, 100);
+
+		if (vids[i] >= 0)
+			len = frame_tag(frame, len, vids[i]);
+		port_send(port, frame, len);
+	}
+}
+
 TEST_F(wire, frames_of_other_vlans_do_not_reach_the_guest)
 {
 	static const int vids[] = { -1, 101, 0, 100 };
 	u64 drops = COUNTER("to_guest_drop_vlan");
 
 	ASSERT_EQ(vf_set_vlan(self->rig.pf, 0, 100, 0, ETH_P_8021Q), 0);
-	for (u32 i = 0; i < ARRAY_SIZE(vids); i++) {
-		size_t len = frame_make(self->frame, self->net.mac, mac_other, i, 100);
-
-		if (vids[i] >= 0)
-			len = frame_tag(self->frame, len, vids[i]);
-		port_send(self->port, self->frame, len);
-	}
+	send_tagged(self->port, self->frame, self->net.mac, vids, ARRAY_SIZE(vids));
 	/* Only the last one comes, without its tag */
 	ASSERT_TRUE(wait_until(vnet_recv(&self->net, 0, self->in)));
 	EXPECT_EQ(frame_seq(self->in->data, self->in->len), 3);
@@ -151,13 +158,7 @@ TEST_F(wire, priority_goes_with_or_without_a_vlan)
 	EXPECT_EQ(self->out->priority, 5);
 
 	/* To the guest: without a tag, and with one of VLAN 0, which it does not see */
-	for (u32 i = 0; i < ARRAY_SIZE(vids); i++) {
-		size_t len = frame_make(self->frame, self->net.mac, mac_other, i, 100);
-
-		if (vids[i] >= 0)
-			len = frame_tag(self->frame, len, vids[i]);
-		port_send(self->port, self->frame, len);
-	}
+	send_tagged(self->port, self->frame, self->net.mac, vids, ARRAY_SIZE(vids));
 	ASSERT_TRUE(wait_until(vnet_recv(&self->net, 0, self->in)));
 	EXPECT_EQ(frame_seq(self->in->data, self->in->len), 0);
 	ASSERT_TRUE(wait_until(vnet_recv(&self->net, 0, self->in)));
