@@ -136,11 +136,8 @@ static void reset_vqs(struct vfmig_virtio *dev, const unsigned long *resetting)
 {
 	unsigned int i;
 
-	for_each_set_bit(i, resetting, VFMIG_VIRTIO_VQS) {
+	for_each_set_bit(i, resetting, VFMIG_VIRTIO_VQS)
 		dev->vq[i].ops = NULL;
-		if (dev->type->queue_reset)
-			dev->type->queue_reset(dev, i);
-	}
 }
 
 /* Begin with the queues that the driver has enabled since */

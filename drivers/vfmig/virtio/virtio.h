@@ -120,7 +120,6 @@ struct vfmig_virtio_latch {
  *	if it is broken: see vfmig_virtio_ready().
  * @wait: After @process, in the worker without the lock: wait for what @process must not wait
  *	for, memory.  Returns true if @process has more to do then.  May be NULL.
- * @queue_reset: Queue @index was reset.  With the device's lock held.  May be NULL.
  * @opened: The device was opened; @reset follows.  With the device's lock held.
  * @stopped: The device does not run any more.  With the device's lock held.
  * @resumed: The device runs again; @loaded: for the first time after a load.  With the
@@ -147,7 +146,6 @@ struct vfmig_virtio_type {
 	void (*reset)(struct vfmig_virtio *dev);
 	bool (*process)(struct vfmig_virtio *dev);
 	bool (*wait)(struct vfmig_virtio *dev);
-	void (*queue_reset)(struct vfmig_virtio *dev, unsigned int index);
 	void (*opened)(struct vfmig_virtio *dev);
 	void (*stopped)(struct vfmig_virtio *dev);
 	void (*resumed)(struct vfmig_virtio *dev, bool loaded);
