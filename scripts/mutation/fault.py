@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The kinds of faults, and where a file can have each."""
 
+import platform
 from dataclasses import dataclass
 from random import Random
 from typing import Callable, Iterator
@@ -31,6 +32,8 @@ Finder = Callable[[list[Token], str], Iterator[Change]]
 LOCKS = ("lock", "unlock", "guard", "scoped_guard", "rcu_read_", "lockdep")
 BARRIERS = ("smp_", "barrier", "synchronize_", "_wait_for_", "wait_event", "flush_", "cancel_",
             "drain_")
+# What these order is in that order on x86 anyway
+NOTHING_ON_X86 = ("smp_rmb", "smp_wmb", "smp_mb__before_atomic", "smp_mb__after_atomic")
 # Calls that check or report, and do nothing
 IDLE = ("lockdep_", "might_sleep", "WARN", "pr_", "dev_", "pci_info", "pci_warn", "pci_err",
         "BUILD_BUG", "static_assert", "trace_", "cond_resched", "cpu_relax", "net_")
@@ -165,6 +168,12 @@ def faults_of(file: str, source: str) -> Iterator[Fault]:
             for first, last, new in find(body, source):
                 yield Fault(kind, file, first.line, first.begin, last.end,
                             text_of(source, first, last), new)
+
+
+def makes_no_difference(fault: Fault) -> str:
+    """Why it does not on this machine, or nothing."""
+    is_ordered = platform.machine() == "x86_64" and fault.old.startswith(NOTHING_ON_X86)
+    return "no barrier on x86" if is_ordered else ""
 
 
 def apply(fault: Fault, source: str) -> str:

@@ -13,6 +13,15 @@ from pathlib import Path
 from mutation import Failure
 from mutation.fault import Fault, apply
 
+TESTS = Path("tools/testing/selftests/vfmig")
+BUILD_FILES = ("Kbuild", "Makefile")
+# Programs that have a file of the drivers compiled in, and need no module
+COMPILED_IN = {
+    "drivers/vfmig/model/trial.c": "trial_test",
+    "drivers/vfmig/nvme/pace.c": "pace_test",
+    "drivers/vfmig/virtio/net_lull.c": "lull_test",
+}
+
 
 class Tree:
     def __init__(self, top: Path, directory: Path, kdir: Path) -> None:
@@ -21,8 +30,8 @@ class Tree:
 
     def refresh(self) -> None:
         """Brings the copy up to date, and builds it without a fault."""
-        for part in ("Kbuild", "drivers", "include"):
-            self.directory.mkdir(parents=True, exist_ok=True)
+        for part in ("Kbuild", "drivers", "include", TESTS):
+            (self.directory / part).parent.mkdir(parents=True, exist_ok=True)
             self.copy(self.top / part, self.directory / part)
         if not self.build():
             raise Failure(f"the modules don't build: see {self.directory}.log")
@@ -38,7 +47,7 @@ class Tree:
             target.mkdir(exist_ok=True)
             for entry in source.iterdir():
                 self.copy(entry, target / entry.name)
-        elif source.suffix in (".c", ".h", ".awk") or source.name.startswith("Kbuild"):
+        elif source.suffix in (".c", ".h", ".awk") or source.name in BUILD_FILES:
             if not source.name.endswith(".mod.c") and (
                     not target.exists() or target.read_bytes() != source.read_bytes()):
                 shutil.copyfile(source, target)
@@ -51,6 +60,19 @@ class Tree:
                 ["make", "-C", self.kdir, f"M={self.directory}", f"-j{os.cpu_count()}",
                  "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"],
                 env=environment, stdout=log, stderr=log, check=False).returncode == 0
+
+    def build_program(self, name: str, directory: Path) -> bool:
+        """A test that has the fault compiled in."""
+        objects = self.directory / "build"
+        objects.mkdir(exist_ok=True)
+        with open(f"{self.directory}.log", "a", encoding="utf-8") as log:
+            if subprocess.run(["make", "-C", self.directory / TESTS, f"OUTPUT={objects}",
+                               f"KSELFTEST={self.top}/build/linux/tools/testing/selftests",
+                               f"-j{os.cpu_count()}", objects / name],
+                              stdout=log, stderr=log, check=False).returncode != 0:
+                return False
+        shutil.copy(objects / name, directory / name)
+        return True
 
     def modules_to(self, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
@@ -76,6 +98,9 @@ class Tree:
             if self.object_sum(fault.file) == self.sums[fault.file]:
                 return "same object code"
             self.modules_to(directory)
+            program = COMPILED_IN.get(fault.file)
+            if program and not self.build_program(program, directory):
+                return f"{program} does not compile"
             return ""
         finally:
             file.write_text(source)
