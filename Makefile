@@ -100,7 +100,8 @@ setup run check bench stress coverage mutate deb:
 # A long run on one kernel (scripts/migration/soak.py)
 HOURS ?= 1
 soak:
-	+@scripts/run --scenario soak --hours $(HOURS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	+@scripts/run --scenario soak $(if $(ROUNDS),--rounds $(ROUNDS),--hours $(HOURS)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # Fuzzers in user space, which need clang and no kernel
 fuzz:
@@ -129,7 +130,8 @@ help:
 	@echo '  run              migrate a guest under I/O in the test VM'
 	@echo '  check            all tests, static checks included'
 	@echo '  stress           random operations for MINUTES, on the kernel debug by default'
-	@echo '  soak             migrate for hours (HOURS=1), with QEMUs killed at random; SEED=N again'
+	@echo '  soak             migrate for hours (HOURS=1) or so often (ROUNDS=), with QEMUs killed'
+	@echo '                   at random; SEED=N again'
 	@echo '  bench            how fast device memory moves, and what tracking costs'
 	@echo '  fuzz             RUNS=1000000 damaged streams and states for the drivers, and some for'
 	@echo '                   vfmigctl, in user space (needs clang)'

@@ -59,10 +59,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--libvirt", type=Path, metavar="ROOT",
                         help="of two-hosts, a libvirt with its QEMU (scripts/libvirt), instead "
                         "of the machine's")
-    parser.add_argument("--rounds", type=int, default=Course.rounds, metavar="N",
-                        help="migrations of the scenario soak (default: %(default)s)")
-    parser.add_argument("--hours", type=float, default=0, metavar="H",
-                        help="how long the scenario soak goes on, instead of --rounds")
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument("--rounds", type=int, default=Course.rounds, metavar="N",
+                       help="migrations of the scenario soak (default: %(default)s)")
+    limit.add_argument("--hours", type=float, default=0, metavar="H",
+                       help="how long the scenario soak goes on, instead of --rounds")
     parser.add_argument("--seed", type=int, default=random.getrandbits(32), metavar="N",
                         help="of what the scenario soak chooses (default: a random one)")
     parser.add_argument("--output", type=Path, default=TOP / "build/run", metavar="DIR",

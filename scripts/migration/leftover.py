@@ -33,12 +33,16 @@ def objects() -> dict[str, int]:
     }
 
 
-def memory_kib() -> int:
-    """Memory that only the kernel frees: slab, vmalloc, per-CPU and kernel stacks."""
+def memory() -> dict[str, int]:
+    """Memory that only the kernel frees, in KiB."""
     Path("/proc/sys/vm/drop_caches").write_text("3")
-    wanted = ("SUnreclaim:", "VmallocUsed:", "Percpu:", "KernelStack:")
-    return sum(int(line.split()[1]) for line in _lines("/proc/meminfo")
-               if line.startswith(wanted))
+    wanted = ("SUnreclaim", "VmallocUsed", "Percpu", "KernelStack")
+    fields = (line.split() for line in _lines("/proc/meminfo"))
+    return {name.rstrip(":"): int(kib) for name, kib, *_ in fields if name.startswith(wanted)}
+
+
+def memory_kib() -> int:
+    return sum(memory().values())
 
 
 def threads() -> int:
@@ -81,14 +85,27 @@ class Snapshot:
 
     def __init__(self) -> None:
         self._objects = objects()
-        self._memory_kib = memory_kib()
+        self._memory = memory()
         self._threads = threads()
         self._files = files()
         self._slabs = slabs()
 
     def figures(self) -> str:
-        return (f"{self._memory_kib} KiB of the kernel's own memory, {self._threads} threads, "
+        return (f"{sum(self._memory.values())} KiB of the kernel's own memory, {self._threads} threads, "
                 f"{self._files} open files, {sum(self._objects.values())} objects")
+
+    def grown_since(self, before: "Snapshot") -> dict[str, int]:
+        """KiB that each slab cache has more, the one with the most first."""
+        grown = {cache: (active - before._slabs.get(cache, (0, size))[0]) * size >> 10
+                 for cache, (active, size) in self._slabs.items()}
+        return {cache: kib for cache, kib in sorted(grown.items(), key=lambda item: -item[1])
+                if kib > 0}
+
+    def growth(self, before: "Snapshot", caches: int = 5) -> str:
+        """Where the memory went that is not free again."""
+        parts = [f"{name} {kib - before._memory[name]:+}" for name, kib in self._memory.items()]
+        slabs = [f"{cache} {kib:+}" for cache, kib in self.grown_since(before).items()]
+        return f"KiB: {', '.join(parts)}; of slab caches {', '.join(slabs[:caches]) or 'none'}"
 
     def left_since(self, before: "Snapshot", allowed: Growth) -> Iterator[str]:
         """Says what is there that was not before."""
@@ -102,9 +119,9 @@ class Snapshot:
                 yield f"{now} {what} instead of {then}"
         if KMEMLEAK.exists():
             return
-        if self._memory_kib > before._memory_kib + allowed.memory_kib:
-            yield f"{self._memory_kib - before._memory_kib} KiB of the kernel's memory"
-        for cache, (active, size) in self._slabs.items():
-            grown = (active - before._slabs.get(cache, (0, size))[0]) * size >> 10
-            if grown > allowed.slab_kib:
-                yield f"{grown} KiB in the slab cache {cache}"
+        grown = sum(self._memory.values()) - sum(before._memory.values())
+        if grown > allowed.memory_kib:
+            yield f"{grown} KiB of the kernel's memory"
+        for cache, kib in self.grown_since(before).items():
+            if kib > allowed.slab_kib:
+                yield f"{kib} KiB in the slab cache {cache}"

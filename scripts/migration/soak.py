@@ -27,7 +27,7 @@ from .tour import Lab, Tour
 NAME = "soak"
 TIMEOUT = patience(60)
 
-# A third of the rounds kill one of the two
+# Of so many rounds a third kills one of the two
 KILLS = (None, None, None, None, "source", "destination")
 LOADS = (BUSY, DIRTYING)
 
@@ -71,6 +71,7 @@ class Soak:
     def __init__(self, lab: Lab):
         self._lab = lab
         self._random = Random(lab.course.seed)
+        self._kills: list[Optional[str]] = []
         self._tour: Optional[Tour] = None
         self._sides: list[list[Vf]] = []
         self._seed = 0
@@ -158,10 +159,16 @@ class Soak:
         if not result.good():
             raise Failure(f"round {self._rounds} of seed {self._lab.course.seed} went wrong")
 
+    def _next_kill(self) -> Optional[str]:
+        """Those of KILLS in any order, then again."""
+        if not self._kills:
+            self._kills = self._random.sample(KILLS, len(KILLS))
+        return self._kills.pop()
+
     def round(self) -> Iterator[Step]:
         """One migration, or the attempt."""
         self._rounds += 1
-        kill = self._random.choice(KILLS)
+        kill = self._next_kill()
         # At the end of it is the switchover
         moment = self._random.uniform(0, 1.1) * self._usual
         self._lab.progress(f"{NAME}: round {self._rounds}"
@@ -200,5 +207,6 @@ def soak(lab: Lab) -> Iterator[Step]:
         return
     after = Snapshot()
     lab.progress(f"{NAME}: {after.figures()}, after {course.rounds} rounds")
+    lab.progress(f"{NAME}: {after.growth(before)}")
     if left := list(after.left_since(before, ALLOWED)):
         raise Failure(f"left behind by {course.rounds - WARM_UP} rounds: {'; '.join(left)}")
