@@ -10,68 +10,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "border.h"
+#include "border_memory.h"
 #include "precopy.h"
-
-#include "harness.h"
 
 #define SIZE	MIB(20)
 
-FIXTURE(border_data)
-{
-	struct border border;
-	struct vfio_dev *src, *dst;
-	struct blob blob;
-};
-
-FIXTURE_VARIANT(border_data)
-{
-	const char *offer;
-	const char *page;	/* the operation that reads memory, or NULL */
-	const char *load;	/* that loads it */
-};
-
-FIXTURE_VARIANT_ADD(border_data, no_memory)
-{
-	.offer = "flags=5",
-};
-
-FIXTURE_VARIANT_ADD(border_data, pages)
-{
-	.offer = "flags=7 mem=pages",
-	.page = "page",
-	.load = "load_page",
-};
-
-FIXTURE_VARIANT_ADD(border_data, buffer)
-{
-	.offer = "flags=7 mem=buffer",
-	.page = "read",
-	.load = "load_data",
-};
-
-FIXTURE_SETUP(border_data)
-{
-	const char *why = border_setup(&self->border, variant->offer);
-
-	if (why)
-		SKIP(return, "%s", why);
-	border_open(&self->border, 2);
-	self->src = &self->border.dev[0];
-	self->dst = &self->border.dev[1];
-	mig_set_data_crc(false);
-}
-
-FIXTURE_TEARDOWN(border_data)
-{
-	blob_free(&self->blob);
-	if (!self->src)
-		return;
-	mig_set_data_crc(false);
-	border_close(&self->border);
-}
-
-TEST_F(border_data, large_state_moves_in_pieces)
+TEST_F(border_memory, large_state_moves_in_pieces)
 {
 	u64 size, unread;
 	int fd;
@@ -92,7 +36,7 @@ TEST_F(border_data, large_state_moves_in_pieces)
 	EXPECT_EQ(border_loaded(1), SIZE + 1);
 }
 
-TEST_F(border_data, bytes_one_by_one_are_as_good)
+TEST_F(border_memory, bytes_one_by_one_are_as_good)
 {
 	int fd;
 
@@ -114,7 +58,7 @@ TEST_F(border_data, bytes_one_by_one_are_as_good)
 	EXPECT_EQ(_dirty, want_dirty); \
 } while (0)
 
-TEST_F(border_data, state_is_read_while_the_device_runs)
+TEST_F(border_memory, state_is_read_while_the_device_runs)
 {
 	u64 initial = border_state_bytes(MIB(12)), size;
 	int fd;
@@ -148,7 +92,7 @@ TEST_F(border_data, state_is_read_while_the_device_runs)
 	EXPECT_EQ(border_loaded(1), SIZE + MIB(4) + 5);
 }
 
-TEST_F(border_data, new_initial_state_is_reported_once)
+TEST_F(border_memory, new_initial_state_is_reported_once)
 {
 	struct vfio_precopy_info info = { .argsz = sizeof(info) };
 	bool v2 = !precopy_opt_in(self->src);
@@ -181,7 +125,7 @@ TEST_F(border_data, new_initial_state_is_reported_once)
 }
 
 /* The numbers of a device may be estimates: it says 0 where there is no more */
-TEST_F(border_data, reader_does_not_hang_on_an_estimate)
+TEST_F(border_memory, reader_does_not_hang_on_an_estimate)
 {
 	struct pollfd pfd = { .events = POLLIN };
 
@@ -202,7 +146,7 @@ TEST_F(border_data, reader_does_not_hang_on_an_estimate)
 	EXPECT_EQ(border_loaded(1), 6000);
 }
 
-TEST_F(border_data, memory_moves)
+TEST_F(border_memory, memory_moves)
 {
 	if (!variant->page)
 		SKIP(return, "no memory");
@@ -231,7 +175,7 @@ TEST_F(border_data, memory_moves)
 	}
 }
 
-TEST_F(border_data, memory_is_read_while_the_device_runs)
+TEST_F(border_memory, memory_is_read_while_the_device_runs)
 {
 	struct blob rest = {};
 	int fd;
@@ -255,7 +199,7 @@ TEST_F(border_data, memory_is_read_while_the_device_runs)
 }
 
 /* A reader gets -ENOMSG only where INFO says 0.  If the memory was resized, it looks again. */
-TEST_F(border_data, resize_between_two_looks_hides_nothing)
+TEST_F(border_memory, resize_between_two_looks_hides_nothing)
 {
 	size_t before;
 	int fd;
@@ -297,7 +241,7 @@ static void read_through_error(struct __test_metadata *_metadata, struct vfio_de
 	must(!mig_set(src, STOP, NULL));
 }
 
-TEST_F_TIMEOUT(border_data, memory_that_was_not_read_is_read_again, 60)
+TEST_F_TIMEOUT(border_memory, memory_that_was_not_read_is_read_again, 60)
 {
 	struct blob good = {};
 
@@ -321,7 +265,7 @@ TEST_F_TIMEOUT(border_data, memory_that_was_not_read_is_read_again, 60)
 }
 
 /* Nothing could be made of such a stream, and the destination would learn of it last */
-TEST_F(border_data, stream_without_a_state_has_no_end)
+TEST_F(border_memory, stream_without_a_state_has_no_end)
 {
 	int fd;
 
@@ -332,7 +276,7 @@ TEST_F(border_data, stream_without_a_state_has_no_end)
 }
 
 /* What is left is what INFO and MIG_DATA_SIZE say, after an error too */
-TEST_F(border_data, run_that_was_not_read_is_still_counted)
+TEST_F(border_memory, run_that_was_not_read_is_still_counted)
 {
 	u64 size, left;
 	int fd;
@@ -353,7 +297,7 @@ TEST_F(border_data, run_that_was_not_read_is_still_counted)
 	close(fd);
 }
 
-TEST_F(border_data, state_that_was_not_read_is_read_again)
+TEST_F(border_memory, state_that_was_not_read_is_read_again)
 {
 	struct blob good = {};
 
@@ -366,7 +310,7 @@ TEST_F(border_data, state_that_was_not_read_is_read_again)
 	blob_free(&good);
 }
 
-TEST_F(border_data, read_that_fails_for_good_leads_to_error)
+TEST_F(border_memory, read_that_fails_for_good_leads_to_error)
 {
 	static const char * const ops[] = { "state_read", "next", "page", "read" };
 	int fd;
@@ -387,7 +331,7 @@ TEST_F(border_data, read_that_fails_for_good_leads_to_error)
 	}
 }
 
-TEST_F(border_data, write_that_fails_refuses_the_stream)
+TEST_F(border_memory, write_that_fails_refuses_the_stream)
 {
 	static const char * const ops[] = { "load_state", "load_commit", "load_page", "load_data" };
 	int fd;
@@ -418,7 +362,7 @@ TEST_F(border_data, write_that_fails_refuses_the_stream)
 	EXPECT_EQ(border_load(self->dst, &self->blob, MIB(1)), 0);
 }
 
-TEST_F(border_data, query_that_fails_fails_alone)
+TEST_F(border_memory, query_that_fails_fails_alone)
 {
 	u64 size, initial, dirty;
 	int fd;
@@ -433,7 +377,7 @@ TEST_F(border_data, query_that_fails_fails_alone)
 	close(fd);
 }
 
-TEST_F(border_data, query_of_memory_that_fails_fails_alone)
+TEST_F(border_memory, query_of_memory_that_fails_fails_alone)
 {
 	u64 size, initial, dirty;
 	int fd;
@@ -456,7 +400,7 @@ TEST_F(border_data, query_of_memory_that_fails_fails_alone)
 }
 
 /* Dirty memory must not keep a reader from the rest of what is initial */
-TEST_F(border_data, initial_state_comes_before_dirty_memory)
+TEST_F(border_memory, initial_state_comes_before_dirty_memory)
 {
 	u64 initial, dirty;
 	int fd;

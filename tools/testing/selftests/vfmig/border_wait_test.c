@@ -11,64 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "border.h"
+#include "border_memory.h"
 #include "precopy.h"
-
-#include "harness.h"
-
-FIXTURE(border_wait)
-{
-	struct border border;
-	struct vfio_dev *src, *dst;
-	struct blob blob;
-};
-
-FIXTURE_VARIANT(border_wait)
-{
-	const char *offer;
-	const char *page;	/* the operation that reads memory, or NULL */
-	const char *load;	/* that loads it */
-};
-
-FIXTURE_VARIANT_ADD(border_wait, no_memory)
-{
-	.offer = "flags=5",
-};
-
-FIXTURE_VARIANT_ADD(border_wait, pages)
-{
-	.offer = "flags=7 mem=pages",
-	.page = "page",
-	.load = "load_page",
-};
-
-FIXTURE_VARIANT_ADD(border_wait, buffer)
-{
-	.offer = "flags=7 mem=buffer",
-	.page = "read",
-	.load = "load_data",
-};
-
-FIXTURE_SETUP(border_wait)
-{
-	const char *why = border_setup(&self->border, variant->offer);
-
-	if (why)
-		SKIP(return, "%s", why);
-	border_open(&self->border, 2);
-	self->src = &self->border.dev[0];
-	self->dst = &self->border.dev[1];
-	mig_set_data_crc(false);
-}
-
-FIXTURE_TEARDOWN(border_wait)
-{
-	blob_free(&self->blob);
-	if (!self->src)
-		return;
-	mig_set_data_crc(false);
-	border_close(&self->border);
-}
 
 /* One read() or write() of another thread */
 struct call {
@@ -177,7 +121,7 @@ static void read_waits(struct __test_metadata *_metadata, struct border *border,
 	blob_free(&blob);
 }
 
-TEST_F_TIMEOUT(border_wait, reader_waits_for_a_piece_that_is_being_made, 60)
+TEST_F_TIMEOUT(border_memory, reader_waits_for_a_piece_that_is_being_made, 60)
 {
 	border_tell(0, "state", "size=200000");
 	border_memory_fill(0, MIB(1) + KIB(200), 1);
@@ -194,7 +138,7 @@ TEST_F_TIMEOUT(border_wait, reader_waits_for_a_piece_that_is_being_made, 60)
 }
 
 /* A device with one buffer, so that each piece is there at the second try only */
-TEST_F_TIMEOUT(border_wait, device_may_have_one_piece_at_a_time, 60)
+TEST_F_TIMEOUT(border_memory, device_may_have_one_piece_at_a_time, 60)
 {
 	struct blob good = {};
 	int fd;
@@ -264,7 +208,7 @@ static void write_waits(struct __test_metadata *_metadata, struct border *border
 	border_tell(1, "fail", "none");
 }
 
-TEST_F_TIMEOUT(border_wait, writer_waits_for_room, 60)
+TEST_F_TIMEOUT(border_memory, writer_waits_for_room, 60)
 {
 	border_tell(0, "state", "size=200000");
 	border_memory_fill(0, MIB(1) + KIB(200), 1);
