@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "change.h"
 #include "net_rig.h"
-#include "stream.h"
 
 #include "../../../../drivers/vfmig/virtio/format.h"
 
@@ -55,13 +55,6 @@ FIXTURE_TEARDOWN(state)
 	net_rig_close(&self->rig);
 }
 
-/* The bits @clear of the 8 bytes at @offset are cleared, then @set are set */
-struct change {
-	size_t offset;
-	u64 clear;
-	u64 set;
-};
-
 #define CHANGES	4
 
 /* Of the device with its queues, and of the network */
@@ -71,11 +64,6 @@ struct change {
 /* Features that the driver chose, and that were negotiated: these are the same */
 #define BOTH	(~0UL)
 #define F(clear, set) { BOTH, clear, set }
-/* All bits of a field */
-#define ALL8	0xffULL
-#define ALL16	0xffffULL
-#define ALL48	0xffffffffffffULL
-#define ALL64	(~0ULL)
 
 enum verdict { REFUSED, TAKEN, SPLIT_ONLY, PACKED_ONLY };
 
@@ -182,36 +170,17 @@ static const struct {
 					       N(multi.overflow, ALL8, 1) } },
 };
 
-static void apply_at(u8 *at, const struct change *change)
+static void apply(u8 *state, size_t len, struct change change)
 {
-	u64 value;
+	bool both = change.offset == BOTH;
 
-	memcpy(&value, at, sizeof(value));
-	value = (value & ~change->clear) | change->set;
-	memcpy(at, &value, sizeof(value));
-}
-
-static void apply(u8 *state, size_t len, const struct change *change)
-{
-	if (change->offset == BOTH) {
-		apply_at(state + offsetof(struct vfmig_virtio_state, driver_features), change);
-		apply_at(state + offsetof(struct vfmig_virtio_state, negotiated), change);
-		return;
+	if (both)
+		change.offset = offsetof(struct vfmig_virtio_state, driver_features);
+	change_apply(state, len, &change);
+	if (both) {
+		change.offset = offsetof(struct vfmig_virtio_state, negotiated);
+		change_apply(state, len, &change);
 	}
-	must(change->offset + sizeof(u64) <= len);
-	apply_at(state + change->offset, change);
-}
-
-/* The record with the state */
-static struct vfmig_record *state_of(const struct blob *blob)
-{
-	static struct stream_record records[STREAM_MAX_RECORDS];
-	struct stream_record *state;
-
-	state = stream_find(records, stream_parse(blob, records), VFMIG_RECORD_STATE);
-	must(state && state->header->length == sizeof(struct vfmig_virtio_state) +
-						sizeof(struct vfmig_net_state));
-	return state->header;
 }
 
 static bool is_taken(enum verdict verdict, bool packed)
@@ -232,9 +201,11 @@ TEST_F_TIMEOUT(state, field_is_refused_for_what_it_can_not_be, SECONDS)
 		if (!is_taken(cases[i].verdict, variant->packed))
 			expected = -EINVAL;
 		blob_copy(&self->bad, &self->good);
-		record = state_of(&self->bad);
+		record = change_state(&self->bad);
+		ASSERT_EQ(record->length, sizeof(struct vfmig_virtio_state) +
+					  sizeof(struct vfmig_net_state));
 		for (unsigned int j = 0; j < CHANGES; j++)
-			apply((u8 *)(record + 1), record->length, &cases[i].change[j]);
+			apply((u8 *)(record + 1), record->length, cases[i].change[j]);
 		stream_seal(record);
 		EXPECT_EQ(mig_load(dev, &self->bad), expected) TH_LOG("%s", cases[i].what);
 		ASSERT_EQ(vfio_reset(dev), 0);
