@@ -194,6 +194,20 @@ TEST_F(report, of_the_size_says_what_is_asked_for)
 	EXPECT_EQ(size, running);
 }
 
+/* A fault of another call, which can have an errno too */
+TEST_F(report, of_something_else_has_no_part_in_the_size)
+{
+	u64 before, after;
+	unsigned int id;
+
+	ASSERT_EQ(mig_size(self->dev, &before), 0);
+	id = command(self->bdf, "read errno=EIO");
+	command(self->bdf, "data-size multiply=2");
+	ASSERT_EQ(mig_size(self->dev, &after), 0);
+	EXPECT_EQ(after, 2 * before);
+	EXPECT_EQ(command_done(self->bdf, id), 0);
+}
+
 #define ARENA_PAGES	(ARENA_SIZE / PAGE)
 
 /* DMA logging, of the buffer that the guest's driver has */

@@ -655,6 +655,17 @@ TEST_F(admin, bad_doorbells_are_events_and_no_more)
 	EXPECT_EQ(nvme_io(self->nvme, (struct nvme_cmd){ .opcode = NVME_FLUSH, .nsid = 1 }), 0);
 }
 
+/* A queue that is not there, and the admin queue that is there after the enable */
+TEST_F(admin, doorbells_of_a_disabled_controller_are_dropped)
+{
+	ASSERT_EQ(nvme_disable(self->nvme), 0);
+	nvme_doorbell(self->nvme, 7, false, 1);
+	nvme_doorbell(self->nvme, 0, false, 3);
+	ASSERT_EQ(nvme_enable(self->nvme), 0);
+	EXPECT_TRUE(stays_false(nvme_peek(&self->nvme->admin)));
+	EXPECT_EQ(nvme_identify(self->nvme, 1, 0, self->buf), 0);
+}
+
 /*
  * A tail that goes back would take back commands that the device was given.  There must be some
  * that it has not fetched: it has up to 256 in flight, and they are slow.

@@ -4,8 +4,10 @@
  * complete, by LBA, and a fatal controller; also while the disk moves.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rig.h"
 
@@ -161,6 +163,17 @@ TEST_F(disk, refuses_nonsense)
 			TH_LOG("%s", bad[i]);
 	}
 	EXPECT_TRUE(is_set(self->bdf, "none"));
+}
+
+TEST_F(disk, has_files_that_fail_on_memory_of_nobody)
+{
+	int fd = open(vf_debugfs(self->bdf, "io_fault"), O_RDWR);
+
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(write(fd, bad_address(), 5), -1);
+	EXPECT_EQ(errno, EFAULT);
+	EXPECT_TRUE(is_set(self->bdf, "none"));
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "change.h"
 #include "mig.h"
 
 #include "harness.h"
@@ -177,6 +178,34 @@ TEST_F(sample, writes_are_dropped_while_it_is_stopped)
 	EXPECT_EQ(bar_read32(dev, SCRATCH), 1);
 	ASSERT_EQ(mig_set(dev, RUNNING, NULL), 0);
 	EXPECT_EQ(bar_read32(dev, SCRATCH), 1);
+}
+
+TEST_F(sample, a_state_of_another_size_is_refused)
+{
+	static const u8 more[4];
+	struct blob good = {}, bad = {};
+	struct vfmig_record *state;
+	size_t size;
+
+	mig_save(&self->dev[0], &good);
+	state = change_state(&good);
+	size = (u8 *)state - good.data;
+	for (int step = -4; step <= 4; step += 4) {
+		struct blob payload = {};
+
+		bad.len = 0;
+		blob_append(&bad, good.data, size);
+		blob_append(&payload, state + 1, state->length);
+		blob_append(&payload, more, sizeof(more));
+		stream_add(&bad, VFMIG_RECORD_STATE, state->flags, payload.data,
+			   state->length + step);
+		stream_add_end(&bad);
+		EXPECT_EQ(mig_load(&self->dev[1], &bad), step ? -EINVAL : 0) TH_LOG("%d", step);
+		ASSERT_EQ(vfio_reset(&self->dev[1]), 0);
+		blob_free(&payload);
+	}
+	blob_free(&good);
+	blob_free(&bad);
 }
 
 TEST_F(sample, a_stream_of_another_model_is_refused)

@@ -227,6 +227,36 @@ TEST_F(wire, frames_wait_for_the_rate)
 	note("%u ms, at least %u", (unsigned int)(now_ms() - start), (unsigned int)least_ms);
 }
 
+/* What the host's tools show of all queues together */
+static u64 statistic(const struct port *port, const char *name)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/%s", port->name, name);
+	must(!file_read(path, text, sizeof(text)));
+	return strtoull(text, NULL, 10);
+}
+
+TEST_F(wire, statistics_of_the_representor)
+{
+	u64 received = statistic(self->port, "rx_packets");
+	u64 sent = statistic(self->port, "tx_packets");
+
+	/* The host has sent nothing yet but what comes with a link */
+	EXPECT_LT(sent, 100);
+	EXPECT_LT(received, 100);
+	for (u32 seq = 0; seq < 2 * PAIRS; seq++) {
+		vnet_send(&self->net, seq % PAIRS, self->frame,
+			  make(&self->net, self->frame, seq, -1));
+		ASSERT_TRUE(port_expect(self->port, self->out, seq));
+		port_send(self->port, self->frame,
+			  frame_make(self->frame, self->net.mac, mac_other, seq, 200));
+		ASSERT_TRUE(vnet_expect(&self->net, self->in, seq));
+	}
+	EXPECT_EQ(statistic(self->port, "rx_packets") - received, 2 * PAIRS);
+	EXPECT_EQ(statistic(self->port, "tx_packets") - sent, 2 * PAIRS);
+}
+
 TEST_F(wire, counters_of_the_representor)
 {
 	static const u8 forged[ETH_ALEN] = { 0x02, 1, 2, 3, 4, 5 };
