@@ -223,13 +223,22 @@ class Judge:
         self.result["over"] = True
         return True
 
+    def hear(self) -> bool:
+        """Has the kernel no complaint about what is under way?"""
+        if said := complaint():
+            self.result["failed"].setdefault(self.what, said)
+            self.result["programs"].append(self.what)
+            self.result["over"] = True
+        return not said
+
     def all(self) -> bool:
         try:
             self.load(Path(self.entry["modules"]))
-            usable = self.run_all()
+            usable = self.hear() and self.run_all()
             if self.result["over"] and usable:
                 self.begin("unloading", MODPROBE_SECONDS * SLOWNESS)
                 unload()
+                usable = self.hear()
         except Doubtful:
             usable = False
         except Unusable as error:
