@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 from typing import Callable, Iterator
 
-from . import Failure, patience
+from . import Failure, GuestLost, patience
 from .carry import BEFORE, Mode, begin, live, take_figures, wait_end, wait_running
 from .late import STOPPED, Tap, ahead_of
 from .qemu import Qemu
@@ -68,6 +68,8 @@ def survives(destination: Qemu) -> bool:
         try:
             if destination.running():
                 return True
+        except GuestLost:
+            raise
         except Failure:
             # It is about to end
             pass
