@@ -192,6 +192,8 @@ static void reap(struct vfio_pci_device *device, unsigned int id)
 
 		if ((status & 1) != queue->phase)
 			break;
+		/* The phase is read before all that the controller wrote for this completion */
+		rmb();
 		if (status >> 1)
 			queue->failed = true;
 		queue->in_flight--;
