@@ -101,28 +101,28 @@ static void device_dir(const char *name, char *path)
 			name);
 }
 
-/* Opens the container's group, and the device in it */
-static void open_by_group(struct mig_device *dev)
+/*
+ * The paths of nodes in /dev.  They return NULL, or why the kernel has none.  That a device is not
+ * bound to a VFIO driver is not such a reason, but a mistake of the user.
+ */
+static const char *find_group(const char *name, char *node)
 {
 	char path[PATH_MAX], link[PATH_MAX], target[PATH_MAX];
 	ssize_t len;
 
-	device_dir(dev->name, path);
+	device_dir(name, path);
 	snprintf_assert(link, sizeof(link), "%.4000s/iommu_group", path);
 	len = readlink(link, target, sizeof(target) - 1);
-	VFIO_ASSERT_GT(len, 0, "%s has no IOMMU group\n", dev->name);
+	if (len <= 0)
+		return "the device has no IOMMU group";
 	target[len] = 0;
-	snprintf_assert(path, sizeof(path), "/dev/vfio%.4000s", strrchr(target, '/'));
-	dev->vfio->group_fd = open(path, O_RDWR);
-	VFIO_ASSERT_GE(dev->vfio->group_fd, 0, "open(%s) failed\n", path);
-	ioctl_assert(dev->vfio->group_fd, VFIO_GROUP_SET_CONTAINER, &dev->iommu->container_fd);
-	vfio_container_set_iommu(dev->vfio);
-	__vfio_pci_group_get_device_fd(dev->vfio, dev->name, NULL);
+	snprintf_assert(node, PATH_MAX, "/dev/vfio%.4000s", strrchr(target, '/'));
+	return access(node, F_OK) ? "VFIO has no group for the device (CONFIG_VFIO_GROUP)" : NULL;
 }
 
-static int open_cdev(const char *name)
+static const char *find_cdev(const char *name, char *node)
 {
-	char path[PATH_MAX], node[PATH_MAX] = "";
+	char path[PATH_MAX];
 	struct dirent *entry;
 	DIR *dir;
 
@@ -130,15 +130,27 @@ static int open_cdev(const char *name)
 	strcat(path, "/vfio-dev");
 	dir = opendir(path);
 	VFIO_ASSERT_NOT_NULL(dir, "%s is not bound to a VFIO driver\n", name);
+	*node = 0;
 	while ((entry = readdir(dir))) {
 		if (!strncmp(entry->d_name, "vfio", 4))
-			snprintf_assert(node, sizeof(node), "/dev/vfio/devices/%s", entry->d_name);
+			snprintf_assert(node, PATH_MAX, "/dev/vfio/devices/%s", entry->d_name);
 	}
 	closedir(dir);
-	return open(node, O_RDWR);
+	VFIO_ASSERT_TRUE(*node, "no device in %s\n", path);
+	return access(node, F_OK) ? "the device has no cdev (CONFIG_VFIO_DEVICE_CDEV)" : NULL;
 }
 
-static void open_by_cdev(struct mig_device *dev)
+/* Opens the container's group, and the device in it */
+static void open_by_group(struct mig_device *dev, const char *node)
+{
+	dev->vfio->group_fd = open(node, O_RDWR);
+	VFIO_ASSERT_GE(dev->vfio->group_fd, 0, "open(%s) failed\n", node);
+	ioctl_assert(dev->vfio->group_fd, VFIO_GROUP_SET_CONTAINER, &dev->iommu->container_fd);
+	vfio_container_set_iommu(dev->vfio);
+	__vfio_pci_group_get_device_fd(dev->vfio, dev->name, NULL);
+}
+
+static void open_by_cdev(struct mig_device *dev, const char *node)
 {
 	struct vfio_device_bind_iommufd bind = {
 		.argsz = sizeof(bind),
@@ -149,24 +161,39 @@ static void open_by_cdev(struct mig_device *dev)
 		.pt_id = dev->iommu->ioas_id,
 	};
 
-	dev->vfio->fd = open_cdev(dev->name);
-	VFIO_ASSERT_GE(dev->vfio->fd, 0, "can't open the cdev of %s\n", dev->name);
+	dev->vfio->fd = open(node, O_RDWR);
+	VFIO_ASSERT_GE(dev->vfio->fd, 0, "open(%s) failed\n", node);
 	/* libvfio's own keeps no out_devid */
 	ioctl_assert(dev->vfio->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 	dev->dev_id = bind.out_devid;
 	ioctl_assert(dev->vfio->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 }
 
-static void open_device(struct mig_device *dev, const char *mode)
+/* Returns NULL, or why the kernel has no way to open the device in this mode */
+static const char *open_device(struct mig_device *dev, const char *mode)
 {
+	char node[PATH_MAX];
+	const char *why;
+	bool by_group;
+
 	dev->iommu = iommu_init(mode);
+	by_group = dev->iommu->mode->container_path;
+	why = by_group ? find_group(dev->name, node) : find_cdev(dev->name, node);
+	if (!why && by_group && ioctl(dev->iommu->container_fd, VFIO_CHECK_EXTENSION,
+				      dev->iommu->mode->iommu_type) <= 0)
+		why = "the container has no IOMMU of this type (CONFIG_VFIO_IOMMU_TYPE1)";
+	if (why) {
+		iommu_cleanup(dev->iommu);
+		return why;
+	}
 	dev->vfio = vfio_pci_device_alloc(dev->name, dev->iommu);
-	if (dev->iommu->mode->container_path)
-		open_by_group(dev);
+	if (by_group)
+		open_by_group(dev, node);
 	else
-		open_by_cdev(dev);
+		open_by_cdev(dev, node);
 	dev->fd = dev->vfio->fd;
 	VFIO_ASSERT_GE(dev->fd, 0, "can't open %s\n", dev->name);
+	return NULL;
 }
 
 /* Why libvfio can't have this mode here; it would end the program as failed */
@@ -184,9 +211,9 @@ const char *mig_open(struct mig_device *dev, const char *name, const char *mode)
 	int ret;
 
 	*dev = (struct mig_device){ .name = name, .fd = -1 };
+	why = why ?: open_device(dev, mode);
 	if (why)
 		return why;
-	open_device(dev, mode);
 	ret = mig_feature(dev, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, &migration,
 			  sizeof(migration));
 	if (ret) {
@@ -219,5 +246,5 @@ void mig_reopen(struct mig_device *dev)
 	const char *mode = dev->iommu->mode->name;
 
 	mig_close(dev);
-	open_device(dev, mode);
+	VFIO_ASSERT_NULL(open_device(dev, mode), "%s can't be opened again\n", dev->name);
 }
