@@ -128,37 +128,67 @@ void mig_save(struct mig_device *dev, struct mig_stream *stream);
  */
 int mig_feed(struct mig_device *dev, const void *data, size_t size, size_t chunk, bool *by_write);
 
+/* Bytes of a read or write where sessions are cut off after a number of them */
+#define MIG_CUT		4096
+/* The number after @n: 0, 1, 2, ... 32, 64, 128, ... */
+unsigned int mig_next_cut(unsigned int n);
+
 /* --- Load: a driver of libvfio that makes the device copy memory --- */
+
+#define MIG_LOAD_SIZE	0x200000ULL
+#define MIG_LOAD_PAGE	0x1000ULL
+#define MIG_LOAD_PAGES	(MIG_LOAD_SIZE / MIG_LOAD_PAGE)
+
+/**
+ * struct mig_pages - a bit for each page of the region that copies go to
+ * @words: as bitmaps of the uAPI have them
+ */
+struct mig_pages {
+	u64 words[MIG_LOAD_PAGES / 64];
+};
+
+bool mig_pages_has(const struct mig_pages *pages, u64 page);
+u64 mig_pages_count(const struct mig_pages *pages);
+
+enum { MIG_LOAD_DRIVER, MIG_LOAD_SOURCE, MIG_LOAD_TARGET, MIG_LOAD_REGIONS };
 
 /**
  * struct mig_load - memory that a driver and its device work with
- * @memory: mapped in the address space of the device
+ * @memory: regions that are mapped in the address space of the device
  * @moved: the same in that of another device, for libvfio's lists
+ * @image: what must be in the source and in the target when all copies have ended
  * @size: of a copy
- * @count: copies that are started together
- * @src: where they come from
- * @dst: where they go, in a region of its own that nobody else writes to
+ * @count: copies that can be started together
+ * @starts: how often copies were started.  Each time they have another source and target.
+ * @written: pages that copies were started to.  The test clears it.
  */
 struct mig_load {
-	struct dma_region memory[3];
-	struct dma_region moved[3];
+	struct dma_region memory[MIG_LOAD_REGIONS];
+	struct dma_region moved[MIG_LOAD_REGIONS];
+	u8 *image[MIG_LOAD_REGIONS];
 	u64 size;
 	u64 count;
-	u8 *src;
-	u8 *dst;
+	unsigned int starts;
+	struct mig_pages written;
 };
 
 /* Find a driver and start it.  Returns NULL, or why the test must be skipped. */
 const char *mig_load_begin(struct mig_load *load, struct mig_device *dev);
 /*
  * The state of @from has been loaded into @to, which is in STOP: give its driver memory, bus
- * mastering and interrupts there, as a VMM does.  @to may be @from, after a reset.
+ * mastering and interrupts there, as a VMM does.  @to may be @from, or one that the load has been
+ * on before, after a reset.
  */
 void mig_load_move(struct mig_load *load, struct mig_device *from, struct mig_device *to);
 void mig_load_end(struct mig_load *load, struct mig_device *dev);
-/* Write @seed's pattern to the source; start @count copies of it */
+/* Write @seed's pattern to the source region; start @count copies of a part of it */
 void mig_load_start(struct mig_load *load, struct mig_device *dev, unsigned int seed, u64 count);
-/* Wait for them; returns 0 if all was copied, and that once more by a copy of another pattern */
+/*
+ * Wait for them.  Returns -EIO if the driver reports a failure, and -EILSEQ if any byte of the
+ * source or the target is not what the copies must have left.
+ */
+int mig_load_wait(struct mig_load *load, struct mig_device *dev);
+/* The same, and once more for a copy of another pattern */
 int mig_load_check(struct mig_load *load, struct mig_device *dev);
 
 /* 64 KiB: enough for most devices' reads, and little enough for several */

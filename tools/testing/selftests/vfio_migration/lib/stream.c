@@ -70,3 +70,8 @@ int mig_feed(struct mig_device *dev, const void *data, size_t size, size_t chunk
 	close(data_fd);
 	return ret;
 }
+
+unsigned int mig_next_cut(unsigned int n)
+{
+	return n < 32 ? n + 1 : 2 * n;
+}
