@@ -69,7 +69,7 @@ static void move(struct mig_device *source, struct mig_device *dest, struct mig_
 	close(fd);
 	/* It may be the source, or have been the source of an earlier migration */
 	mig_reset(dest);
-	VFIO_ASSERT_EQ(mig_feed(dest, stream->data, stream->size, MIG_CHUNK, NULL), 0);
+	VFIO_ASSERT_EQ(mig_feed(dest, stream->data, stream->size, MIG_CHUNK), 0);
 	mig_load_move(load, source, dest);
 	VFIO_ASSERT_EQ(mig_set_state(dest, S(RUNNING), NULL), 0);
 }

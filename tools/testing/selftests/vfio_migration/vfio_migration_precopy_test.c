@@ -149,7 +149,7 @@ TEST_F(precopy, stop_copy_ends_for_good)
 	EXPECT_EQ(mig_stream_read_all(&self->stream, self->fd, MIG_CHUNK), 0);
 	EXPECT_EQ(mig_stream_read(&self->stream, self->fd, 1), 0);
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK), 0);
 }
 
 /*
@@ -291,7 +291,7 @@ TEST_F_TIMEOUT(precopy, given_up_after_each_read, 120)
 	ASSERT_EQ(mig_set_state(&self->dev, S(STOP_COPY), NULL), 0);
 	EXPECT_EQ(mig_stream_read_all(&self->stream, self->fd, MIG_CHUNK), 0);
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK), 0);
 }
 
 /* "Leaving PRE_COPY earlier might make things slower": at any byte it must work */
@@ -312,8 +312,7 @@ TEST_F_TIMEOUT(precopy, left_after_any_byte, 120)
 		ASSERT_EQ(mig_stream_read_all(&self->stream, self->fd, MIG_CHUNK), 0);
 		close(self->fd);
 		mig_reset(&self->dev);
-		EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK,
-				   NULL), 0)
+		EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK), 0)
 			TH_LOG("after %u bytes", cuts[i]);
 		mig_stream_free(&self->stream);
 		mig_reset(&self->dev);

@@ -93,7 +93,7 @@ TEST_F(session, saving_states_share_one)
 
 	/* And what came by one fd is one stream */
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK), 0);
 }
 
 /* "The STOP_COPY arc will terminate a data transfer session." and likewise PRE_COPY's arcs */
@@ -135,7 +135,7 @@ TEST_F(session, next_one_is_another)
 	close(first);
 	close(second);
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK), 0);
 }
 
 /* "The STOP_COPY arc will terminate a data transfer session."  The next one begins anew. */
@@ -158,7 +158,7 @@ TEST_F_TIMEOUT(session, given_up_after_each_read, 120)
 	EXPECT_GE(n, 0);
 	mig_save(&self->dev, &self->stream);
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK), 0);
 }
 
 /* "The user is responsible to close this FD when it is finished."  No state waits for that. */
@@ -297,7 +297,7 @@ TEST_F(session, bad_addresses_lose_nothing)
 		mig_report("a session ends with the first bad address: %d", ret);
 		return;
 	}
-	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, MIG_CHUNK), 0);
 	mig_reset(&self->dev);
 	fd = mig_go(&self->dev, S(RESUMING));
 	EXPECT_LT(write(fd, bad, 16), 0);
@@ -349,7 +349,7 @@ TEST_F_TIMEOUT(session, odd_sizes, 60)
 	EXPECT_EQ(n, 0);
 	close(fd);
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, 4093, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->stream.data, self->stream.size, 4093), 0);
 }
 
 #define READERS	4

@@ -229,9 +229,7 @@ TEST_F_TIMEOUT(state, nothing_leaves_resuming_without_a_stream, 60)
  */
 TEST_F(state, error_is_left_by_reset_only)
 {
-	bool by_write;
-
-	ASSERT_NE(mig_feed(&self->dev, "not a stream", 12, 12, &by_write), 0);
+	ASSERT_NE(mig_feed(&self->dev, "not a stream", 12, 12), 0);
 	if (mig_get_state(&self->dev) != S(ERROR))
 		SKIP(return, "a refused stream leaves the device in %s",
 		     mig_state_name(mig_get_state(&self->dev)));

@@ -59,7 +59,7 @@ static void expect_recovery(struct __test_metadata *_metadata, struct mig_device
 	EXPECT_TRUE(state == S(RESUMING) || state == S(ERROR))
 		TH_LOG("a refused stream leaves %s", mig_state_name(state));
 	mig_reset(dev);
-	EXPECT_EQ(mig_feed(dev, saved->data, saved->size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(dev, saved->data, saved->size, MIG_CHUNK), 0);
 	EXPECT_EQ(mig_set_state(dev, S(RUNNING), NULL), 0);
 	mig_reset(dev);
 }
@@ -70,7 +70,7 @@ static void expect_recovery(struct __test_metadata *_metadata, struct mig_device
  */
 TEST_F(stream, is_loaded)
 {
-	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK), 0);
 	EXPECT_EQ(mig_get_state(&self->dev), S(STOP));
 	EXPECT_EQ(mig_set_state(&self->dev, S(RUNNING), NULL), 0);
 	EXPECT_EQ(mig_get_state(&self->dev), S(RUNNING));
@@ -90,7 +90,7 @@ TEST_F(stream, of_another_kind_is_refused)
 		SKIP(return, "%s: %s", mig_foreign(), why);
 	mig_save(&other, &foreign);
 	mig_close(&other);
-	EXPECT_NE(mig_feed(&self->dev, foreign.data, foreign.size, MIG_CHUNK, NULL), 0);
+	EXPECT_NE(mig_feed(&self->dev, foreign.data, foreign.size, MIG_CHUNK), 0);
 	mig_stream_free(&foreign);
 	expect_recovery(_metadata, &self->dev, &self->saved);
 }
@@ -100,14 +100,14 @@ TEST_F(stream, can_be_saved_again)
 {
 	struct mig_stream again = {};
 
-	ASSERT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK, NULL), 0);
+	ASSERT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK), 0);
 	ASSERT_EQ(mig_set_state(&self->dev, S(RUNNING), NULL), 0);
 	mig_save(&self->dev, &again);
 	if (again.size != self->saved.size)
 		mig_report("%zu bytes at first, %zu after they were loaded", self->saved.size,
 			   again.size);
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, again.data, again.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, again.data, again.size, MIG_CHUNK), 0);
 	mig_stream_free(&again);
 }
 
@@ -120,7 +120,7 @@ TEST_F_TIMEOUT(stream, segments_do_not_matter, 120)
 		/* A byte at a time is slow */
 		if (self->saved.size / chunks[i] > 1 << 17)
 			continue;
-		EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, chunks[i], NULL),
+		EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, chunks[i]),
 			  0)
 			TH_LOG("%zu bytes at a time", chunks[i]);
 		mig_reset(&self->dev);
@@ -138,16 +138,14 @@ TEST_F_TIMEOUT(stream, cut_is_refused, 120)
 	const size_t cuts[] = { 0, 1, 2, 4, 7, 8, 12, 15, 16, 24, 31, 32, 48, 63, 64, 100,
 				size / 4, size / 3, size / 2, size - size / 4, size - 65, size - 64,
 				size - 32, size - 16, size - 8, size - 2, size - 1 };
-	bool by_write;
-
 	for (unsigned int i = 0; i < ARRAY_SIZE(cuts); i++) {
 		if (cuts[i] >= size)
 			continue;
-		EXPECT_NE(mig_feed(&self->dev, self->saved.data, cuts[i], MIG_CHUNK, &by_write), 0)
+		EXPECT_NE(mig_feed(&self->dev, self->saved.data, cuts[i], MIG_CHUNK), 0)
 			TH_LOG("cut after %zu of %zu bytes", cuts[i], size);
 		mig_reset(&self->dev);
 	}
-	EXPECT_NE(mig_feed(&self->dev, self->saved.data, size - 1, MIG_CHUNK, &by_write), 0);
+	EXPECT_NE(mig_feed(&self->dev, self->saved.data, size - 1, MIG_CHUNK), 0);
 	expect_recovery(_metadata, &self->dev, &self->saved);
 }
 
@@ -191,12 +189,10 @@ TEST_F_TIMEOUT(stream, damage, 120)
 	size_t step = self->saved.size / 60 + 1;
 
 	for (size_t at = 0; at < self->saved.size; at += step) {
-		bool by_write;
 		int ret;
 
 		self->saved.data[at] ^= 1 << at % 8;
-		ret = mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK,
-			       &by_write);
+		ret = mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK);
 		self->saved.data[at] ^= 1 << at % 8;
 		tried++;
 		if (ret) {
@@ -214,14 +210,14 @@ TEST_F_TIMEOUT(stream, damage, 120)
 	}
 	if (taken)
 		mig_report("%u of %u streams with a flipped bit were taken", taken, tried);
-	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK), 0);
 }
 
 /* Whether the stream is taken or not, the device is in a state that the clause allows */
 static void try_stream(struct __test_metadata *_metadata, struct mig_device *dev, const char *what,
 		       const void *data, size_t size)
 {
-	int ret = mig_feed(dev, data, size, MIG_CHUNK, NULL);
+	int ret = mig_feed(dev, data, size, MIG_CHUNK);
 	u32 state = mig_get_state(dev);
 
 	if (ret) {
@@ -258,7 +254,7 @@ TEST_F_TIMEOUT(stream, no_stream, 60)
 		data[i] = rand();
 	try_stream(_metadata, &self->dev, "a stream of random bytes", data, size);
 	free(data);
-	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, self->saved.size, MIG_CHUNK), 0);
 }
 
 /* "To abort a RESUMING session the device must be reset." */
@@ -280,7 +276,7 @@ TEST_F_TIMEOUT(stream, given_up_after_each_write, 120)
 		close(fd);
 		writes = mig_next_cut(writes);
 	}
-	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, size, MIG_CHUNK), 0);
 }
 
 /* The same at bytes that end no write of the source */
@@ -298,7 +294,7 @@ TEST_F_TIMEOUT(stream, given_up_after_any_byte, 60)
 		EXPECT_EQ(mig_get_state(&self->dev), S(RUNNING));
 		close(fd);
 	}
-	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, self->saved.data, size, MIG_CHUNK), 0);
 }
 
 /*

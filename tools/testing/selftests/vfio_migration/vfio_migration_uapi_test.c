@@ -333,7 +333,7 @@ TEST_F(uapi, data_size_beside_a_session)
 	if (left)
 		mig_report("%llu bytes are estimated at the end", (unsigned long long)left);
 	mig_reset(&self->dev);
-	EXPECT_EQ(mig_feed(&self->dev, stream.data, stream.size, MIG_CHUNK, NULL), 0);
+	EXPECT_EQ(mig_feed(&self->dev, stream.data, stream.size, MIG_CHUNK), 0);
 	mig_stream_free(&stream);
 }
 

@@ -124,9 +124,9 @@ int mig_write_all(int data_fd, const void *data, size_t size, size_t chunk);
 void mig_save(struct mig_device *dev, struct mig_stream *stream);
 /*
  * From RUNNING through RESUMING to STOP.  Returns what the first write() or the arc that failed
- * returned.  *@by_write, unless it is NULL, is whether that was a write().
+ * returned.
  */
-int mig_feed(struct mig_device *dev, const void *data, size_t size, size_t chunk, bool *by_write);
+int mig_feed(struct mig_device *dev, const void *data, size_t size, size_t chunk);
 
 /* Bytes of a read or write where sessions are cut off after a number of them */
 #define MIG_CUT		4096

@@ -58,13 +58,11 @@ void mig_save(struct mig_device *dev, struct mig_stream *stream)
 	VFIO_ASSERT_EQ(mig_set_state(dev, VFIO_DEVICE_STATE_RUNNING, NULL), 0);
 }
 
-int mig_feed(struct mig_device *dev, const void *data, size_t size, size_t chunk, bool *by_write)
+int mig_feed(struct mig_device *dev, const void *data, size_t size, size_t chunk)
 {
 	int data_fd = mig_go(dev, VFIO_DEVICE_STATE_RESUMING);
 	int ret = mig_write_all(data_fd, data, size, chunk);
 
-	if (by_write)
-		*by_write = ret;
 	if (!ret)
 		ret = mig_set_state(dev, VFIO_DEVICE_STATE_STOP, NULL);
 	close(data_fd);
