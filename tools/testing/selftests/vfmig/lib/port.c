@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -128,6 +129,26 @@ static int open_socket(const struct port *port)
 	set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES);
 	must(!bind(fd, (struct sockaddr *)&addr, sizeof(addr)));
 	return fd;
+}
+
+/* A mask of all CPUs, in groups of 32 */
+static void all_cpus(char *to, size_t size)
+{
+	unsigned int cpus = get_nprocs_conf(), first = cpus % 32 ?: 32;
+	int len = snprintf(to, size, "%x", ~0U >> (32 - first));
+
+	for (cpus -= first; cpus; cpus -= 32)
+		len += snprintf(to + len, size - len, ",ffffffff");
+}
+
+void port_use_queue(const struct port *port, unsigned int queue, bool use)
+{
+	char path[96], mask[1024] = "0";
+
+	if (use)
+		all_cpus(mask, sizeof(mask));
+	snprintf(path, sizeof(path), "/sys/class/net/%s/queues/tx-%u/xps_cpus", port->name, queue);
+	must(!file_write(path, mask));
 }
 
 const char *port_open(struct port *port, const char *pf, unsigned int vf)

@@ -52,6 +52,8 @@ void port_send(struct port *port, const void *data, size_t len);
 bool port_recv(struct port *port, struct port_frame *frame);
 /* Wait for the frame with this number, passing others by; false after WAIT_MS */
 bool port_expect(struct port *port, struct port_frame *frame, s64 seq);
+/* Let the host send through this queue of the netdev, or let it choose one by the CPU again */
+void port_use_queue(const struct port *port, unsigned int queue, bool use);
 /* Drop what was received */
 void port_drain(struct port *port);
 

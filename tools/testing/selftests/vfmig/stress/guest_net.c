@@ -12,7 +12,8 @@
 
 #define EPISODE_STEPS	64
 #define STEP_MS		20
-#define CHECK_FRAMES	8
+/* Queues, their tables, and buffers of as many pairs, for the hostile guest and for the driver */
+#define LAND_SIZE	MIB(16)
 
 static const char * const names[N_COUNTS] = {
 	[REGISTERS] = "accesses to BAR 0", [KICKS] = "kicks",
@@ -21,7 +22,8 @@ static const char * const names[N_COUNTS] = {
 	[N_BROKEN] = "of these until the VF needed a reset",
 	[N_USED] = "buffers that the VF used, of split queues",
 	[N_DISTURBED] = "resets and losses of bus master", [N_MOVES] = "moves to the other VF",
-	[N_EPISODES] = "episodes", [N_CHECKED] = "frames in each direction of a VF as new",
+	[N_EPISODES] = "episodes",
+	[N_CHECKED] = "frames in each direction, through all pairs of a VF as new",
 };
 
 static struct vfio_dev *current_dev(struct hostile_net *h)
@@ -235,6 +237,35 @@ static void end_threads(struct hostile_net *h)
 	}
 }
 
+/* Take frames of this pair until the one with the current number comes */
+static bool receive_seq(struct hostile_net *h, unsigned int pair)
+{
+	while (vnet_recv(&h->net, pair, &h->in))
+		if (frame_seq(h->in.data, h->in.len) == h->seq)
+			return true;
+	return false;
+}
+
+/* A frame each way.  The host's queue of this number is that of the pair. */
+static void check_pair(struct hostile_net *h, unsigned int vf, unsigned int pair)
+{
+	size_t len = FRAME_MIN + random_below(&h->random, 1514 - FRAME_MIN);
+	struct port *port = &h->rig.port[vf];
+	struct vnet *net = &h->net;
+
+	h->seq++;
+	vnet_send(net, pair, h->frame,
+		  frame_make(h->frame, mac_broadcast, net->mac, h->seq, len));
+	if (!port_expect(port, &h->out, h->seq))
+		fail(__FILE__, __LINE__, "VF %u: the host gets no frame of pair %u", vf, pair);
+	port_use_queue(port, pair, true);
+	port_send(port, h->frame, frame_make(h->frame, net->mac, mac_other, h->seq, len));
+	port_use_queue(port, pair, false);
+	if (!wait_until(receive_seq(h, pair)))
+		fail(__FILE__, __LINE__, "VF %u: pair %u gets no frame", vf, pair);
+	h->counts[N_CHECKED]++;
+}
+
 static void check_frames(struct hostile_net *h, unsigned int vf)
 {
 	struct port *port = &h->rig.port[vf];
@@ -242,20 +273,8 @@ static void check_frames(struct hostile_net *h, unsigned int vf)
 
 	must(port_wait_carrier(port));
 	port_drain(port);
-	for (unsigned int i = 0; i < CHECK_FRAMES; i++) {
-		size_t len = FRAME_MIN + random_below(&h->random, 1514 - FRAME_MIN);
-
-		h->seq++;
-		vnet_send(net, i % PAIRS, h->frame,
-			  frame_make(h->frame, mac_broadcast, net->mac, h->seq, len));
-		if (!port_expect(port, &h->out, h->seq))
-			fail(__FILE__, __LINE__, "VF %u: the host gets no frame", vf);
-		port_send(port, h->frame,
-			  frame_make(h->frame, net->mac, mac_other, h->seq, len));
-		if (!vnet_expect(net, &h->in, h->seq))
-			fail(__FILE__, __LINE__, "VF %u: the guest gets no frame", vf);
-		h->counts[N_CHECKED]++;
-	}
+	for (unsigned int pair = 0; pair < PAIRS; pair++)
+		check_pair(h, vf, pair);
 	must(vnet_ctrl(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLMULTI, &(u8){ 1 }, 1) ==
 	     VIRTIO_NET_OK);
 }
@@ -334,7 +353,7 @@ const char *hostile_net_open(struct hostile_net **to, u64 seed)
 	why = net_rig_open_best(&h->rig, NET_DEVS, PAIRS);
 	if (why)
 		return why;
-	land_init(&h->land, MIB(8));
+	land_init(&h->land, LAND_SIZE);
 	for (unsigned int i = 0; i < NET_DEVS; i++) {
 		land_map(&h->land, &h->rig.iommu[i]);
 		net_rig_irqs(&h->rig, i);

@@ -7,7 +7,7 @@
 #include "guest.h"
 
 #define NET_DEVS	2
-#define PAIRS		2
+#define PAIRS		VNET_MAX_PAIRS
 #define QUEUES		(2 * PAIRS + 1)
 #define CTRL		(QUEUES - 1)
 #define QUEUE_PAGES	6	/* two for each area */
