@@ -10,6 +10,8 @@
 #define DEFAULT_SECONDS	60
 /* What a single call may take, on a kernel that is not slow */
 #define CALL_MS		60000
+/* How much longer a test may take that has not done all that it must, likewise */
+#define MORE_MS		60000
 
 /* A test that has done nothing in so many rounds has a fault */
 #define ROUNDS_MOST	20
@@ -48,6 +50,18 @@ bool stress_goes_on_until(u64 done, u64 rounds)
 	return stress_goes_on() || !rounds || (!done && rounds < ROUNDS_MOST);
 }
 
+static u64 slowness(void)
+{
+	const char *times = getenv("VFMIG_SLOWNESS");
+
+	return times ? atoi(times) : 1;
+}
+
+bool stress_goes_on_for(bool missing)
+{
+	return now_ms() < end_ms + (missing ? MORE_MS * slowness() : 0);
+}
+
 u64 stress_seed(u64 seed, unsigned int number)
 {
 	u64 state = seed ^ number * 0x9e3779b97f4a7c15ULL;
@@ -73,8 +87,7 @@ void stress_call_ends(struct stress_watch *watch)
 
 void stress_check(const struct stress_watch *watch)
 {
-	const char *slowness = getenv("VFMIG_SLOWNESS");
-	u64 limit = CALL_MS * (slowness ? atoi(slowness) : 1);
+	u64 limit = CALL_MS * slowness();
 	u64 since = __atomic_load_n(&watch->since, __ATOMIC_ACQUIRE), now = now_ms();
 
 	if (since && now > since + limit)

@@ -23,6 +23,8 @@ bool stress_goes_on(void);
  * rounds, up to a limit.
  */
 bool stress_goes_on_until(u64 done, u64 rounds);
+/* The same for a test without rounds: it gets another minute, or more on a slow kernel */
+bool stress_goes_on_for(bool missing);
 
 /* The state of a generator of its own for thread or device @number, for next_random() */
 u64 stress_seed(u64 seed, unsigned int number);

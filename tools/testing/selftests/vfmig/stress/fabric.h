@@ -13,6 +13,7 @@
 
 #include "nvme.h"
 #include "stress.h"
+#include "virtio_net.h"
 
 #define FABRIC_PFS	2	/* of NVMe, and of virtio-net */
 #define NVME_USERS	4
@@ -27,6 +28,7 @@
 enum fabric_op {
 	OP_OPEN, OP_OPEN_FAILED, OP_ASKED, OP_START, OP_LOST, OP_WRITE, OP_VERIFY, OP_RACE,
 	OP_DMA_GOOD, OP_DMA_FAULT, OP_DETACH, OP_REPLACE, OP_CLOSE_IN_DMA, OP_VF_RESET_VFIO,
+	OP_NET_START, OP_NET_VERIFY, OP_NET_GOOD, OP_NET_FAULT,
 	OP_CLASS, OP_NUMVFS_OFF, OP_NUMVFS_ON, OP_RESET_PF, OP_RESET_VF, OP_REBIND, OP_REMOVE_PF,
 	OP_UNBIND_PF, OP_LATENCY, OP_UNLOAD, OP_UNLOAD_DRIVER,
 	FABRIC_OPS
@@ -66,7 +68,9 @@ struct user {
 	int request;
 	bool asked;
 	struct arena mem;
-	struct nvme nvme;
+	struct nvme nvme;	/* of a disk */
+	struct virtio vio;	/* of a NIC, like the next */
+	struct virtq ctrl;
 	u8 *buf;
 	u8 *race;
 	u64 tags[TAGS];
@@ -76,6 +80,7 @@ struct user {
 struct fabric {
 	char pf[FABRIC_PFS][BDF_SIZE];
 	char driver[64];	/* of the PFs */
+	struct virtio layout;	/* where a NIC has its registers */
 	bool iommufd;
 	bool pf_can_go, pf_can_be_unbound;
 	/* Resets of each PF that have begun, and that have ended */
@@ -103,11 +108,13 @@ void pf_reset_watch(struct worker *w, unsigned int pf);
 bool pf_reset_seen(struct worker *w);
 /* 0, or the -errno of a VFIO_DEVICE_RESET that another reset came in the way of */
 int user_reset(struct worker *w);
+/* False if a reset of the PF has taken the VF away */
+bool user_bus_master(struct worker *w);
 
 /* ---- fabric_dma.c: DMA that is verified, and DMA to memory that goes */
 /* Reset the VF and start the driver; false if somebody else's reset came in between */
 bool dma_start(struct worker *w);
-/* The disk has what was written */
+/* The disk has what was written, or the NIC executes a command */
 void dma_verify(struct worker *w);
 /* Unmap pages that the device writes to, and use them for something else */
 void dma_race(struct worker *w);
@@ -117,8 +124,22 @@ void dma_detach(struct worker *w);
 void dma_replace(struct worker *w);
 /* The same with the device, which is closed.  False, with nothing done, if a child may have it. */
 bool dma_close(struct worker *w);
+/* Those that were counted for the VF; 0 if the PF has no driver any more */
+u64 dma_faults(struct user *u);
+
+/* ---- fabric_net.c: what is different for a NIC */
+bool net_start(struct worker *w);
+void net_verify(struct worker *w);
+/* Commands for whose results the device writes to the memory at RACE_IOVA */
+void net_begin(struct user *u);
+void net_await(struct worker *w, u64 faults);
+
+/* ---- fabric_stress.c */
+u64 ops_done(struct fabric *fabric, enum fabric_op op);
 
 /* ---- fabric_admin.c */
 void *admin_thread(void *arg);
+/* An action of the administrators that none of them has done yet, or FABRIC_OPS */
+enum fabric_op admin_missing(struct fabric *fabric);
 
 #endif /* VFMIG_FABRIC_H */

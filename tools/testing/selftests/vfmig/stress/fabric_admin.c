@@ -31,20 +31,21 @@ static bool some_vf(struct worker *w, char *bdf, unsigned int *index)
 	return pf_vf(w->fabric->pf[pf], random_below(&w->random, pf ? NET_USERS : NVME_USERS), bdf);
 }
 
-static void check(const char *what, const char *bdf, int err, const int *may, unsigned int n)
+/* Was it done?  Fails if it was not, for another reason than these. */
+static bool check(const char *what, const char *bdf, int err, const int *may, unsigned int n)
 {
 	if (!err)
-		return;
+		return true;
 	for (unsigned int i = 0; i < n; i++)
 		if (err == -may[i])
-			return;
+			return false;
 	fail(__FILE__, __LINE__, "%s: %s: errno %d", bdf, what, -err);
 }
 
-#define CHECK(what, bdf, err, ...) do { \
+#define CHECK(what, bdf, err, ...) ({ \
 	static const int _may[] = { __VA_ARGS__ }; \
 	check(what, bdf, err, _may, ARRAY_SIZE(_may)); \
-} while (0)
+})
 
 /*
  * The PCI core takes the lock of the PF and then that of rescans and removals for sriov_numvfs,
@@ -59,13 +60,12 @@ static void set_numvfs(struct worker *w)
 	const char *pf = some_pf(w, &index);
 
 	pthread_mutex_lock(&core_lock);
-	if (one_in(&w->random, 3)) {
-		w->ops[OP_NUMVFS_OFF]++;
-		CHECK("VFs off", pf, pf_set_numvfs(pf, 0), ENOENT, ENODEV);
-	}
+	if (one_in(&w->random, 3))
+		w->ops[OP_NUMVFS_OFF] += CHECK("VFs off", pf, pf_set_numvfs(pf, 0), ENOENT,
+					       ENODEV);
 	count = 1 + random_below(&w->random, index ? NET_USERS : NVME_USERS);
-	w->ops[OP_NUMVFS_ON]++;
-	CHECK("VFs on", pf, pf_set_numvfs(pf, count), ENOENT, ENODEV, EBUSY);
+	w->ops[OP_NUMVFS_ON] += CHECK("VFs on", pf, pf_set_numvfs(pf, count), ENOENT, ENODEV,
+				      EBUSY);
 	pthread_mutex_unlock(&core_lock);
 }
 
@@ -74,9 +74,9 @@ static void reset_pf(struct worker *w)
 	unsigned int index;
 	const char *pf = some_pf(w, &index);
 
-	w->ops[OP_RESET_PF]++;
 	__atomic_add_fetch(&w->fabric->resets_begun[index], 1, __ATOMIC_SEQ_CST);
-	CHECK("reset", pf, file_write(pci_path(pf, "reset"), "1"), ENOENT, ENODEV);
+	w->ops[OP_RESET_PF] += CHECK("reset", pf, file_write(pci_path(pf, "reset"), "1"), ENOENT,
+				     ENODEV);
 	__atomic_add_fetch(&w->fabric->resets_ended[index], 1, __ATOMIC_SEQ_CST);
 }
 
@@ -86,8 +86,8 @@ static void set_latency(struct worker *w)
 	u64 us = one_in(&w->random, 2) ? 0 : random_below(&w->random, 500);
 	const char *pf = w->fabric->pf[0];
 
-	w->ops[OP_LATENCY]++;
-	CHECK("io_latency_us", pf, pf_attr_set(pf, "io_latency_us", us), ENOENT, ENODEV);
+	w->ops[OP_LATENCY] += CHECK("io_latency_us", pf, pf_attr_set(pf, "io_latency_us", us),
+				    ENOENT, ENODEV);
 }
 
 static void reset_vf(struct worker *w)
@@ -98,12 +98,11 @@ static void reset_vf(struct worker *w)
 
 	if (!some_vf(w, bdf, &pf))
 		return;
-	w->ops[OP_RESET_VF]++;
 	pf_reset_watch(w, pf);
 	err = file_write(pci_path(bdf, "reset"), "1");
 	if (err == -ENOTTY && pf_reset_seen(w))
 		return;
-	CHECK("reset", bdf, err, ENOENT, ENODEV);
+	w->ops[OP_RESET_VF] += CHECK("reset", bdf, err, ENOENT, ENODEV);
 }
 
 static void rebind_vf(struct worker *w)
@@ -113,8 +112,8 @@ static void rebind_vf(struct worker *w)
 
 	if (!some_vf(w, bdf, &pf))
 		return;
-	w->ops[OP_REBIND]++;
-	CHECK("unbind and bind", bdf, pci_rebind(bdf, VF_DRIVER), ENOENT, ENODEV, EINVAL, EBUSY);
+	w->ops[OP_REBIND] += CHECK("unbind and bind", bdf, pci_rebind(bdf, VF_DRIVER), ENOENT,
+				   ENODEV, EINVAL, EBUSY);
 }
 
 static void find_again(const char *pf)
@@ -132,9 +131,9 @@ static void remove_pf(struct worker *w)
 
 	if (!w->fabric->pf_can_go)
 		return;
-	w->ops[OP_REMOVE_PF]++;
 	pthread_mutex_lock(&core_lock);
-	CHECK("remove", pf, file_write(pci_path(pf, "remove"), "1"), ENOENT, ENODEV);
+	w->ops[OP_REMOVE_PF] += CHECK("remove", pf, file_write(pci_path(pf, "remove"), "1"),
+				      ENOENT, ENODEV);
 	find_again(pf);
 	pthread_mutex_unlock(&core_lock);
 }
@@ -147,8 +146,8 @@ static void unbind_pf(struct worker *w)
 
 	if (!w->fabric->pf_can_be_unbound)
 		return;
-	w->ops[OP_UNBIND_PF]++;
-	CHECK("unbind", pf, file_write(pci_path(pf, "driver/unbind"), pf), ENOENT, ENODEV);
+	w->ops[OP_UNBIND_PF] += CHECK("unbind", pf, file_write(pci_path(pf, "driver/unbind"), pf),
+				      ENOENT, ENODEV);
 	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", w->fabric->driver);
 	CHECK("bind", pf, file_write(path, pf), ENOENT, ENODEV, EBUSY, EINVAL);
 }
@@ -158,8 +157,8 @@ static void try_unload(struct worker *w)
 {
 	const char *name = sim_modules[2 + random_below(&w->random, SIM_MODULES - 2)];
 
-	w->ops[OP_UNLOAD]++;
 	must(kmod_unload(name) == -EWOULDBLOCK);
+	w->ops[OP_UNLOAD]++;
 }
 
 /*
@@ -173,29 +172,63 @@ static void reload_driver(struct worker *w)
 
 	pthread_mutex_lock(&reload_lock);
 	err = kmod_unload(VF_DRIVER);
-	w->ops[OP_UNLOAD_DRIVER] += !err;
-	CHECK("unload", VF_DRIVER, err, EWOULDBLOCK);
+	w->ops[OP_UNLOAD_DRIVER] += CHECK("unload", VF_DRIVER, err, EWOULDBLOCK);
 	pthread_rwlock_wrlock(&w->fabric->children);
 	must(!system("modprobe " VF_DRIVER));
 	pthread_rwlock_unlock(&w->fabric->children);
 	pthread_mutex_unlock(&reload_lock);
 }
 
+/* @weight says how often, beside other actions */
 static const struct {
 	void (*act)(struct worker *w);
+	enum fabric_op op;
 	unsigned int weight;
 } acts[] = {
-	{ set_latency, 10 }, { set_numvfs, 20 }, { reset_pf, 20 }, { reset_vf, 15 },
-	{ rebind_vf, 12 }, { remove_pf, 6 }, { unbind_pf, 5 }, { try_unload, 6 },
-	{ reload_driver, 6 },
+	{ set_latency, OP_LATENCY, 10 }, { set_numvfs, OP_NUMVFS_ON, 20 },
+	{ set_numvfs, OP_NUMVFS_OFF, 0 }, { reset_pf, OP_RESET_PF, 20 },
+	{ reset_vf, OP_RESET_VF, 15 }, { rebind_vf, OP_REBIND, 12 },
+	{ remove_pf, OP_REMOVE_PF, 6 }, { unbind_pf, OP_UNBIND_PF, 5 },
+	{ try_unload, OP_UNLOAD, 6 }, { reload_driver, OP_UNLOAD_DRIVER, 6 },
 };
+
+static bool is_missing(struct fabric *fabric, enum fabric_op op)
+{
+	if ((op == OP_REMOVE_PF && !fabric->pf_can_go) ||
+	    (op == OP_UNBIND_PF && !fabric->pf_can_be_unbound))
+		return false;
+	return !ops_done(fabric, op);
+}
+
+enum fabric_op admin_missing(struct fabric *fabric)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(acts); i++)
+		if (is_missing(fabric, acts[i].op))
+			return acts[i].op;
+	return FABRIC_OPS;
+}
+
+/* Every other time one that nobody has done yet, as a run may be too short for the rare ones */
+static unsigned int some_act(struct worker *w)
+{
+	unsigned int first = random_below(&w->random, ARRAY_SIZE(acts));
+	bool any = one_in(&w->random, 2);
+
+	for (unsigned int n = 0; n < ARRAY_SIZE(acts) && !any; n++) {
+		unsigned int i = (first + n) % ARRAY_SIZE(acts);
+
+		if (is_missing(w->fabric, acts[i].op))
+			return i;
+	}
+	return random_entry(&w->random, acts, ARRAY_SIZE(acts));
+}
 
 void *admin_thread(void *arg)
 {
 	struct worker *w = arg;
 
 	while (!__atomic_load_n(&w->fabric->admins_stop, __ATOMIC_ACQUIRE)) {
-		unsigned int i = random_entry(&w->random, acts, ARRAY_SIZE(acts));
+		unsigned int i = some_act(w);
 
 		stress_call_begins(&w->watch, "an administrator's call");
 		acts[i].act(w);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The driver of a user of fabric_stress.  Anybody may reset the VF at any time, so each command
- * may be lost.  What the device must never do is to write to memory that it does not have any
- * more: that memory is given back and used again at once, and compared later.
+ * The driver of a disk's user of fabric_stress, and what any user does to memory.  Anybody may
+ * reset the VF at any time, so each command may be lost.  What the device must never do is to write
+ * to memory that it does not have any more: that memory is given back and used again at once, and
+ * compared later.
  */
 #include <errno.h>
 #include <sched.h>
@@ -38,6 +39,8 @@ bool dma_start(struct worker *w)
 	struct nvme *nvme = &u->nvme;
 	int err;
 
+	if (u->pf)
+		return net_start(w);
 	if (user_reset(w))
 		return false;
 	nvme->dev = &u->dev;
@@ -49,12 +52,8 @@ bool dma_start(struct worker *w)
 		return false;
 	nvme->lba_size = 512;
 	nvme->lbas = MIB(1) / 512;
-	pf_reset_watch(w, u->pf);
-	err = vfio_try_bus_master(&u->dev, true);
-	if (err) {
-		must(err == -ENODEV && pf_reset_seen(w));
+	if (!user_bus_master(w))
 		return false;
-	}
 	err = nvme_enable(nvme) ?: nvme_create_io(nvme, 1, DEPTH, -1);
 	if (err && !is_lost(nvme))
 		fail(__FILE__, __LINE__, "%s: start of the driver: %d", u->bdf, err);
@@ -88,6 +87,10 @@ void dma_verify(struct worker *w)
 	struct user *u = w->user;
 	u64 tag = next_random(&w->random) | 1;
 
+	if (u->pf) {
+		net_verify(w);
+		return;
+	}
 	u->tags[page] = 0;
 	fill_pattern(u->buf, PAGE, tag);
 	if (!transfer(w, NVME_WRITE, page))
@@ -123,6 +126,10 @@ static void begin_dma(struct user *u, u16 *cids)
 {
 	struct nvme_queue *q = &u->nvme.io[1];
 
+	if (u->pf) {
+		net_begin(u);
+		return;
+	}
 	for (unsigned int i = 0; i < RACE_COMMANDS; i++)
 		cids[i] = nvme_submit_read(&u->nvme, q, i % TAGS * BLOCKS, 2 * BLOCKS,
 					   RACE_IOVA + i % (RACE_PAGES - 1) * PAGE);
@@ -162,8 +169,7 @@ static void check_reused(struct user *u, u64 tag, const char *after)
 	u->race = NULL;
 }
 
-/* 0 if the PF has no driver any more */
-static u64 faults_of(struct user *u)
+u64 dma_faults(struct user *u)
 {
 	return file_u64(vf_debugfs(u->bdf, "dma_faults"), 0);
 }
@@ -174,6 +180,10 @@ static void await_dma(struct worker *w, const u16 *cids, u64 faults)
 	struct user *u = w->user;
 	u64 failed = 0, counted;
 
+	if (u->pf) {
+		net_await(w, faults);
+		return;
+	}
 	for (unsigned int i = 0; i < RACE_COMMANDS && u->started; i++) {
 		int status = nvme_wait(&u->nvme, &u->nvme.io[1], cids[i], NULL);
 
@@ -188,15 +198,15 @@ static void await_dma(struct worker *w, const u16 *cids, u64 faults)
 			     u->bdf, status);
 	}
 	w->ops[OP_DMA_FAULT] += failed;
-	counted = faults_of(u) - faults;
-	if (faults_of(u) && counted < failed)
+	counted = dma_faults(u) - faults;
+	if (dma_faults(u) && counted < failed)
 		fail(__FILE__, __LINE__, "%s: %llu DMA faults, but %llu were counted", u->bdf,
 		     failed, counted);
 }
 
 void dma_race(struct worker *w)
 {
-	u64 tag = next_random(&w->random), faults = faults_of(w->user);
+	u64 tag = next_random(&w->random), faults = dma_faults(w->user);
 	struct user *u = w->user;
 	u16 cids[RACE_COMMANDS];
 
@@ -237,7 +247,7 @@ void dma_detach(struct worker *w)
 /* The driver goes on: its queues are in both */
 void dma_replace(struct worker *w)
 {
-	u64 tag = next_random(&w->random), faults = faults_of(w->user);
+	u64 tag = next_random(&w->random), faults = dma_faults(w->user);
 	struct user *u = w->user;
 	struct iommu left = u->iommu;
 	u16 cids[RACE_COMMANDS];

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fabric.h"
@@ -59,6 +58,16 @@ int user_reset(struct worker *w)
 	if (err && err != -EAGAIN && !(err == -ENOTTY && pf_reset_seen(w)))
 		fail(__FILE__, __LINE__, "%s: VFIO_DEVICE_RESET: %d", u->bdf, err);
 	return err;
+}
+
+bool user_bus_master(struct worker *w)
+{
+	int err;
+
+	pf_reset_watch(w, w->user->pf);
+	err = vfio_try_bus_master(&w->user->dev, true);
+	must(!err || (err == -ENODEV && pf_reset_seen(w)));
+	return !err;
 }
 
 static bool stopped(struct worker *w)
@@ -142,23 +151,10 @@ static void check_class(struct worker *w)
 	w->ops[OP_CLASS]++;
 }
 
-/* A NIC without a driver: what VFIO itself does with it */
-static void net_step(struct worker *w)
+static void user_step(struct worker *w)
 {
-	struct user *u = w->user;
-	u8 *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	must(mem != MAP_FAILED);
-	must(!iommu_map(&u->iommu, RACE_IOVA, mem, PAGE, MAP_RW));
-	user_reset(w);
-	check_class(w);
-	must(!iommu_unmap(&u->iommu, RACE_IOVA, PAGE));
-	munmap(mem, PAGE);
-	sleep_ms(5);
-}
-
-static void nvme_step(struct worker *w)
-{
+	if (w->user->pf && one_in(&w->random, 4))
+		check_class(w);
 	if (!w->user->started && !dma_start(w)) {
 		sleep_ms(1);
 		return;
@@ -186,10 +182,7 @@ static void session(struct worker *w)
 
 	while (steps-- && !stopped(w) && !user_is_asked(w->user)) {
 		stress_call_begins(&w->watch, "a step of a user");
-		if (w->user->pf)
-			net_step(w);
-		else
-			nvme_step(w);
+		user_step(w);
 		stress_call_ends(&w->watch);
 	}
 	/* A user may take its time */
