@@ -32,9 +32,9 @@
 /* What is counted; walk_stress.c has the names */
 enum walk_op {
 	OP_SET, OP_GET, OP_READ, OP_WRITE, OP_FD_CLOSE, OP_INFO, OP_SIZE, OP_LOG, OP_RESET_VFIO,
-	OP_RESET_FLR, OP_RESET_SYSFS, OP_RESET_PF, OP_COMMAND, OP_MAP, OP_IO, OP_FORMAT, OP_RESIZE,
-	OP_MOVE, OP_ABORT, OP_REFUSE, OP_REOPEN, OP_FAULT, OP_UNBIND, OP_NUMVFS, OP_UNLOAD,
-	OP_RELOAD,
+	OP_RESET_FLR, OP_RESET_SYSFS, OP_RESET_PF, OP_HOT_RESET, OP_COMMAND, OP_MAP, OP_IO,
+	OP_FORMAT, OP_RESIZE, OP_MOVE, OP_ABORT, OP_REFUSE, OP_REOPEN, OP_FAULT, OP_UNBIND,
+	OP_NUMVFS, OP_UNLOAD, OP_RELOAD,
 	OPS
 };
 
@@ -150,6 +150,7 @@ struct walk_dev {
 	struct iommu iommu;
 	struct vfio_dev dev;
 	u32 flr;		/* offset of Device Control */
+	bool has_log;		/* not on a kernel without iova_bitmap */
 	int irq[2];
 	int request;
 	struct model model;
@@ -204,8 +205,8 @@ void dev_keep_fd(struct walk_dev *d, u64 *random, int fd, enum fd_kind kind);
 /* A random data fd, with a reference, or NULL */
 struct slot *dev_take_fd(struct walk_dev *d, u64 *random);
 void dev_put_fd(struct walk_dev *d, struct slot *slot);
-/* Close a random one, when its last user is through */
-void dev_close_fd(struct walk_dev *d, u64 *random);
+/* Close a random one, when its last user is through; false if there is none */
+bool dev_close_fd(struct walk_dev *d, u64 *random);
 /* That of the current session, when nobody else has the device; -1 if it was closed */
 int dev_current_fd(struct walk_dev *d);
 /* A copy of the last stream of a random device of the same model; false if there is none */

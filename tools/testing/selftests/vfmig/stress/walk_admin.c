@@ -59,7 +59,6 @@ static void reset_pf(struct actor *a)
 	struct walk_pf *pf = some_dev(a)->pf;
 	int err;
 
-	a->ops[OP_RESET_PF]++;
 	pthread_rwlock_wrlock(&pf->calm);
 	each_dev(a->walk, pf, begin_reset, a);
 	err = file_write(pci_path(pf->bdf, "reset"), "1");
@@ -67,6 +66,7 @@ static void reset_pf(struct actor *a)
 	pthread_rwlock_unlock(&pf->calm);
 	if (err)
 		fail(__FILE__, __LINE__, "reset of %s: %d", pf->bdf, err);
+	a->ops[OP_RESET_PF]++;
 }
 
 static void evict(struct actor *a, struct walk_dev *d)
@@ -84,12 +84,12 @@ static void unbind(struct actor *a)
 {
 	struct walk_dev *d = some_dev(a);
 
-	a->ops[OP_UNBIND]++;
 	/* Until it is over the device can't be reset: its owner must not be sure of anything */
 	pthread_rwlock_wrlock(&d->pf->calm);
 	evict(a, d);
 	must(!pci_rebind(d->bdf, VF_DRIVER));
 	must(wait_until(pci_has_driver(d->bdf, VF_DRIVER)));
+	a->ops[OP_UNBIND]++;
 	readmit(a, d);
 	pthread_rwlock_unlock(&d->pf->calm);
 }
@@ -121,12 +121,12 @@ static void remove_vfs(struct actor *a)
 {
 	struct walk_pf *pf = some_dev(a)->pf;
 
-	a->ops[OP_NUMVFS]++;
 	pthread_rwlock_wrlock(&pf->calm);
 	each_dev(a->walk, pf, begin_gone, a);
 	must(!pf_set_numvfs(pf->bdf, 0));
 	each_dev(a->walk, pf, await_out, a);
 	create_vfs(pf);
+	a->ops[OP_NUMVFS]++;
 	each_dev(a->walk, pf, end_gone, a);
 	pthread_rwlock_unlock(&pf->calm);
 }
@@ -142,7 +142,6 @@ static void reload(struct actor *a)
 {
 	struct walk *walk = a->walk;
 
-	a->ops[OP_RELOAD]++;
 	for (unsigned int i = 0; i < PFS; i++)
 		pthread_rwlock_wrlock(&walk->pf[i].calm);
 	each_dev(walk, NULL, begin_gone, a);
@@ -150,6 +149,7 @@ static void reload(struct actor *a)
 	each_dev(walk, NULL, drop_fds, a);
 	admin_unload(walk);
 	admin_load(walk);
+	a->ops[OP_RELOAD]++;
 	each_dev(walk, NULL, end_gone, a);
 	for (unsigned int i = 0; i < PFS; i++)
 		pthread_rwlock_unlock(&walk->pf[i].calm);
@@ -160,30 +160,43 @@ static void try_unload(struct actor *a)
 {
 	struct walk_dev *d = some_dev(a);
 	const char *name = sim_modules[random_below(&a->random, SIM_MODULES)];
-	int err;
 
-	a->ops[OP_UNLOAD]++;
 	if (pthread_rwlock_tryrdlock(&d->gate))
 		return;
-	err = d->dev.fd < 0 ? -EWOULDBLOCK : kmod_unload(name);
-	if (err != -EWOULDBLOCK)
-		fail(__FILE__, __LINE__, "unloading %s, which is in use: %d", name, err);
+	if (d->dev.fd >= 0) {
+		int err = kmod_unload(name);
+
+		if (err != -EWOULDBLOCK)
+			fail(__FILE__, __LINE__, "unloading %s, which is in use: %d", name, err);
+		a->ops[OP_UNLOAD]++;
+	}
 	pthread_rwlock_unlock(&d->gate);
 }
 
 static const struct {
 	void (*act)(struct actor *a);
+	enum walk_op op;
 	unsigned int weight;
 } acts[] = {
-	{ reset_pf, 30 }, { unbind, 20 }, { remove_vfs, 5 }, { reload, 1 }, { try_unload, 44 },
+	{ reset_pf, OP_RESET_PF, 30 }, { unbind, OP_UNBIND, 20 }, { remove_vfs, OP_NUMVFS, 5 },
+	{ reload, OP_RELOAD, 1 }, { try_unload, OP_UNLOAD, 44 },
 };
+
+/* Those that were not done yet come first, as a run may be too short for the rare ones */
+static unsigned int some_act(struct actor *a)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(acts); i++)
+		if (!a->ops[acts[i].op])
+			return i;
+	return random_entry(&a->random, acts, ARRAY_SIZE(acts));
+}
 
 void *admin_thread(void *arg)
 {
 	struct actor *a = arg;
 
 	while (!__atomic_load_n(&a->walk->stop, __ATOMIC_RELAXED)) {
-		acts[random_entry(&a->random, acts, ARRAY_SIZE(acts))].act(a);
+		acts[some_act(a)].act(a);
 		for (unsigned int n = random_below(&a->random, 50); n; n--)
 			crowd_step(a, some_dev(a));
 		sleep_ms(random_below(&a->random, PAUSE_MS));

@@ -133,9 +133,11 @@ static void step_info(struct actor *a, struct walk_dev *d)
 
 	if (!slot)
 		return;
-	a->ops[OP_INFO]++;
-	if (slot->kind == FD_SAVE && ioctl(slot->fd, VFIO_MIG_GET_PRECOPY_INFO, &info))
-		CHECK_ERRNO(d, "GET_PRECOPY_INFO", errno, EINVAL, ENODEV, EIO);
+	if (slot->kind == FD_SAVE) {
+		if (ioctl(slot->fd, VFIO_MIG_GET_PRECOPY_INFO, &info))
+			CHECK_ERRNO(d, "GET_PRECOPY_INFO", errno, EINVAL, ENODEV, EIO);
+		a->ops[OP_INFO]++;
+	}
 	dev_put_fd(d, slot);
 }
 
@@ -157,7 +159,6 @@ static void step_log(struct actor *a, struct walk_dev *d)
 	u64 page_size = PAGE;
 	int err;
 
-	a->ops[OP_LOG]++;
 	switch (random_below(&a->random, 4)) {
 	case 0:
 		err = log_start(&d->dev, &page_size, &range, 1);
@@ -169,12 +170,12 @@ static void step_log(struct actor *a, struct walk_dev *d)
 		err = log_report(&d->dev, ARENA_IOVA, ARENA_SIZE, PAGE, bits);
 	}
 	CHECK_ERRNO(d, "DMA logging", -err, 0, EINVAL, ENOTTY, EIO, ENOMEM, ENODEV);
+	a->ops[OP_LOG] += d->has_log;
 }
 
 static void step_fd_close(struct actor *a, struct walk_dev *d)
 {
-	a->ops[OP_FD_CLOSE]++;
-	dev_close_fd(d, &a->random);
+	a->ops[OP_FD_CLOSE] += dev_close_fd(d, &a->random);
 }
 
 /*
@@ -187,8 +188,8 @@ static int sysfs_reset(struct actor *a, struct walk_dev *d)
 
 	if (pthread_rwlock_tryrdlock(&d->pf->calm))
 		return -EBUSY;
-	a->ops[OP_RESET_SYSFS]++;
 	err = file_write(pci_path(d->bdf, "reset"), "1");
+	a->ops[OP_RESET_SYSFS] += !err;
 	pthread_rwlock_unlock(&d->pf->calm);
 	return err;
 }
@@ -201,15 +202,15 @@ static void step_reset(struct actor *a, struct walk_dev *d)
 	model_begin(&d->model, a->index, FLIGHT_RESET, 0);
 	switch (random_below(&a->random, 3)) {
 	case 0:
-		a->ops[OP_RESET_VFIO]++;
 		err = vfio_reset(&d->dev);
 		/* Another one is under way */
 		CHECK_ERRNO(d, "VFIO_DEVICE_RESET", -err, 0, EAGAIN, ENODEV, ENOTTY);
+		a->ops[OP_RESET_VFIO] += !err;
 		break;
 	case 1:
-		a->ops[OP_RESET_FLR]++;
 		if (pwrite(d->dev.fd, &flr, sizeof(flr), d->dev.config + d->flr) < 0)
 			err = -errno;
+		a->ops[OP_RESET_FLR] += !err;
 		break;
 	default:
 		err = sysfs_reset(a, d);
@@ -222,9 +223,10 @@ static void step_command(struct actor *a, struct walk_dev *d)
 {
 	u16 command = random_below(&a->random, 4) * PCI_COMMAND_MEMORY;
 
-	a->ops[OP_COMMAND]++;
 	if (pwrite(d->dev.fd, &command, sizeof(command), d->dev.config + PCI_COMMAND) < 0)
 		CHECK_ERRNO(d, "a write of COMMAND", errno, EIO, ENODEV);
+	else
+		a->ops[OP_COMMAND]++;
 }
 
 static void step_map(struct actor *a, struct walk_dev *d)
@@ -236,18 +238,19 @@ static void step_map(struct actor *a, struct walk_dev *d)
 		mem = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			   -1, 0);
 	must(mem != MAP_FAILED);
+	/* Nobody else has this range, and the device, which is open, stays in its address space */
+	must(!iommu_map(&d->iommu, iova, mem, 16 * PAGE, MAP_RW));
+	must(!iommu_unmap(&d->iommu, iova, 16 * PAGE));
 	a->ops[OP_MAP]++;
-	if (!iommu_map(&d->iommu, iova, mem, 16 * PAGE, MAP_RW))
-		must(!iommu_unmap(&d->iommu, iova, 16 * PAGE));
 }
 
 static void step_fault(struct actor *a, struct walk_dev *d)
 {
-	a->ops[OP_FAULT]++;
 	pthread_mutex_lock(&d->model.lock);
 	d->model.faults = true;
 	pthread_mutex_unlock(&d->model.lock);
-	command_try(d->bdf, "%s", faults[random_below(&a->random, ARRAY_SIZE(faults))]);
+	if (!command_try(d->bdf, "%s", faults[random_below(&a->random, ARRAY_SIZE(faults))]))
+		a->ops[OP_FAULT]++;
 }
 
 static const struct walk_step steps[] = {

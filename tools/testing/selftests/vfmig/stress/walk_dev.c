@@ -4,6 +4,7 @@
 #include <linux/pci_regs.h>
 #include <unistd.h>
 
+#include "dirty.h"
 #include "walk.h"
 
 void dev_setup(struct walk *walk, unsigned int index, struct walk_pf *pf, unsigned int vf)
@@ -42,6 +43,7 @@ void dev_open(struct walk_dev *d)
 	event_count(d->request);
 	vfio_request_irq_set(&d->dev, d->request);
 	must(!vfio_irqs_set(&d->dev, 0, ARRAY_SIZE(d->irq), d->irq));
+	d->has_log = !track_offered(&d->dev, BY_DEVICE);
 	d->state = RUNNING;
 	d->in_session = false;
 	d->load_complete = false;
@@ -132,11 +134,16 @@ void dev_put_fd(struct walk_dev *d, struct slot *slot)
 	pthread_mutex_unlock(&d->slot_lock);
 }
 
-void dev_close_fd(struct walk_dev *d, u64 *random)
+bool dev_close_fd(struct walk_dev *d, u64 *random)
 {
+	struct slot *slot = &d->slots[random_below(random, SLOTS)];
+	bool open;
+
 	pthread_mutex_lock(&d->slot_lock);
-	close_slot(&d->slots[random_below(random, SLOTS)]);
+	open = slot->fd >= 0 && !slot->closing;
+	close_slot(slot);
 	pthread_mutex_unlock(&d->slot_lock);
+	return open;
 }
 
 int dev_current_fd(struct walk_dev *d)

@@ -151,13 +151,13 @@ void guest_io(struct actor *a, struct walk_dev *d)
 {
 	unsigned int n = 1 + random_below(&a->random, RUN_MAX);
 
-	a->ops[OP_IO]++;
 	if (!d->pf->nvme)
 		net_io(a, d);
 	else if (one_in(&a->random, 2))
 		write_granules(a, d, random_below(&a->random, d->guest->granules - n), n);
 	else
 		guest_check(a, d, 1);
+	a->ops[OP_IO]++;
 }
 
 /* Owner only.  What becomes of the command nobody knows. */
@@ -171,7 +171,6 @@ void guest_kick(struct actor *a, struct walk_dev *d)
 
 	if (!d->pf->nvme || !g->ever || !q->depth)
 		return;
-	a->ops[OP_IO]++;
 	g->unknown[i] = true;
 	nvme_set_prps(&g->nvme, q, &cmd, g->buf, PAGE);
 	nvme_submit(&g->nvme, q, &cmd);
@@ -181,14 +180,15 @@ void guest_kick(struct actor *a, struct walk_dev *d)
 	if (pwrite(d->dev.fd, &tail, sizeof(tail),
 		   d->dev.bar0 + NVME_DOORBELLS + (8ULL << (g->nvme.cap >> 32 & 0xf))) < 0)
 		return;
+	a->ops[OP_IO]++;
 }
 
 void guest_format(struct actor *a, struct walk_dev *d)
 {
 	struct nvme_cmd cmd = { .opcode = NVME_FORMAT_NVM, .nsid = 1 };
 
-	a->ops[OP_FORMAT]++;
 	must(!nvme_admin(&d->guest->nvme, cmd));
+	a->ops[OP_FORMAT]++;
 	nothing_written(d->guest);
 	guest_check(a, d, 2);
 }
@@ -199,9 +199,9 @@ void guest_resize(struct actor *a, struct walk_dev *d)
 	struct guest *g = d->guest;
 	char text[16];
 
-	a->ops[OP_RESIZE]++;
 	snprintf(text, sizeof(text), "%u", mb);
 	must(!file_write(vf_debugfs(d->bdf, "media_mb"), text));
+	a->ops[OP_RESIZE]++;
 	for (unsigned int i = MIB(mb) / PAGE; i < GRANULES_MAX; i++) {
 		g->tags[i] = 0;
 		g->unknown[i] = false;

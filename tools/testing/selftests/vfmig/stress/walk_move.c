@@ -119,7 +119,6 @@ static void complete(struct move *m)
 {
 	struct walk_dev *from = m->from, *to = m->to;
 
-	m->a->ops[OP_MOVE]++;
 	alone_set(m->a, from, STOP);
 	to->load_complete = true;
 	alone_set(m->a, to, STOP);
@@ -134,6 +133,7 @@ static void complete(struct move *m)
 	blob_copy(&from->stream, &m->stream);
 	pthread_mutex_unlock(&from->stream_lock);
 	guest_revive(m->a, from);
+	m->a->ops[OP_MOVE]++;
 }
 
 /* The destination has all of it, up to the END that makes it what the stream says */
@@ -148,13 +148,13 @@ static bool was_written(struct move *m)
  */
 static void abandon(struct move *m)
 {
-	m->a->ops[m->refused ? OP_REFUSE : OP_ABORT]++;
 	if (was_written(m))
 		same_disk(m->to->guest, m->from->guest);
 	alone_set(m->a, m->from, RUNNING);
 	guest_check(m->a, m->from, 8);
 	guest_io(m->a, m->from);
 	guest_revive(m->a, m->to);
+	m->a->ops[m->refused ? OP_REFUSE : OP_ABORT]++;
 }
 
 /* Two owners may want each other's device: neither waits for long */

@@ -25,6 +25,7 @@ static const char * const names[OPS] = {
 	[OP_FD_CLOSE] = "close of a data fd", [OP_INFO] = "PRECOPY_INFO", [OP_SIZE] = "DATA_SIZE",
 	[OP_LOG] = "DMA logging", [OP_RESET_VFIO] = "VFIO_DEVICE_RESET", [OP_RESET_FLR] = "FLR",
 	[OP_RESET_SYSFS] = "reset by sysfs", [OP_RESET_PF] = "reset of a PF",
+	[OP_HOT_RESET] = "hot reset, refused",
 	[OP_COMMAND] = "memory and bus master", [OP_MAP] = "map and unmap", [OP_IO] = "I/O",
 	[OP_FORMAT] = "Format", [OP_RESIZE] = "resize", [OP_MOVE] = "completed move",
 	[OP_ABORT] = "aborted move", [OP_REFUSE] = "refused move", [OP_REOPEN] = "close and open",
@@ -99,15 +100,32 @@ static void *body_of(unsigned int index)
 	return index < ACTORS - 1 ? intruder_thread : admin_thread;
 }
 
+static u64 ops_done(struct walk *walk, enum walk_op op)
+{
+	u64 n = 0;
+
+	for (unsigned int i = 0; i < ACTORS; i++)
+		n += __atomic_load_n(&walk->actor[i].ops[op], __ATOMIC_RELAXED);
+	return n;
+}
+
+/* An operation that was not done yet, or OPS */
+static enum walk_op missing(struct walk *walk)
+{
+	enum walk_op op = 0;
+
+	while (op < OPS && (ops_done(walk, op) || (op == OP_LOG && !walk->dev[0].has_log)))
+		op++;
+	return op;
+}
+
 static void say_counts(struct walk *walk, u64 ms)
 {
 	u64 all = 0;
 
 	for (unsigned int op = 0; op < OPS; op++) {
-		u64 n = 0;
+		u64 n = ops_done(walk, op);
 
-		for (unsigned int i = 0; i < ACTORS; i++)
-			n += walk->actor[i].ops[op];
 		stress_say("walk: %8llu %s", n, names[op]);
 		all += n;
 	}
@@ -129,12 +147,15 @@ TEST_F_TIMEOUT(walk, random_walks, LIMIT)
 		a->dev = i < DEVS ? &walk->dev[i] : NULL;
 		must(!pthread_create(&a->thread, NULL, body_of(i), a));
 	}
-	while (stress_goes_on())
+	while (stress_goes_on_for(missing(walk) < OPS))
 		sleep_ms(100);
 	__atomic_store_n(&walk->stop, true, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < ACTORS; i++)
 		pthread_join(walk->actor[i].thread, NULL);
 	say_counts(walk, now_ms() - begin);
+	EXPECT_EQ(missing(walk), OPS) {
+		TH_LOG("nothing done: %s", names[missing(walk)]);
+	}
 }
 
 TEST_HARNESS_MAIN
