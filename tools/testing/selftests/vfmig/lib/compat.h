@@ -121,6 +121,23 @@ struct iommu_destroy {
 };
 #endif
 
+#ifndef IOMMU_FAULT_QUEUE_ALLOC
+#define IOMMU_FAULT_QUEUE_ALLOC		_IO(';', 0x8e)
+#endif
+
+#ifndef IOMMU_IOAS_MAP_FILE
+#define IOMMU_IOAS_MAP_FILE		_IO(';', 0x8f)
+#define IOMMU_VIOMMU_ALLOC		_IO(';', 0x90)
+#endif
+
+#ifndef VFIO_DEVICE_FEATURE_BUS_MASTER
+#define VFIO_DEVICE_FEATURE_BUS_MASTER	10
+#endif
+
+#ifndef VFIO_DEVICE_FEATURE_DMA_BUF
+#define VFIO_DEVICE_FEATURE_DMA_BUF	11
+#endif
+
 #ifndef IOMMU_HWPT_SET_DIRTY_TRACKING
 #define IOMMU_HWPT_ALLOC			_IO(';', 0x89)
 #define IOMMU_GET_HW_INFO			_IO(';', 0x8a)

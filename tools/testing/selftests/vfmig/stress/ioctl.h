@@ -91,9 +91,10 @@ enum field_kind {
 	FIELD_BIT,	/* @valid: bits, one at a time */
 	FIELD_IRQ,	/* flags of SET_IRQS: one kind of data and one action */
 	FIELD_FEATURE,	/* number of a device feature, and flags; @valid: these */
-	FIELD_NUMBER,	/* @valid: the largest */
+	FIELD_NUMBER,	/* @valid: the largest; half of the time it is @usual */
 	FIELD_STATE,	/* a migration state */
 	FIELD_FD,	/* @valid: kinds */
+	FIELD_FILE,	/* memory for DMA as a file */
 	FIELD_ID,	/* of an object of iommufd; @valid: a bit for each ID that it can be */
 	FIELD_IOVA,
 	FIELD_LENGTH,	/* of a range of IOVA, or of memory */
@@ -108,6 +109,7 @@ struct field {
 	u8 size;
 	u8 kind;
 	u64 valid;
+	u64 usual;
 };
 
 /* Bytes that the kernel writes; TO_END up to argsz */
@@ -119,6 +121,12 @@ struct written {
 #define TO_END		0xffff
 #define FIELDS_MAX	12
 #define WRITTEN_MAX	4
+
+/* Most ranges of a good user are at one of these places, and have this size */
+#define AREA_SIZE	(16 * PAGE)
+#define AREA_STRIDE	(64 * PAGE)
+#define AREAS		4
+#define AREAS_MAPPED	2	/* in each address space that is new */
 
 enum arg_kind { ARG_STRUCT, ARG_VALUE, ARG_NAME, ARG_FD };
 
@@ -187,6 +195,7 @@ enum place {
  * @offset: of the argument in @room
  * @length: of what was put there
  * @value: what is passed
+ * @good: nothing is damaged
  */
 struct argument {
 	u8 *room;
@@ -198,14 +207,15 @@ struct argument {
 	unsigned int offset;
 	unsigned int length;
 	unsigned long value;
+	bool good;
 };
 
 #define BUFFER_SIZE	KIB(64)
 
 void argument_init(struct argument *arg, u64 seed);
 void argument_exit(struct argument *arg);
-/* An argument for @call on a fd of VF @vf, mostly a damaged one */
-void argument_make(struct fuzz_actor *a, const struct call *call, unsigned int vf);
+/* An argument for @call on a fd of VF @vf, mostly a damaged one unless it is to be @good */
+void argument_make(struct fuzz_actor *a, const struct call *call, unsigned int vf, bool good);
 /* Put the pattern back */
 void argument_end(struct argument *arg);
 /* An address that must not be written to, or read either */
@@ -243,7 +253,9 @@ struct fuzz {
 	char group[IOCTL_VFS][32];
 	char cdev[IOCTL_VFS][32];	/* empty without cdevs */
 	bool iommufd;
+	bool lacks[COUNTS_MAX];		/* features that this kernel does not have */
 	u8 *dma;			/* memory to be mapped */
+	int dma_fd;			/* its file */
 	pthread_mutex_t lock;		/* protects @fds */
 	/*
 	 * VFIO frees the IOMMU of a container when its last group leaves, also under an ioctl of

@@ -77,13 +77,21 @@ static u64 any_number(struct fuzz_actor *a)
 }
 
 /* Objects come and go, so any small ID may be one */
-static u32 some_id(u32 valid, u64 random)
+static u32 some_id(struct fuzz_actor *a, u32 valid, u64 random)
 {
 	unsigned int id = random >> 8 & 7;
 
-	while (random & 3 && !(valid >> id & 1))
-		id = (id + 1) & 7;
+	while ((a->arg.good || random & 3) && !(valid >> id & 1))
+		id = (random >> 12 & 1 ? id + 1 : id - 1) & 7;
 	return id;
+}
+
+/* One that another call may have mapped, or may map */
+static u64 some_iova(u64 random)
+{
+	if (random >> 16 & 3)
+		return DMA_IOVA + random % AREAS * AREA_STRIDE;
+	return DMA_IOVA + random % (AREAS * AREA_STRIDE / PAGE / 4) * 4 * PAGE;
 }
 
 static u64 valid_field(struct fuzz_actor *a, const struct call *call, const struct field *f)
@@ -93,7 +101,7 @@ static u64 valid_field(struct fuzz_actor *a, const struct call *call, const stru
 	switch (f->kind) {
 	case FIELD_ARGSZ:
 		/* A user may know a longer argument than the kernel */
-		return call->size + (random % 4 ? 0 : random >> 8 & 0x3f);
+		return call->size + (a->arg.good || random % 4 ? 0 : random >> 8 & 0x3f);
 	case FIELD_FLAGS:
 		return f->valid & (random >> 8);
 	case FIELD_BIT:
@@ -105,17 +113,19 @@ static u64 valid_field(struct fuzz_actor *a, const struct call *call, const stru
 	case FIELD_FEATURE:
 		return call->feature | f->valid | (random % 8 ? 0 : VFIO_DEVICE_FEATURE_PROBE);
 	case FIELD_NUMBER:
-		return random % (f->valid + 1);
+		return random >> 32 & 1 ? f->usual : random % (f->valid + 1);
 	case FIELD_STATE:
 		return random % STATES;
 	case FIELD_FD:
-		return random % 8 ? (u32)fds_number(a, f->valid) : (u32)-1;
+		return a->arg.good || random % 8 ? (u32)fds_number(a, f->valid) : (u32)-1;
+	case FIELD_FILE:
+		return a->fuzz->dma_fd;
 	case FIELD_ID:
-		return some_id(f->valid, random);
+		return some_id(a, f->valid, random);
 	case FIELD_IOVA:
-		return DMA_IOVA + random % 64 * 4 * PAGE;
+		return some_iova(random);
 	case FIELD_LENGTH:
-		return (1 + random % 16) * PAGE;
+		return random >> 16 & 3 ? AREA_SIZE : (1 + random % 16) * PAGE;
 	case FIELD_PAGE_SIZE:
 		return PAGE << random % 4;
 	case FIELD_MEMORY:
@@ -153,6 +163,12 @@ static u64 damaged_field(struct fuzz_actor *a, const struct call *call, const st
 	case FIELD_FD:
 		/* Of any kind; one that was never open; none */
 		return one_in(&a->random, 3) ? any_number(a) : (u32)fds_number(a, ANY_KIND);
+	case FIELD_FILE:
+		/*
+		 * iommufd takes a reference to any file, also to one that holds a reference to the
+		 * iommufd: both would stay for ever
+		 */
+		return one_in(&a->random, 2) ? STDOUT_FILENO : (u32)-1;
 	case FIELD_IOVA:
 	case FIELD_LENGTH:
 	case FIELD_MEMORY:
@@ -183,7 +199,7 @@ static unsigned int build_struct(struct fuzz_actor *a, const struct call *call, 
 {
 	memset(to, 0, call->size);
 	for (const struct field *f = call->fields; f->size; f++) {
-		bool damage = one_in(&a->random, FIELD_DAMAGE);
+		bool damage = !a->arg.good && one_in(&a->random, FIELD_DAMAGE);
 		u64 value = damage ? damaged_field(a, call, f) : valid_field(a, call, f);
 
 		/* Two fields to 64 bytes of a user's buffer */
@@ -198,6 +214,8 @@ static unsigned int build_name(struct fuzz_actor *a, unsigned int vf, u8 *to)
 {
 	unsigned int len = snprintf((char *)to, BDF_SIZE, "%s", a->fuzz->vf[vf]);
 
+	if (a->arg.good)
+		return len + 1;
 	if (one_in(&a->random, 4))
 		to[random_below(&a->random, len)] = next_random(&a->random);
 	/* No end */
@@ -208,7 +226,7 @@ static unsigned int build_name(struct fuzz_actor *a, unsigned int vf, u8 *to)
 
 static void choose_place(struct fuzz_actor *a, struct argument *arg)
 {
-	if (one_in(&a->random, PLACE_DAMAGE))
+	if (!arg->good && one_in(&a->random, PLACE_DAMAGE))
 		arg->place = PLACE_CROSS + random_below(&a->random, 3);
 	else
 		arg->place = random_below(&a->random, 2) ? PLACE_FREE : PLACE_END;
@@ -237,16 +255,24 @@ static void put(struct fuzz_actor *a, const u8 *built)
 	}
 }
 
-void argument_make(struct fuzz_actor *a, const struct call *call, unsigned int vf)
+static unsigned long some_value(struct fuzz_actor *a, const struct call *call)
+{
+	if (a->arg.good && call->request == VFIO_SET_IOMMU)
+		return VFIO_TYPE1v2_IOMMU;
+	return one_in(&a->random, 3) ? any_number(a) : random_below(&a->random, 12);
+}
+
+void argument_make(struct fuzz_actor *a, const struct call *call, unsigned int vf, bool good)
 {
 	struct argument *arg = &a->arg;
 	u8 built[256];
 
 	arg->length = 0;
+	arg->good = good;
 	switch (call->arg) {
 	case ARG_VALUE:
 		arg->place = PLACE_FREE;
-		arg->value = one_in(&a->random, 3) ? any_number(a) : random_below(&a->random, 12);
+		arg->value = some_value(a, call);
 		memcpy(arg->image, arg->room, PAGE);
 		return;
 	case ARG_NAME:

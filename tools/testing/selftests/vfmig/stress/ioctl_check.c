@@ -145,6 +145,12 @@ static const char *check_fd(struct fuzz_actor *a, const struct call *call,
 
 	if (call->arg == ARG_NAME && ret >= 0)
 		take_fd(a, s, ret, KIND_DEVICE);
+	if (call->request == IOMMU_FAULT_QUEUE_ALLOC && ret >= 0) {
+		int fd;
+
+		memcpy(&fd, arg->room + arg->offset + 12, sizeof(fd));
+		must(!close(fd));
+	}
 	if (call->request != VFIO_DEVICE_FEATURE || readable(arg) < call->size ||
 	    call->feature != VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
 		return NULL;

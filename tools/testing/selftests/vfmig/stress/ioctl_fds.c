@@ -31,7 +31,7 @@ static void close_fd(struct fuzz *fuzz, int fd)
 static bool takes_fd(const struct call *call)
 {
 	for (const struct field *f = call->fields; f->size; f++)
-		if (f->kind == FIELD_FD)
+		if (f->kind == FIELD_FD || f->kind == FIELD_FILE)
 			return true;
 	return call->request == VFIO_GROUP_UNSET_CONTAINER;
 }
@@ -166,10 +166,17 @@ static void keep(struct fuzz_actor *a, int fd, enum kind kind, unsigned int vf)
 		fds_add(a, fd, kind, vf);
 }
 
-/* As far as the group has no container, and the container no IOMMU */
+/*
+ * As far as the group has no container, and the container no IOMMU.  Some steps are left to an
+ * ioctl of somebody else.
+ */
 static void connect(struct fuzz_actor *a, int group, int container, unsigned int vf)
 {
+	if (one_in(&a->random, 6))
+		return;
 	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
+	if (one_in(&a->random, 4))
+		return;
 	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
 	keep(a, ioctl(group, VFIO_GROUP_GET_DEVICE_FD, a->fuzz->vf[vf]), KIND_DEVICE, vf);
 }
@@ -213,20 +220,39 @@ static int ioas_alloc(int iommufd, u32 *id)
 	return ret;
 }
 
-/* In the order of enum object, so that the IDs are known.  There may be no device. */
-static void make_objects(int iommufd, int cdev)
+static void map_areas(struct fuzz_actor *a, struct iommu *iommu)
+{
+	for (unsigned int i = 0; i < AREAS_MAPPED; i++)
+		must(!iommu_map(iommu, DMA_IOVA + i * AREA_STRIDE, a->fuzz->dma + i * AREA_SIZE,
+				AREA_SIZE, MAP_RW));
+}
+
+/*
+ * In the order of enum object, so that the IDs are known.  False if somebody else has the device.
+ * Nobody else knows these files yet.
+ */
+static bool make_objects(struct fuzz_actor *a, int iommufd, int cdev)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };
 	struct vfio_dev dev = { .fd = cdev };
-	struct iommu iommu = { .fd = iommufd };
-	u32 space, hwpt;
+	struct iommu space = { .fd = iommufd, .mode = IOMMU_IOMMUFD }, beside = space;
+	struct iommu_vfio_ioas vfio = { .size = sizeof(vfio), .op = IOMMU_VFIO_IOAS_SET };
+	u32 hwpt;
 
-	if (ioas_alloc(iommufd, &space) || ioas_alloc(iommufd, &iommu.ioas_id))
-		return;
+	must(!ioas_alloc(iommufd, &space.ioas_id) && !ioas_alloc(iommufd, &beside.ioas_id));
+	map_areas(a, &space);
+	map_areas(a, &beside);
+	/* That of the ioctls of a container */
+	vfio.ioas_id = space.ioas_id;
+	must(!ioctl(iommufd, IOMMU_VFIO_IOAS, &vfio));
+	/* Left to somebody else */
+	if (cdev >= 0 && one_in(&a->random, 4))
+		return true;
 	if (cdev < 0 || ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, &bind))
-		return;
-	iommu_hwpt_alloc(&iommu, bind.out_devid, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt);
-	vfio_attach(&dev, &space);
+		return false;
+	iommu_hwpt_alloc(&beside, bind.out_devid, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt);
+	vfio_attach(&dev, &space.ioas_id);
+	return true;
 }
 
 static void open_cdev(struct fuzz_actor *a, unsigned int vf)
@@ -234,7 +260,14 @@ static void open_cdev(struct fuzz_actor *a, unsigned int vf)
 	int cdev = open(a->fuzz->cdev[vf], O_RDWR | O_CLOEXEC);
 	int iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 
-	make_objects(iommufd, cdev);
+	must(iommufd >= 0);
+	/* Most iommufds have a device */
+	if (!make_objects(a, iommufd, cdev) && !one_in(&a->random, 4)) {
+		close(iommufd);
+		if (cdev >= 0)
+			close_fd(a->fuzz, cdev);
+		return;
+	}
 	keep(a, cdev, KIND_CDEV, vf);
 	keep(a, iommufd, KIND_IOMMUFD, vf);
 }

@@ -37,6 +37,24 @@ static void find_vf(struct fuzz *fuzz, unsigned int vf)
 		must(wait_until(vfio_cdev_path(bdf, fuzz->cdev[vf], sizeof(fuzz->cdev[vf]))));
 }
 
+/* Which features does this kernel have? */
+static void learn_features(struct fuzz *fuzz)
+{
+	struct vfio_dev dev = {};
+	struct iommu iommu;
+
+	must(!iommu_init(&iommu, IOMMU_TYPE1));
+	must(!vfio_open(&dev, &iommu, fuzz->vf[0]));
+	for (unsigned int i = 0; i < calls_count; i++) {
+		u32 flags = calls[i].feature | calls[i].fields[1].valid;
+
+		fuzz->lacks[i] = calls[i].request == VFIO_DEVICE_FEATURE &&
+				 vfio_feature(&dev, VFIO_DEVICE_FEATURE_PROBE | flags, NULL, 0);
+	}
+	vfio_close(&dev);
+	iommu_exit(&iommu);
+}
+
 /* Returns NULL, or why the test must be skipped */
 static const char *create_vfs(struct fuzz *fuzz)
 {
@@ -75,8 +93,10 @@ FIXTURE_SETUP(ioctl)
 	must(!pf_attr_set(fuzz->pf[0], "map_registers", 1));
 	for (unsigned int vf = 0; vf < IOCTL_VFS; vf++)
 		find_vf(fuzz, vf);
-	fuzz->dma = mmap(NULL, DMA_MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			 -1, 0);
+	learn_features(fuzz);
+	fuzz->dma_fd = memfd_create("dma", MFD_CLOEXEC);
+	must(fuzz->dma_fd >= 0 && !ftruncate(fuzz->dma_fd, DMA_MEM_SIZE));
+	fuzz->dma = mmap(NULL, DMA_MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fuzz->dma_fd, 0);
 	must(fuzz->dma != MAP_FAILED);
 	fds_init(fuzz);
 	self->fuzz = fuzz;
@@ -91,12 +111,68 @@ FIXTURE_TEARDOWN(ioctl)
 	pf_vfs_gone();
 }
 
-/* An ioctl that this kind of fd has, mostly, else any */
-static const struct call *some_call(struct fuzz_actor *a, enum kind kind)
+static u64 sum_good(struct fuzz *fuzz, unsigned int n)
+{
+	u64 good = 0;
+
+	for (unsigned int i = 0; i < IOCTL_ACTORS; i++)
+		good += __atomic_load_n(&fuzz->actor[i].good[n], __ATOMIC_RELAXED);
+	return good;
+}
+
+/* Can this one succeed on this kernel, and has not? */
+static bool is_missing(struct fuzz *fuzz, unsigned int n)
+{
+	const struct call *call = &calls[n];
+
+	if (call->refused || fuzz->lacks[n])
+		return false;
+	if (!fuzz->iommufd && (!(call->kinds & ~(OF(CDEV) | OF(IOMMUFD))) ||
+			       call->request == VFIO_DEVICE_BIND_IOMMUFD))
+		return false;
+	return !sum_good(fuzz, n);
+}
+
+/* The first of these, or calls_count */
+static unsigned int missing(struct fuzz *fuzz)
+{
+	unsigned int n = 0;
+
+	while (n < calls_count && !is_missing(fuzz, n))
+		n++;
+	return n;
+}
+
+/* Can this ioctl succeed on such a fd?  A device that was opened by its group is never bound. */
+static bool may_succeed(const struct call *call, enum kind kind)
+{
+	return call->kinds >> kind & 1 &&
+	       (call->request != VFIO_DEVICE_BIND_IOMMUFD || kind == KIND_CDEV);
+}
+
+/* One of these that has not succeeded yet; NULL if all have */
+static const struct call *missing_call(struct fuzz_actor *a, enum kind kind)
+{
+	unsigned int first = random_below(&a->random, calls_count);
+
+	for (unsigned int i = 0; i < calls_count; i++) {
+		unsigned int n = (first + i) % calls_count;
+
+		if (may_succeed(&calls[n], kind) && is_missing(a->fuzz, n))
+			return &calls[n];
+	}
+	return NULL;
+}
+
+/* An ioctl that this kind of fd has, mostly, else any; *@good if it is to succeed */
+static const struct call *some_call(struct fuzz_actor *a, enum kind kind, bool *good)
 {
 	bool any = one_in(&a->random, 20) || !kind_has_calls(kind);
-	const struct call *call;
+	const struct call *call = one_in(&a->random, 2) ? missing_call(a, kind) : NULL;
 
+	*good = call || one_in(&a->random, 8);
+	if (call)
+		return call;
 	do
 		call = &calls[random_below(&a->random, calls_count)];
 	while (!any && !(call->kinds >> kind & 1));
@@ -105,19 +181,21 @@ static const struct call *some_call(struct fuzz_actor *a, enum kind kind)
 
 static void ioctl_step(struct fuzz_actor *a, struct shared_fd *s)
 {
-	const struct call *call = some_call(a, s->kind);
+	bool good, known;
+	const struct call *call = some_call(a, s->kind, &good);
 	long ret;
 
-	argument_make(a, call, s->vf);
+	known = call->kinds >> s->kind & 1;
+	argument_make(a, call, s->vf, good);
 	stress_call_begins(&a->watch, call->name);
 	ret = fds_ioctl(a->fuzz, s, call, call->request, a->arg.value);
 	stress_call_ends(&a->watch);
 	check_call(a, call, s, ret, errno);
 	argument_end(&a->arg);
-	if (!(call->kinds >> s->kind & 1))
-		a->wrong++;
+	a->wrong += !known;
 	a->calls[call - calls]++;
-	a->good[call - calls] += ret >= 0;
+	/* The same number may be another ioctl of another kind of fd */
+	a->good[call - calls] += known && ret >= 0;
 	a->good_of_kind[s->kind] += ret >= 0;
 	if (ANY_DEVICE >> s->kind & 1)
 		a->good_of_pf[pf_of(s->vf)] += ret >= 0;
@@ -196,7 +274,7 @@ static void run_threads(struct fuzz *fuzz, u64 seed)
 		argument_init(&a->arg, seed + i);
 		must(!pthread_create(&a->thread, NULL, fuzz_thread, a));
 	}
-	while (stress_goes_on()) {
+	while (stress_goes_on_for(missing(fuzz) < calls_count)) {
 		sleep_ms(100);
 		watch(fuzz);
 	}
@@ -215,12 +293,10 @@ static void say_counts(struct fuzz *fuzz, u64 ms)
 	u64 all = 0, all_good = 0, wrong = 0, files = 0, opened = 0;
 
 	for (unsigned int n = 0; n < calls_count; n++) {
-		u64 count = 0, good = 0;
+		u64 count = 0, good = sum_good(fuzz, n);
 
-		for (unsigned int i = 0; i < IOCTL_ACTORS; i++) {
+		for (unsigned int i = 0; i < IOCTL_ACTORS; i++)
 			count += fuzz->actor[i].calls[n];
-			good += fuzz->actor[i].good[n];
-		}
 		all += count;
 		all_good += good;
 		if (count)
@@ -252,6 +328,11 @@ static void check_done(struct __test_metadata *_metadata, struct fuzz *fuzz)
 			good[kind] += fuzz->actor[i].good_of_kind[kind];
 		for (unsigned int pf = 0; pf < IOCTL_PFS; pf++)
 			of_pf[pf] += fuzz->actor[i].good_of_pf[pf];
+	}
+	for (unsigned int n = 0; n < calls_count; n++) {
+		EXPECT_FALSE(is_missing(fuzz, n)) {
+			TH_LOG("never succeeded: %s", calls[n].name);
+		}
 	}
 	EXPECT_GT(of_pf[0], 0);
 	EXPECT_GT(of_pf[1], 0);
