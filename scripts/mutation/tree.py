@@ -47,7 +47,7 @@ class Tree:
             target.mkdir(exist_ok=True)
             for entry in source.iterdir():
                 self.copy(entry, target / entry.name)
-        elif source.suffix in (".c", ".h", ".awk") or source.name in BUILD_FILES:
+        elif source.suffix in (".c", ".h", ".awk") or source.name.startswith(BUILD_FILES):
             if not source.name.endswith(".mod.c") and (
                     not target.exists() or target.read_bytes() != source.read_bytes()):
                 shutil.copyfile(source, target)

@@ -19,7 +19,7 @@
 #endif
 
 #define VNET_HEADER	sizeof(struct virtio_net_hdr_v1)
-#define VNET_MAX_PAIRS	16	/* as many as a device can have */
+#define VNET_MAX_PAIRS	4
 #define VNET_VECTORS	8
 #define VNET_DEPTH	64	/* entries of a queue */
 #define VNET_BUF	2048	/* bytes of a buffer */
