@@ -90,9 +90,13 @@ class Snapshot:
         self._files = files()
         self._slabs = slabs()
 
+    def _memory_kib(self) -> int:
+        return sum(self._memory.values())
+
     def figures(self) -> str:
-        return (f"{sum(self._memory.values())} KiB of the kernel's own memory, {self._threads} threads, "
-                f"{self._files} open files, {sum(self._objects.values())} objects")
+        return (f"{self._memory_kib()} KiB of the kernel's own memory, "
+                f"{self._threads} threads, {self._files} open files, "
+                f"{sum(self._objects.values())} objects")
 
     def grown_since(self, before: "Snapshot") -> dict[str, int]:
         """KiB that each slab cache has more, the one with the most first."""
@@ -119,7 +123,7 @@ class Snapshot:
                 yield f"{now} {what} instead of {then}"
         if KMEMLEAK.exists():
             return
-        grown = sum(self._memory.values()) - sum(before._memory.values())
+        grown = self._memory_kib() - before._memory_kib()
         if grown > allowed.memory_kib:
             yield f"{grown} KiB of the kernel's memory"
         for cache, kib in self.grown_since(before).items():

@@ -223,12 +223,16 @@ class Judge:
         self.result["over"] = True
         return True
 
+    def fail(self, why: str) -> None:
+        """What is under way is how the fault was found."""
+        self.result["failed"].setdefault(self.what, why)
+        self.result["programs"].append(self.what)
+        self.result["over"] = True
+
     def hear(self) -> bool:
         """Has the kernel no complaint about what is under way?"""
         if said := complaint():
-            self.result["failed"].setdefault(self.what, said)
-            self.result["programs"].append(self.what)
-            self.result["over"] = True
+            self.fail(said)
         return not said
 
     def all(self) -> bool:
@@ -243,9 +247,7 @@ class Judge:
             usable = False
         except Unusable as error:
             usable = False
-            self.result["failed"].setdefault(self.what, str(error))
-            self.result["programs"].append(self.what)
-            self.result["over"] = True
+            self.fail(str(error))
         self.save()
         return usable
 
